@@ -1,0 +1,246 @@
+"""What is known of each sensor: pattern, levels and, where known, its noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+import numpy as np
+
+from skadl.mosaic import check_cfa
+from skadl.records import RawPair, check_positive
+
+
+@dataclass(frozen=True, eq=False)
+class SensorInfo:
+    """Facts of one sensor, enough to read a bare mosaic and to expect its noise.
+
+    Parameters
+    ----------
+    cfa : {"RGGB", "BGGR", "GRBG", "GBRG"}
+        Top-left 2x2 in reading order.
+    black_level : float or tuple of four floats
+        In counts; four values are in CFA reading order.
+    white_level : float
+        In counts.
+    gain : mapping of ISO to float, optional
+        System gain K in counts per photo-electron.
+    read_noise : mapping of ISO to float, optional
+        Standard deviation of the signal-independent noise, in counts.
+    iso_range : tuple of two floats, optional
+        Lowest and highest ISO that a model was fitted on; `fit` fills it in.
+
+    Notes
+    -----
+    Noise variance in counts is ``K * signal + read_noise**2`` (Eq. 3 of the paper:
+    shot noise grows with the signal above black, read noise does not).
+
+    Examples
+    --------
+    >>> info = SensorInfo("RGGB", 512, 16383, gain={100: 0.1, 400: 0.4},
+    ...                   read_noise={100: 1.0, 400: 2.0})
+    >>> tuple(round(float(x), 3) for x in info.noise_at(200))
+    (0.2, 2.0)
+    """
+
+    cfa: str
+    black_level: float | tuple[float, float, float, float]
+    white_level: float
+    gain: Mapping[float, float] | None = None
+    read_noise: Mapping[float, float] | None = None
+    iso_range: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        check_cfa(self.cfa)
+        if not self.white_level > np.max(self.black_level):
+            raise ValueError(
+                f"white_level {self.white_level} must lie above black_level "
+                f"{self.black_level}."
+            )
+        for name in ("gain", "read_noise"):
+            table = getattr(self, name)
+            if table is not None:
+                super().__setattr__(name, _check_iso_table(name, table))
+        if (self.gain is None) != (self.read_noise is None):
+            raise ValueError(
+                "gain and read_noise describe the noise together; give both or none."
+            )
+
+    @property
+    def knows_noise(self) -> bool:
+        """Whether gain and read noise are given."""
+        return self.gain is not None
+
+    def noise_at(self, iso: float) -> tuple[float, float]:
+        """Gain and read variance at an ISO, interpolated on logarithmic axes.
+
+        Beyond the known ISOs gain follows ISO in proportion, and so does read noise.
+
+        Parameters
+        ----------
+        iso : float
+
+        Returns
+        -------
+        gain : float
+            In counts per electron.
+        read_variance : float
+            In counts squared.
+
+        Raises
+        ------
+        ValueError
+            If the noise of this sensor is not known.
+        """
+        if self.gain is None or self.read_noise is None:
+            raise ValueError(
+                "the noise of this sensor is not known; give SensorInfo gain and "
+                "read_noise by ISO."
+            )
+        return (
+            _interpolate_log(self.gain, iso),
+            _interpolate_log(self.read_noise, iso) ** 2,
+        )
+
+    def __getstate__(self) -> dict:
+        # A mapping proxy does not pickle; a plain dict does.
+        state = dict(self.__dict__)
+        for name in ("gain", "read_noise"):
+            state[name] = None if state[name] is None else dict(state[name])
+        return state
+
+    def __setstate__(self, state: dict) -> None:
+        for name in ("gain", "read_noise"):
+            if state[name] is not None:
+                state[name] = MappingProxyType(state[name])
+        self.__dict__.update(state)
+
+
+@dataclass(frozen=True, eq=False)
+class SensorTable:
+    """Sensors by name. Holds no data of single captures, so folds cannot cut it.
+
+    It has no length and no index on purpose: scikit-learn slices any fit argument
+    that is as long as the data.
+
+    Parameters
+    ----------
+    sensors : mapping of str to SensorInfo
+
+    Examples
+    --------
+    >>> table = SensorTable({"A7S2": SensorInfo("RGGB", 512, 16383)})
+    >>> table.names
+    ('A7S2',)
+    >>> table.get("A7S2").white_level
+    16383
+    """
+
+    sensors: Mapping[str, SensorInfo] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.sensors, Mapping):
+            raise TypeError(
+                "SensorTable takes a mapping of sensor name to SensorInfo, got "
+                f"{type(self.sensors).__name__}."
+            )
+        for name, info in self.sensors.items():
+            if not isinstance(name, str) or not isinstance(info, SensorInfo):
+                raise TypeError(
+                    "SensorTable maps str to SensorInfo, got "
+                    f"{type(name).__name__} to {type(info).__name__}."
+                )
+        super().__setattr__("sensors", dict(self.sensors))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names in the order in which they were given."""
+        return tuple(self.sensors)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.sensors
+
+    def __repr__(self) -> str:
+        return f"SensorTable({', '.join(self.names)})"
+
+    def get(self, name: str) -> SensorInfo:
+        """Return the facts of one sensor.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        SensorInfo
+
+        Raises
+        ------
+        ValueError
+            If the sensor is not in the table; the message lists those that are.
+        """
+        try:
+            return self.sensors[name]
+        except KeyError:
+            raise ValueError(
+                f"sensor {name!r} is not known; known sensors are "
+                f"{list(self.names)}. Add it to the SensorTable passed to fit."
+            ) from None
+
+    def items(self) -> Iterator[tuple[str, SensorInfo]]:
+        """Iterate over (name, SensorInfo)."""
+        return iter(self.sensors.items())
+
+    def updated(self, changes: Mapping[str, SensorInfo]) -> SensorTable:
+        """Return a table with some sensors added or replaced."""
+        return SensorTable({**self.sensors, **changes})
+
+    @classmethod
+    def from_pairs(cls, pairs: Iterable[RawPair]) -> SensorTable:
+        """Derive pattern, levels and ISO range of each sensor from its pairs.
+
+        Parameters
+        ----------
+        pairs : iterable of RawPair
+
+        Returns
+        -------
+        SensorTable
+            Levels are those of the first pair of each sensor: later pairs of the
+            same sensor may differ, and each is read with its own levels in `fit`.
+        """
+        sensors: dict[str, SensorInfo] = {}
+        for pair in pairs:
+            image = pair.noisy
+            known = sensors.get(image.sensor)
+            if known is None:
+                sensors[image.sensor] = SensorInfo(
+                    image.cfa,
+                    image.black_level,
+                    image.white_level,
+                    iso_range=(image.iso, image.iso),
+                )
+            else:
+                low, high = known.iso_range
+                iso_range = (min(low, image.iso), max(high, image.iso))
+                sensors[image.sensor] = replace(known, iso_range=iso_range)
+        return cls(sensors)
+
+
+def _check_iso_table(name: str, table: Mapping) -> Mapping[float, float]:
+    if not isinstance(table, Mapping) or not table:
+        raise ValueError(f"{name} must map at least one ISO to a value, got {table!r}.")
+    checked = {
+        check_positive("ISO", iso): check_positive(f"{name} at ISO {iso}", value)
+        for iso, value in table.items()
+    }
+    return MappingProxyType(dict(sorted(checked.items())))
+
+
+def _interpolate_log(table: Mapping[float, float], iso: float) -> float:
+    isos = np.log(list(table))
+    values = np.log(list(table.values()))
+    log_iso = np.log(check_positive("iso", iso))
+    inside = np.clip(log_iso, isos[0], isos[-1])
+    return float(np.exp(np.interp(inside, isos, values) + (log_iso - inside)))
