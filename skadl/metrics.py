@@ -39,7 +39,10 @@ def psnr(
     20.0
     """
     prediction, truth = _check_images(prediction, truth, data_range)
-    mse = np.mean((prediction - truth) ** 2) / data_range**2
+    with np.errstate(over="ignore"):
+        mse = np.mean((prediction - truth) ** 2) / data_range**2
+    if not np.isfinite(mse):
+        raise ValueError("prediction and truth differ by more than float64 can square.")
     return float(-10 * np.log10(max(mse, SMALLEST_MSE)))
 
 

@@ -63,6 +63,15 @@ class SourcePool:
             for pair in members:
                 yield name, pair
 
+    @property
+    def __array_interface__(self):
+        # NumPy asks for it when a search is given the pool by position, as its y;
+        # the search's own message would not say what to do.
+        raise TypeError(
+            "a SourcePool is not an array; pass it to a search by keyword: "
+            "search.fit(pairs, source_pairs=pool)."
+        )
+
     def __repr__(self) -> str:
         counts = (
             f"{name}: {len(members)} pair{'s' if len(members) != 1 else ''}"
@@ -76,7 +85,7 @@ def check_pairs_sequence(pairs: Any, what: str) -> tuple[RawPair, ...]:
 
     Parameters
     ----------
-    pairs : sequence or object array of RawPair
+    pairs : sequence, object array or torch Dataset of RawPair
     what : str
         Name for the messages.
 
@@ -89,10 +98,14 @@ def check_pairs_sequence(pairs: Any, what: str) -> tuple[RawPair, ...]:
     TypeError
         If `pairs` is no sequence or holds something else.
     """
-    if isinstance(pairs, (str, bytes, Mapping)) or not hasattr(pairs, "__iter__"):
+    is_iterable = hasattr(pairs, "__iter__")
+    is_indexed = hasattr(pairs, "__len__") and hasattr(pairs, "__getitem__")
+    if isinstance(pairs, (str, bytes, Mapping)) or not (is_iterable or is_indexed):
         raise TypeError(
             f"{what} must be a sequence of RawPair, got {type(pairs).__name__}."
         )
+    if not is_iterable:  # a torch Dataset, which need not raise IndexError
+        pairs = [pairs[index] for index in range(len(pairs))]
     members = tuple(pairs)
     for index, member in enumerate(members):
         if not isinstance(member, RawPair):

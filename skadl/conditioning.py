@@ -1,0 +1,130 @@
+"""What the network is told of an image: sensor, ISO, light factor, noise level.
+
+The paper's metadata vector is the one-hot sensor code and the ISO repeated n times
+(section 3.2) and "can be extended as long as more meta information is provided".
+The extension here is the expected noise level: two sensors at one ISO may differ
+tenfold in noise, and a light factor multiplies it again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skadl.sensors import SensorInfo
+
+CONDITIONINGS = ("sensor_iso", "sensor_iso_noise")
+
+
+@dataclass(frozen=True)
+class NoiseLevel:
+    """Noise of a normalised image: variance is ``shot * signal + read``.
+
+    Parameters
+    ----------
+    shot : float
+        System gain times light factor, over the range from black to white.
+    read : float
+        Read variance times light factor squared, over that range squared.
+    """
+
+    shot: float
+    read: float
+
+
+def noise_level(
+    gain: float, read_variance: float, ratio: float, counts_range: float
+) -> NoiseLevel:
+    """Bring gain and read variance from counts to the units of normalised planes.
+
+    Parameters
+    ----------
+    gain : float
+        K, in counts per electron.
+    read_variance : float
+        In counts squared.
+    ratio : float
+        Light factor.
+    counts_range : float
+        White level minus black level.
+
+    Returns
+    -------
+    NoiseLevel
+
+    Examples
+    --------
+    >>> noise_level(2.0, 16.0, ratio=8, counts_range=1024)
+    NoiseLevel(shot=0.015625, read=0.0009765625)
+    """
+    scale = ratio / counts_range
+    return NoiseLevel(float(gain * scale), float(read_variance * scale**2))
+
+
+def counts_range(info: SensorInfo) -> float:
+    """White level minus mean black level of a sensor, in counts."""
+    return float(info.white_level - np.mean(info.black_level))
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """Turn the facts of an image into the network's metadata vector.
+
+    Parameters
+    ----------
+    kind : {"sensor_iso", "sensor_iso_noise"}
+        The paper's vector, or that plus light factor and noise level.
+    sensors : tuple of str
+        Sensors seen in `fit`; position is the one-hot code.
+
+    Examples
+    --------
+    >>> Conditioning("sensor_iso", ("A", "B")).vector("B", 1600, 1.0, None)
+    array([0. , 1. , 0.5, 0.5], dtype=float32)
+    """
+
+    kind: str
+    sensors: tuple[str, ...]
+
+    @property
+    def uses_noise(self) -> bool:
+        """Whether a noise level must be given."""
+        return self.kind == "sensor_iso_noise"
+
+    @property
+    def length(self) -> int:
+        """Length of the vector."""
+        return 2 * len(self.sensors) + (3 if self.uses_noise else 0)
+
+    def vector(
+        self, sensor: str, iso: float, ratio: float, noise: NoiseLevel | None
+    ) -> np.ndarray:
+        """Build the vector of one image.
+
+        Parameters
+        ----------
+        sensor : str
+            One of `sensors`.
+        iso : float
+            Enters as ``log2(iso / 100) / 8``: raw ISO would saturate the tanh of
+            Eq. 4, and noise is a power law of ISO.
+        ratio : float
+            Light factor; enters as ``log10(ratio) / 2``.
+        noise : NoiseLevel or None
+            Needed where the kind uses it; enters as two centred logarithms.
+
+        Returns
+        -------
+        ndarray of shape (length,), float32
+            Every entry about within [-2, 2].
+        """
+        one_hot = np.zeros(len(self.sensors))
+        one_hot[self.sensors.index(sensor)] = 1.0
+        iso_code = np.full(len(self.sensors), np.log2(iso / 100) / 8)
+        entries = [one_hot, iso_code]
+        if self.uses_noise:
+            shot_code = (np.log10(max(noise.shot, 1e-8)) + 3) / 2
+            read_code = (np.log10(max(noise.read, 1e-12)) + 5) / 3
+            entries.append(np.array([np.log10(ratio) / 2, shot_code, read_code]))
+        return np.concatenate(entries).astype(np.float32)
