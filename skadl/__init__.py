@@ -1,0 +1,18 @@
+"""skadl: a denoiser for a new camera sensor from about twenty RAW pairs."""
+
+from skadl.dng import write_dng as write_dng
+from skadl.estimator import PAPER_PARAMS as PAPER_PARAMS
+from skadl.estimator import ADLDenoiser as ADLDenoiser
+from skadl.metrics import psnr as psnr
+from skadl.metrics import ssim as ssim
+from skadl.pool import SourcePool as SourcePool
+from skadl.rawfile import open_raw as open_raw
+from skadl.rawfile import read_raw as read_raw
+from skadl.records import RawImage as RawImage
+from skadl.records import RawPair as RawPair
+from skadl.records import make_pairs as make_pairs
+from skadl.report import DataSelectionReport as DataSelectionReport
+from skadl.sensors import SensorInfo as SensorInfo
+from skadl.sensors import SensorTable as SensorTable
+
+__version__ = "0.1.0"

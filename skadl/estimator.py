@@ -1,0 +1,459 @@
+"""ADLDenoiser: the scikit-learn estimator around adaptive domain learning."""
+
+from __future__ import annotations
+
+import copy
+import numbers
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metadata_routing import UNUSED
+from sklearn.utils.validation import check_is_fitted
+
+from skadl.adapt import Plan
+from skadl.conditioning import CONDITIONINGS
+from skadl.device import PRECISIONS, is_available, resolve_device, resolve_precision
+from skadl.gates import GATES, make_gate
+from skadl.intake import check_meta, check_source_pairs, check_target_pairs
+from skadl.learner import LOSS_WEIGHTINGS, Learner
+from skadl.metrics import psnr
+from skadl.pool import SourcePool, check_pairs_sequence
+from skadl.prediction import FittedModel, denoise, denoise_image
+from skadl.preparation import prepare
+from skadl.progress import Progress
+from skadl.records import RawImage, RawPair
+from skadl.sensors import SensorTable
+from skadl.training import build_network, train
+
+PAPER_PARAMS = {
+    "gate": "queue",
+    "val_fraction": (0.2, 0.5),
+    "n_iter": 300_000,
+    "patch_size": 256,
+    "learning_rate": 3e-3,
+    "base_channels": 64,
+    "n_levels": 5,
+    "loss_weighting": "none",
+    "conditioning": "sensor_iso",
+}
+"""What the paper and its appendix state; the rest keeps skadl's defaults."""
+
+
+class ADLDenoiser(BaseEstimator):
+    """Denoiser for a new camera sensor, from few pairs of it and many of others.
+
+    Fits a modulated U-Net in three stages (Algorithm 1 of the paper): pre-training
+    on the target pairs, adaptation on source batches that a gate accepts or
+    rejects, fine-tuning on the target pairs.
+
+    Parameters
+    ----------
+    queue_size : int, default=40
+        M: validation scores that the gate remembers; of each domain, if the gate
+        keeps domains apart.
+    val_fraction : float or pair of floats, default=(0.2, 0.5)
+        Size of the validation subset V' as a fraction of the target pairs, at the
+        first and at the last iteration of the second stage.
+    gate : {"evidence", "queue", "paired", "none"}, default="evidence"
+        What decides on a source batch: the residuals of its pairs and evidence
+        pooled over its domain, the paper's queue of best PSNRs, the same V' before
+        and after the step, or nothing. See :mod:`skadl.gates`.
+    n_iter : int, default=2000
+        Iterations of gated adaptation; 0 leaves the stage out.
+    n_pretrain_iter, n_finetune_iter : int, default=500, 500
+        Iterations of the first and the last stage.
+    batch_size : int, default=8
+        Patches in a step.
+    source_share : float, default=0.875
+        Fraction of a batch that comes from the sources in the second stage; the
+        rest comes from the target pairs outside V'.
+    patch_size : int, default=64
+        Side of a patch in packed pixels; made smaller where an image is smaller.
+    learning_rate : float, default=1e-3
+        Peak rate of AdamW.
+    finetune_rate : float, default=0.3
+        Where fine-tuning starts, as a fraction of `learning_rate`.
+    weight_decay : float, default=0.01
+        Of AdamW.
+    base_channels, n_levels, mlp_width : int, default=16, 4, 32
+        Width and depth of the U-Net, hidden width of the modulation MLPs.
+    loss_weighting : {"noise", "none"}, default="noise"
+        Whether an image's L1 error counts in units of its own noise or, as in the
+        paper, as it is. See :func:`skadl.learner.noise_weight`.
+    conditioning : {"sensor_iso_noise", "sensor_iso"}, default="sensor_iso_noise"
+        What the network is told of an image: sensor and ISO (the paper), or also
+        light factor and noise level. See :mod:`skadl.conditioning`.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Of the convolutions in training and prediction. Gates always compute in
+        float32.
+    device : str or torch.device, default="auto"
+        "auto" is a CUDA GPU if there is one, else the CPU.
+    random_state : int, RandomState or None, default=None
+        An int gives the same fit again on the same machine.
+    verbose : int, default=0
+        1 shows a progress bar for each stage.
+
+    Attributes
+    ----------
+    module_ : ModulatedUNet
+        The trained network.
+    sensors_ : SensorTable
+        Every sensor seen in `fit`, with its noise as given or as measured.
+    device_ : torch.device
+        Where the network is.
+    n_iter_ : int
+        Iterations of all three stages.
+    selection_report_ : DataSelectionReport
+        Which source batches were accepted and rejected, and why.
+
+    Notes
+    -----
+    Not a Pipeline step: `fit` takes pairs, not ``X, y``. In a search pass sources
+    by keyword and as a `SourcePool`: ``search.fit(pairs, source_pairs=pool)``.
+
+    References
+    ----------
+    Qian et al., "Adaptive Domain Learning for Cross-domain Image Denoising",
+    NeurIPS 2024.
+    """
+
+    _parameter_constraints: dict = {
+        "queue_size": [Interval(numbers.Integral, 1, None, closed="left")],
+        "val_fraction": [
+            Interval(numbers.Real, 0, 1, closed="neither"),
+            tuple,
+            list,
+        ],
+        "gate": [StrOptions(set(GATES))],
+        "n_iter": [Interval(numbers.Integral, 0, None, closed="left")],
+        "n_pretrain_iter": [Interval(numbers.Integral, 0, None, closed="left")],
+        "n_finetune_iter": [Interval(numbers.Integral, 0, None, closed="left")],
+        "batch_size": [Interval(numbers.Integral, 1, None, closed="left")],
+        "source_share": [Interval(numbers.Real, 0, 1, closed="right")],
+        "patch_size": [Interval(numbers.Integral, 8, None, closed="left")],
+        "learning_rate": [Interval(numbers.Real, 0, None, closed="neither")],
+        "finetune_rate": [Interval(numbers.Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(numbers.Real, 0, None, closed="left")],
+        "base_channels": [Interval(numbers.Integral, 1, None, closed="left")],
+        "n_levels": [Interval(numbers.Integral, 1, 8, closed="both")],
+        "mlp_width": [Interval(numbers.Integral, 1, None, closed="left")],
+        "loss_weighting": [StrOptions(set(LOSS_WEIGHTINGS))],
+        "conditioning": [StrOptions(set(CONDITIONINGS))],
+        "precision": [StrOptions(set(PRECISIONS))],
+        "device": [str, torch.device],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    # So that searches route these without set_fit_request in user code.
+    __metadata_request__fit = {
+        "target_pairs": UNUSED,
+        "source_pairs": True,
+        "meta": True,
+    }
+    __metadata_request__score = {"target_pairs": UNUSED, "meta": True}
+    __metadata_request__predict = {"raw": UNUSED}
+
+    def __init__(
+        self,
+        *,
+        queue_size: int = 40,
+        val_fraction: float | tuple[float, float] = (0.2, 0.5),
+        gate: str = "evidence",
+        n_iter: int = 2000,
+        n_pretrain_iter: int = 500,
+        n_finetune_iter: int = 500,
+        batch_size: int = 8,
+        source_share: float = 0.875,
+        patch_size: int = 64,
+        learning_rate: float = 1e-3,
+        finetune_rate: float = 0.3,
+        weight_decay: float = 0.01,
+        base_channels: int = 16,
+        n_levels: int = 4,
+        mlp_width: int = 32,
+        loss_weighting: str = "noise",
+        conditioning: str = "sensor_iso_noise",
+        precision: str = "auto",
+        device: str | torch.device = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.queue_size = queue_size
+        self.val_fraction = val_fraction
+        self.gate = gate
+        self.n_iter = n_iter
+        self.n_pretrain_iter = n_pretrain_iter
+        self.n_finetune_iter = n_finetune_iter
+        self.batch_size = batch_size
+        self.source_share = source_share
+        self.patch_size = patch_size
+        self.learning_rate = learning_rate
+        self.finetune_rate = finetune_rate
+        self.weight_decay = weight_decay
+        self.base_channels = base_channels
+        self.n_levels = n_levels
+        self.mlp_width = mlp_width
+        self.loss_weighting = loss_weighting
+        self.conditioning = conditioning
+        self.precision = precision
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        target_pairs: Sequence[RawPair],
+        source_pairs: SourcePool
+        | Mapping[str, Sequence[RawPair]]
+        | Sequence[RawPair]
+        | None = None,
+        meta: SensorTable | None = None,
+    ) -> ADLDenoiser:
+        """Fit a denoiser for the target's sensor.
+
+        Parameters
+        ----------
+        target_pairs : sequence of RawPair
+            T^adp: at least two pairs of the new sensor; about twenty is usual.
+        source_pairs : SourcePool, mapping of domain to pairs, or sequence, optional
+            Pairs of other sensors. None trains on the target alone.
+        meta : SensorTable, optional
+            Facts of the sensors, above all their noise where it is known; None
+            derives everything from the pairs.
+
+        Returns
+        -------
+        self : ADLDenoiser
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the pairs, the pool, `meta` or a parameter cannot be used.
+        FloatingPointError
+            If training diverged.
+        """
+        start, end = check_val_fraction(self.val_fraction)
+        pairs = check_target_pairs(target_pairs)
+        pool = check_source_pairs(source_pairs, len(pairs))
+        domains = {} if pool is None else pool.domains
+        every_pair = [*pairs, *(pair for d in domains.values() for pair in d)]
+        sensors = check_meta(meta, every_pair)
+        device = resolve_device(self.device)
+        seeds = check_random_state(self.random_state).randint(
+            np.iinfo(np.int32).max, size=2
+        )
+        rng = np.random.RandomState(seeds[0])
+        data = prepare(
+            pairs,
+            domains,
+            sensors,
+            conditioning=self.conditioning,
+            patch_size=self.patch_size,
+            multiple=2 ** (self.n_levels - 1),
+            device=device,
+            rng=rng,
+        )
+        network = build_network(
+            data.conditioning.length,
+            self.base_channels,
+            self.n_levels,
+            self.mlp_width,
+            device,
+            int(seeds[1]),
+        )
+        report = train(
+            Learner(
+                network,
+                resolve_precision(self.precision, device),
+                self.weight_decay,
+                self.loss_weighting,
+            ),
+            data.target,
+            data.sources,
+            make_gate(self.gate, int(self.queue_size)),
+            Plan(
+                n_pretrain_iter=self.n_pretrain_iter,
+                n_iter=self.n_iter,
+                n_finetune_iter=self.n_finetune_iter,
+                learning_rate=self.learning_rate,
+                finetune_rate=self.finetune_rate,
+                batch_size=self.batch_size,
+                patch_side=data.patch_side,
+                source_share=self.source_share,
+                val_fraction=(start, end),
+            ),
+            rng,
+            Progress(self.verbose),
+        )
+        self.module_ = network.eval()
+        self.sensors_ = data.sensors
+        self.device_ = device
+        self.n_iter_ = sum(stage.n_iter for stage in report.stages)
+        self.selection_report_ = report
+        self._conditioning = data.conditioning
+        return self
+
+    def predict(
+        self,
+        raw: RawImage | str | Path | np.ndarray | list,
+        sensor: str | None = None,
+        iso: float | None = None,
+        ratio: float | None = None,
+    ) -> Any:
+        """Denoise one image or a list of them.
+
+        Parameters
+        ----------
+        raw : RawImage, path, ndarray of shape (H, W) or (4, h, w), or list of these
+            A record, a RAW file, a mosaic in counts, or its packed planes R, Gr,
+            Gb, B in counts.
+        sensor : str, optional
+            One seen in `fit`; taken from the image where not given.
+        iso : float, optional
+            Taken from the image where not given.
+        ratio : float, optional
+            Light factor; taken from the image where not given, 1 for an array.
+
+        Returns
+        -------
+        RawImage, ndarray or list
+            The same kind, size, dtype, units and exposure; for a path the denoised
+            `RawImage`. Integers are rounded.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        TypeError, ValueError
+            If sensor or ISO is missing or unknown, or the image cannot be used.
+
+        Warns
+        -----
+        UserWarning
+            If the ISO lies outside the range that the sensor was fitted on.
+        """
+        model = self._model()
+        if isinstance(raw, (list, tuple)):
+            return [denoise(model, item, sensor, iso, ratio) for item in raw]
+        return denoise(model, raw, sensor, iso, ratio)
+
+    def score(
+        self,
+        target_pairs: Sequence[RawPair],
+        y: None = None,
+        meta: SensorTable | None = None,
+    ) -> float:
+        """Mean PSNR of denoised against clean images; higher is better.
+
+        Parameters
+        ----------
+        target_pairs : sequence of RawPair
+        y : None
+            For scikit-learn's sake.
+        meta : SensorTable, optional
+            For symmetry with `fit`; each pair carries its own facts.
+
+        Returns
+        -------
+        float
+            In dB, over normalised packed images times the light factor, clipped to
+            [0, 1].
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        TypeError
+            If `y` is given: that is where sources land when they are passed to a
+            search by position.
+        """
+        model = self._model()
+        if y is not None:
+            raise TypeError(
+                "score takes no y; pass sources to a search by keyword: "
+                "search.fit(pairs, source_pairs=SourcePool(...))."
+            )
+        pairs = check_pairs_sequence(target_pairs, "target_pairs")
+        if not pairs:
+            raise ValueError("got no pairs to score; give at least one RawPair.")
+        check_meta(meta, pairs)
+        scores = [
+            psnr(
+                np.clip(denoise_image(model, pair.noisy), 0, 1),
+                np.clip(pair.clean.normalised(), 0, 1),
+            )
+            for pair in pairs
+        ]
+        return float(np.mean(scores))
+
+    def _model(self) -> FittedModel:
+        check_is_fitted(self)
+        return FittedModel(
+            self.module_,
+            self._conditioning,
+            self.sensors_,
+            resolve_precision(self.precision, self.device_),
+        )
+
+    def __sklearn_tags__(self):
+        """Tell scikit-learn that the input is not a 2-D array."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        return tags
+
+    def __getstate__(self) -> dict:
+        """Pickle with the network on the CPU, so that it loads without the GPU."""
+        state = super().__getstate__()
+        if "module_" in state:
+            state = {**state, "module_": copy.deepcopy(state["module_"]).cpu()}
+            state["device_"] = str(state["device_"])
+        return state
+
+    def __setstate__(self, state: dict) -> None:
+        """Put the network back where it was, or on the CPU if that is gone."""
+        super().__setstate__(state)
+        if "module_" in state:
+            wanted = torch.device(state["device_"])
+            self.device_ = wanted if is_available(wanted) else torch.device("cpu")
+            self.module_.to(self.device_)
+
+
+def check_val_fraction(
+    val_fraction: float | Sequence[float],
+) -> tuple[float, float]:
+    """Return the first and last fraction, or say what was got instead.
+
+    Parameters
+    ----------
+    val_fraction : float or pair of floats
+        Each between 0 and 1, the first at most the second.
+
+    Returns
+    -------
+    tuple of two floats
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    if isinstance(val_fraction, numbers.Real):
+        val_fraction = (val_fraction, val_fraction)
+    valid = len(val_fraction) == 2 and all(
+        isinstance(fraction, numbers.Real) and 0 < fraction < 1
+        for fraction in val_fraction
+    )
+    if not valid or val_fraction[0] > val_fraction[1]:
+        raise ValueError(
+            "val_fraction must be a number between 0 and 1 or a pair (start, end) of "
+            f"them with start <= end, got {val_fraction!r}."
+        )
+    return float(val_fraction[0]), float(val_fraction[1])

@@ -1,0 +1,121 @@
+"""The door of ``fit``: whatever was given becomes pairs, a pool and a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from skadl.pool import SourcePool, check_pairs_sequence
+from skadl.records import RawPair
+from skadl.sensors import SensorInfo, SensorTable
+
+MIN_TARGET_PAIRS = 2  # one for V', one for T^train
+
+
+def check_target_pairs(target_pairs: Any) -> tuple[RawPair, ...]:
+    """Return the target pairs as a tuple, or say what was got instead.
+
+    Parameters
+    ----------
+    target_pairs : sequence or object array of RawPair
+
+    Returns
+    -------
+    tuple of RawPair
+
+    Raises
+    ------
+    TypeError
+        If it is not a sequence of `RawPair`.
+    ValueError
+        If there are fewer than two.
+    """
+    pairs = check_pairs_sequence(target_pairs, "target_pairs")
+    if len(pairs) < MIN_TARGET_PAIRS:
+        raise ValueError(
+            f"got {len(pairs)} target pairs, at least {MIN_TARGET_PAIRS} are needed: "
+            "one to validate on, one to train on."
+        )
+    return pairs
+
+
+def check_source_pairs(
+    source_pairs: SourcePool | Mapping[str, Sequence[RawPair]] | Sequence | None,
+    n_target: int,
+) -> SourcePool | None:
+    """Return the sources as a pool, refusing what cross-validation may have cut.
+
+    Parameters
+    ----------
+    source_pairs : SourcePool, mapping of domain name to pairs, sequence, or None
+    n_target : int
+        Number of target pairs.
+
+    Returns
+    -------
+    SourcePool or None
+
+    Raises
+    ------
+    TypeError
+        If an item is not a `RawPair`.
+    ValueError
+        If a plain sequence is exactly as long as the target pairs.
+    """
+    if source_pairs is None or isinstance(source_pairs, SourcePool):
+        return source_pairs
+    if isinstance(source_pairs, Mapping):
+        return SourcePool(source_pairs) if source_pairs else None
+    pairs = check_pairs_sequence(source_pairs, "source_pairs")
+    if len(pairs) == n_target:
+        raise ValueError(
+            f"source_pairs is a plain sequence exactly as long as target_pairs "
+            f"({n_target}): scikit-learn's cross-validation silently cuts such a "
+            "sequence to the fold. Pass source_pairs=SourcePool(source_pairs)."
+        )
+    return SourcePool(pairs) if pairs else None
+
+
+def check_meta(meta: Any, pairs: Sequence[RawPair]) -> SensorTable:
+    """Return the facts of every sensor that occurs in the pairs.
+
+    Parameters
+    ----------
+    meta : SensorTable or None
+        Given facts; what it leaves out is derived from the pairs.
+    pairs : sequence of RawPair
+        All pairs, target and source.
+
+    Returns
+    -------
+    SensorTable
+        With `iso_range` filled in from the pairs.
+
+    Raises
+    ------
+    TypeError
+        If `meta` is something else, such as a list that folds would cut.
+    ValueError
+        If `meta` and the pairs disagree on a sensor's CFA pattern.
+    """
+    if not (meta is None or isinstance(meta, SensorTable)):
+        raise TypeError(
+            f"meta must be a SensorTable or None, got {type(meta).__name__}; facts of "
+            "single captures (ISO, ratio, levels) belong into each RawPair."
+        )
+    derived = SensorTable.from_pairs(pairs)
+    if meta is None:
+        return derived
+    merged: dict[str, SensorInfo] = {}
+    for name, from_pairs in derived.items():
+        if name not in meta:
+            continue
+        given = meta.get(name)
+        if given.cfa != from_pairs.cfa:
+            raise ValueError(
+                f"meta says {given.cfa} for sensor {name!r}, its pairs say "
+                f"{from_pairs.cfa}; correct one of them."
+            )
+        merged[name] = replace(given, iso_range=from_pairs.iso_range)
+    return meta.updated(derived.sensors).updated(merged)
