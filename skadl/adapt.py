@@ -50,12 +50,14 @@ class Plan:
     n_pretrain_iter, n_iter, n_finetune_iter : int
         Iterations of the three stages.
     learning_rate : float
-        Peak; held in pre-training, then a cosine down to zero.
+        Peak; held in pre-training, then falling to zero over the later stages.
     finetune_rate : float
         Fraction of `learning_rate` at which the last stage starts.
     batch_size, patch_side : int
     source_share : float
         Fraction of a batch that comes from the sources in the second stage.
+    renoised_share : float
+        Fraction of source batches that come from the re-noised domain.
     val_fraction : tuple of two floats
         k as a fraction of T^adp, at the first and the last iteration.
     """
@@ -68,6 +70,7 @@ class Plan:
     batch_size: int
     patch_side: int
     source_share: float
+    renoised_share: float
     val_fraction: tuple[float, float]
 
 
@@ -103,20 +106,21 @@ def adapt(
 
     Notes
     -----
-    Where the paper is silent: the domain is drawn uniformly and one domain fills
-    the source part of a batch; T^train is sampled to fill the rest of the batch
-    rather than added whole; Eval uses one fixed patch of each target pair; a
-    rejection also returns the optimizer's moments; the learning rate follows a
-    cosine down to zero. A loss, gradient or evaluation that is not finite is a
-    rejection.
+    Where the paper is silent: the domain is drawn uniformly (the re-noised one at a
+    rate of its own) and one domain fills the source part of a batch; T^train is
+    sampled to fill the rest of the batch rather than added whole; Eval uses one
+    fixed patch of each target pair; a rejection also returns the optimizer's
+    moments; the learning rate follows a cosine down to where fine-tuning starts. A
+    loss, gradient or evaluation that is not finite is a rejection.
     """
-    sampler = SourceSampler(sources, gate)
+    floor = plan.finetune_rate if plan.n_finetune_iter else 0.0
+    sampler = SourceSampler(sources, gate, plan.renoised_share)
     n_source = max(1, round(plan.source_share * plan.batch_size))
     start, end = plan.val_fraction
     v = _draw_validation(target.gains, start, rng)
     gate.seed(learner.evaluate(select(target.validation, v)))
     for t in range(plan.n_iter):
-        rate = plan.learning_rate * _cosine(t / plan.n_iter)
+        rate = plan.learning_rate * (floor + (1 - floor) * _cosine(t / plan.n_iter))
         # 3: sample S' from some domain S_i
         draw = sampler.draw(n_source, rng)
         if draw.refused_ids.size:
@@ -129,13 +133,13 @@ def adapt(
         source_part = [sources[draw.domain][i] for i in draw.pair_ids]
         # 4: sample V' from T^adp; the rest is T^train
         v = _draw_validation(target.gains, start + (end - start) * t / plan.n_iter, rng)
-        v_prime = select(target.validation, v)
         t_train = np.setdiff1d(np.arange(len(target.pairs)), v)
+        measured = t % gate.every == 0
+        v_prime = select(target.validation, v) if measured else None
         # 5: S' = T^train + S'
         drawn = rng.choice(t_train, size=plan.batch_size - n_source)
         s_prime = source_part + [target.pairs[i] for i in drawn]
         # 6: theta' <- theta - alpha grad L(S')
-        measured = t % gate.every == 0
         before = after = None
         if measured and gate.compares_before:
             before = learner.evaluate(v_prime)

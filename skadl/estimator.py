@@ -39,6 +39,7 @@ PAPER_PARAMS = {
     "learning_rate": 3e-3,
     "base_channels": 64,
     "n_levels": 5,
+    "renoised_share": 0.0,
     "loss_weighting": "none",
     "conditioning": "sensor_iso",
 }
@@ -73,6 +74,10 @@ class ADLDenoiser(BaseEstimator):
     source_share : float, default=0.875
         Fraction of a batch that comes from the sources in the second stage; the
         rest comes from the target pairs outside V'.
+    renoised_share : float, default=0.5
+        Fraction of source batches drawn from one more domain: the sources' clean
+        frames under the noise measured on the target pairs. 0 leaves it out. See
+        :mod:`skadl.renoising`.
     patch_size : int, default=64
         Side of a patch in packed pixels; made smaller where an image is smaller.
     learning_rate : float, default=1e-3
@@ -136,6 +141,7 @@ class ADLDenoiser(BaseEstimator):
         "n_finetune_iter": [Interval(numbers.Integral, 0, None, closed="left")],
         "batch_size": [Interval(numbers.Integral, 1, None, closed="left")],
         "source_share": [Interval(numbers.Real, 0, 1, closed="right")],
+        "renoised_share": [Interval(numbers.Real, 0, 1, closed="both")],
         "patch_size": [Interval(numbers.Integral, 8, None, closed="left")],
         "learning_rate": [Interval(numbers.Real, 0, None, closed="neither")],
         "finetune_rate": [Interval(numbers.Real, 0, None, closed="neither")],
@@ -171,6 +177,7 @@ class ADLDenoiser(BaseEstimator):
         n_finetune_iter: int = 500,
         batch_size: int = 8,
         source_share: float = 0.875,
+        renoised_share: float = 0.5,
         patch_size: int = 64,
         learning_rate: float = 1e-3,
         finetune_rate: float = 0.3,
@@ -193,6 +200,7 @@ class ADLDenoiser(BaseEstimator):
         self.n_finetune_iter = n_finetune_iter
         self.batch_size = batch_size
         self.source_share = source_share
+        self.renoised_share = renoised_share
         self.patch_size = patch_size
         self.learning_rate = learning_rate
         self.finetune_rate = finetune_rate
@@ -258,6 +266,7 @@ class ADLDenoiser(BaseEstimator):
             conditioning=self.conditioning,
             patch_size=self.patch_size,
             multiple=2 ** (self.n_levels - 1),
+            renoises=self.renoised_share > 0,
             device=device,
             rng=rng,
         )
@@ -288,6 +297,7 @@ class ADLDenoiser(BaseEstimator):
                 batch_size=self.batch_size,
                 patch_side=data.patch_side,
                 source_share=self.source_share,
+                renoised_share=self.renoised_share,
                 val_fraction=(start, end),
             ),
             rng,

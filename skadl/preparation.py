@@ -14,6 +14,7 @@ from skadl.conditioning import Conditioning, NoiseLevel
 from skadl.noise import TransferCurve, transfer_curve
 from skadl.patches import StoredPair, cut_fixed, store_pair
 from skadl.records import RawPair
+from skadl.renoising import RENOISED, renoised_domain
 from skadl.sensors import SensorTable
 
 
@@ -47,6 +48,7 @@ def prepare(
     conditioning: str,
     patch_size: int,
     multiple: int,
+    renoises: bool,
     device: torch.device,
     rng: np.random.RandomState,
 ) -> Prepared:
@@ -66,9 +68,11 @@ def prepare(
         Wanted side of a patch, in packed pixels.
     multiple : int
         That the network needs sides to be multiples of.
+    renoises : bool
+        Whether to add a domain of the sources' clean frames under the target's noise.
     device : torch.device
     rng : RandomState
-        Places the validation patches.
+        Draws the new noise and places the validation patches.
 
     Returns
     -------
@@ -85,6 +89,10 @@ def prepare(
         for name, domain in members.items()
     }
     sensors = calibrate(sensors, _by_sensor(members, curves))
+    if renoises and domains:
+        domains = dict(domains)
+        domains[RENOISED] = renoised_domain(pairs, domains, sensors, rng)
+        curves[RENOISED] = [transfer_curve(pair) for pair in domains[RENOISED]]
     names = dict.fromkeys(p.sensor for domain in members.values() for p in domain)
     codes = Conditioning(conditioning, tuple(names))
     # The target's noise is pooled over its pairs, as `predict` will know it; each

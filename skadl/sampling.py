@@ -9,6 +9,7 @@ import numpy as np
 
 from skadl.gates import Gate
 from skadl.patches import StoredPair
+from skadl.renoising import RENOISED
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +35,9 @@ class SourceDraw:
 
 
 class SourceSampler:
-    """Draws a domain uniformly and pairs of it uniformly (line 3 of Algorithm 1).
+    """Draws a domain and pairs of it uniformly (line 3 of Algorithm 1).
+
+    The re-noised domain, where there is one, is drawn at a rate of its own.
 
     Pairs that the gate refuses for their residual alone are drawn as often as any,
     so that the report shows them, and replaced by others of their domain, or of
@@ -44,9 +47,17 @@ class SourceSampler:
     ----------
     sources : mapping of domain name to sequence of StoredPair
     gate : Gate
+    renoised_share : float
+        Probability of the re-noised domain.
     """
 
-    def __init__(self, sources: Mapping[str, Sequence[StoredPair]], gate: Gate) -> None:
+    def __init__(
+        self,
+        sources: Mapping[str, Sequence[StoredPair]],
+        gate: Gate,
+        renoised_share: float,
+    ) -> None:
+        self.renoised_share = renoised_share
         self.n_pairs = {name: len(pairs) for name, pairs in sources.items()}
         self.admitted = {
             name: np.flatnonzero([gate.refuse(p.whiteness) is None for p in pairs])
@@ -65,7 +76,7 @@ class SourceSampler:
         -------
         SourceDraw
         """
-        domain = _pick(list(self.n_pairs), rng)
+        domain = self._pick(list(self.n_pairs), rng)
         pair_ids = rng.randint(self.n_pairs[domain], size=size)
         is_admitted = np.isin(pair_ids, self.admitted[domain])
         refused = domain, np.unique(pair_ids[~is_admitted])
@@ -75,11 +86,14 @@ class SourceSampler:
             others = [name for name, ids in self.admitted.items() if ids.size]
             if not others:
                 return SourceDraw(None, pair_ids[:0], *refused)
-            domain, is_admitted = _pick(others, rng), np.zeros(size, bool)
+            domain, is_admitted = self._pick(others, rng), np.zeros(size, bool)
         replacements = rng.choice(self.admitted[domain], size=size)
         pair_ids = np.where(is_admitted, pair_ids, replacements)
         return SourceDraw(domain, pair_ids, *refused)
 
-
-def _pick(names: Sequence[str], rng: np.random.RandomState) -> str:
-    return names[rng.randint(len(names))]
+    def _pick(self, names: list[str], rng: np.random.RandomState) -> str:
+        if RENOISED in names:
+            if rng.random_sample() < self.renoised_share:
+                return RENOISED
+            names = [name for name in names if name != RENOISED] or names
+        return names[rng.randint(len(names))]

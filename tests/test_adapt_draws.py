@@ -200,7 +200,7 @@ def test_source_sampler__any_refusals__draws_only_admitted_pairs(data, size, see
         name: [make_stored(i, whiteness=float(ok)) for i, ok in enumerate(flags)]
         for name, flags in white.items()
     }
-    sampler = SourceSampler(sources, make_gate("evidence", 20))
+    sampler = SourceSampler(sources, make_gate("evidence", 20), renoised_share=0.0)
     rng = np.random.RandomState(seed)
     for _ in range(5):
         drawn = sampler.draw(size, rng)
@@ -215,7 +215,7 @@ def test_source_sampler__any_refusals__draws_only_admitted_pairs(data, size, see
 
 def test_source_sampler__no_refusals__every_domain_and_pair_gets_its_turn():
     sources = make_sources()
-    sampler = SourceSampler(sources, make_gate("evidence", 20))
+    sampler = SourceSampler(sources, make_gate("evidence", 20), renoised_share=0.0)
     rng = np.random.RandomState(0)
     drawn = [sampler.draw(3, rng) for _ in range(100)]
     seen = {(d.domain, int(i)) for d in drawn for i in d.pair_ids}

@@ -37,6 +37,7 @@ from skadl import (
 )
 from skadl.datasets import camera_info, make_harmful_noise, make_harmful_truth
 from skadl.gates import GATES
+from skadl.renoising import RENOISED
 
 STAGES = ("pre-training", "adaptation", "fine-tuning")
 
@@ -196,7 +197,7 @@ def test__fit__returns_self_and_sets_the_documented_attributes():
     )
     assert {decision.iteration for decision in report.decisions} <= set(range(4))
     assert report.n_offered > 0
-    assert set(report.domains) == {"near", "far"}
+    assert set(report.domains) == {"near", "far", RENOISED}
 
 
 def test__sensors__cover_target_and_sources_with_their_noise(model):
@@ -316,7 +317,7 @@ def test__fit__plain_sources_as_many_as_the_target__says_to_use_a_pool():
 def test__fit__source_of_the_target_sensor__is_welcome():
     same = make_tiny_pairs(TARGET, 4, seed=9)
     model = tiny_denoiser().fit(target_pairs(), SourcePool(same))
-    assert model.selection_report_.domains == (TARGET,)
+    assert model.selection_report_.domains == (TARGET, RENOISED)
 
 
 @pytest.mark.parametrize("n_pairs", [0, 1])
@@ -453,7 +454,7 @@ def test__fit__harmful_and_helpful_domains__stays_finite_under_any_gate(gate):
     model = tiny_denoiser(gate=gate, n_iter=16).fit(target_pairs(), pool)
     report = model.selection_report_
     assert report.n_offered > 0
-    assert set(report.domains) == set(pool.domains)
+    assert set(report.domains) == {*pool.domains, RENOISED}
     assert [stage.n_iter for stage in report.stages] == [3, 16, 2]
     assert all(stage.psnr is not None for stage in report.stages)
     assert all(np.isfinite(values).all() for values in weights(model).values())

@@ -24,6 +24,7 @@ PLAN = Plan(
     batch_size=6,
     patch_side=SIDE,
     source_share=0.5,
+    renoised_share=0.0,
     val_fraction=(0.2, 0.5),
 )
 

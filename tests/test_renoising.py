@@ -1,0 +1,110 @@
+"""Re-noising: the new frames have the target's noise, the scene and the geometry."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from skadl.mosaic import CFA_PATTERNS
+from skadl.noise import transfer_curve
+from skadl.records import RawImage, RawPair
+from skadl.renoising import MOST_PAIRS, renoise, renoised_domain
+from skadl.sensors import SensorInfo, SensorTable
+
+GAIN, READ_NOISE = 2.0, 5.0
+
+
+def source_pair(scene: np.ndarray, cfa: str = "RGGB", scene_name="s") -> RawPair:
+    facts = dict(
+        cfa=cfa, black_level=100.0, white_level=1100.0, sensor="source", iso=200
+    )
+    frame = RawImage((scene * 1000 + 100).astype(np.float32), **facts)
+    return RawPair(frame, frame, scene_name)
+
+
+def target_frame(cfa: str = "RGGB", ratio: float = 1.0, dtype=np.uint16) -> RawImage:
+    mosaic = np.full((4, 4), 600, dtype)
+    return RawImage(mosaic, cfa, 512.0, 16383.0, "target", 800, ratio)
+
+
+def target_info(cfa: str = "RGGB") -> SensorInfo:
+    return SensorInfo(
+        cfa, 512.0, 16383.0, gain={800: GAIN}, read_noise={800: READ_NOISE}
+    )
+
+
+@pytest.mark.parametrize("ratio", [1.0, 10.0])
+@pytest.mark.parametrize("level", [0.05, 0.5])
+def test_renoise__flat_scene__has_the_mean_and_variance_of_the_target(ratio, level):
+    pair = renoise(
+        source_pair(np.full((200, 200), level)),
+        target_frame(ratio=ratio),
+        target_info(),
+        np.random.default_rng(0),
+    )
+    signal = level * (16383 - 512) / ratio
+    counts = pair.noisy.mosaic.astype(float) - 512
+    variance = GAIN * signal + READ_NOISE**2
+    n = counts.size
+    assert counts.mean() == pytest.approx(signal, abs=4 * (variance / n) ** 0.5)
+    assert counts.var() == pytest.approx(variance, rel=4 * (2 / n) ** 0.5)
+    np.testing.assert_allclose(pair.clean.normalised(), level, rtol=1e-5)
+
+
+def test_renoise__residual__is_white():
+    scene = np.random.default_rng(1).random((128, 128))
+    pair = renoise(
+        source_pair(scene), target_frame(), target_info(), np.random.default_rng(0)
+    )
+    assert transfer_curve(pair).whiteness > 0.97
+
+
+@pytest.mark.parametrize("source_cfa", CFA_PATTERNS)
+@pytest.mark.parametrize("target_cfa", CFA_PATTERNS)
+def test_renoise__any_two_patterns__red_stays_red(source_cfa, target_cfa):
+    red = np.array(
+        [[c == "R" for c in source_cfa[:2]], [c == "R" for c in source_cfa[2:]]]
+    )
+    scene = np.tile(red, (4, 4)).astype(float)
+    pair = renoise(
+        source_pair(scene, source_cfa),
+        target_frame(target_cfa),
+        target_info(target_cfa),
+        np.random.default_rng(0),
+    )
+    planes = pair.clean.normalised()
+    np.testing.assert_allclose(planes[0], 1, rtol=1e-5)
+    np.testing.assert_allclose(planes[1:], 0, atol=1e-6)
+
+
+def test_renoise__float_target__is_neither_rounded_nor_clipped():
+    pair = renoise(
+        source_pair(np.zeros((64, 64))),
+        target_frame(dtype=np.float32),
+        target_info(),
+        np.random.default_rng(0),
+    )
+    counts = pair.noisy.mosaic
+    assert (counts != np.rint(counts)).any() and (counts < 512).any()
+
+
+def test_renoised_domain__many_sources__is_bounded_and_keeps_scenes():
+    sources = [source_pair(np.full((4, 4), 0.5), scene_name=i) for i in range(450)]
+    target = [RawPair(target_frame(), target_frame())]
+    table = SensorTable({"target": target_info()})
+    pairs = renoised_domain(target, {"A": sources}, table, np.random.RandomState(0))
+    assert len(pairs) == MOST_PAIRS
+    assert len({pair.scene for pair in pairs}) == MOST_PAIRS
+    assert {pair.sensor for pair in pairs} == {"target"}
+
+
+def test_renoised_domain__same_seed__gives_the_same_pixels():
+    sources = {"A": [source_pair(np.full((8, 8), 0.5), scene_name=i) for i in range(3)]}
+    target = [RawPair(target_frame(), target_frame())]
+    table = SensorTable({"target": target_info()})
+    first, second = (
+        renoised_domain(target, sources, table, np.random.RandomState(7))
+        for _ in range(2)
+    )
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a.noisy.mosaic, b.noisy.mosaic)
