@@ -149,18 +149,20 @@ def describe_selection(result: DemoResult) -> str:
     Returns
     -------
     str
-        One or two sentences.
+        A few sentences.
     """
     domains = result.data.sources.domains
-    given = [row for row in result.report.by_domain() if row.domain in domains]
-    rates = []
-    for wanted in (False, True):
-        rows = [row for row in given if (row.domain in HARMFUL_DOMAINS) == wanted]
-        n_offered = sum(row.offered for row in rows)
-        rates.append(sum(row.accepted for row in rows) / max(n_offered, 1))
+    rows = {row.domain: row for row in result.report.by_domain()}
+    cameras = [rows[name] for name in domains if name not in HARMFUL_DOMAINS]
+    n_offered = sum(row.offered for row in cameras)
+    taken = sum(row.accepted for row in cameras) / max(n_offered, 1)
+    wrong_noise, wrong_truth = (percent(rows[name].rate) for name in HARMFUL_DOMAINS)
     sentences = (
-        f"ADL took {percent(rates[0])} of the batches of other cameras and "
-        f"{percent(rates[1])} of the harmful ones."
+        f"ADL took {percent(taken)} of the batches of other cameras and {wrong_truth} "
+        "of those with a wrong ground truth, which shows in what is left of a pair: "
+        "noisy minus clean must be noise. Of the pairs that carry the name of a camera "
+        f"and another noise it took {wrong_noise}: it measures the noise of each pair "
+        "and does not trust the label."
     )
     made = [name for name in result.report.domains if name not in domains]
     if made:

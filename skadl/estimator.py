@@ -65,22 +65,22 @@ class ADLDenoiser(BaseEstimator):
         What decides on a source batch: the residuals of its pairs and evidence
         pooled over its domain, the paper's queue of best PSNRs, the same V' before
         and after the step, or nothing. See :mod:`skadl.gates`.
-    n_iter : int, default=2000
+    n_iter : int, default=1600
         Iterations of gated adaptation; 0 leaves the stage out.
-    n_pretrain_iter, n_finetune_iter : int, default=500, 500
+    n_pretrain_iter, n_finetune_iter : int, default=400, 400
         Iterations of the first and the last stage.
     batch_size : int, default=8
         Patches in a step.
-    source_share : float, default=0.875
+    source_share : float, default=0.25
         Fraction of a batch that comes from the sources in the second stage; the
         rest comes from the target pairs outside V'.
-    renoised_share : float, default=0.5
+    renoised_share : float, default=0.8
         Fraction of source batches drawn from one more domain: the sources' clean
         frames under the noise measured on the target pairs. 0 leaves it out. See
         :mod:`skadl.renoising`.
     patch_size : int, default=64
         Side of a patch in packed pixels; made smaller where an image is smaller.
-    learning_rate : float, default=1e-3
+    learning_rate : float, default=2e-3
         Peak rate of AdamW.
     finetune_rate : float, default=0.3
         Where fine-tuning starts, as a fraction of `learning_rate`.
@@ -172,14 +172,14 @@ class ADLDenoiser(BaseEstimator):
         queue_size: int = 40,
         val_fraction: float | tuple[float, float] = (0.2, 0.5),
         gate: str = "evidence",
-        n_iter: int = 2000,
-        n_pretrain_iter: int = 500,
-        n_finetune_iter: int = 500,
+        n_iter: int = 1600,
+        n_pretrain_iter: int = 400,
+        n_finetune_iter: int = 400,
         batch_size: int = 8,
-        source_share: float = 0.875,
-        renoised_share: float = 0.5,
+        source_share: float = 0.25,
+        renoised_share: float = 0.8,
         patch_size: int = 64,
-        learning_rate: float = 1e-3,
+        learning_rate: float = 2e-3,
         finetune_rate: float = 0.3,
         weight_decay: float = 0.01,
         base_channels: int = 16,

@@ -8,6 +8,7 @@ from typing import Any
 
 from skadl.pool import SourcePool, check_pairs_sequence
 from skadl.records import RawPair
+from skadl.renoising import RENOISED
 from skadl.sensors import SensorInfo, SensorTable
 
 MIN_TARGET_PAIRS = 2  # one for V', one for T^train
@@ -61,12 +62,20 @@ def check_source_pairs(
     TypeError
         If an item is not a `RawPair`.
     ValueError
-        If a plain sequence is exactly as long as the target pairs.
+        If a plain sequence is exactly as long as the target pairs, or a domain has
+        the name that the re-noised one gets.
     """
-    if source_pairs is None or isinstance(source_pairs, SourcePool):
-        return source_pairs
     if isinstance(source_pairs, Mapping):
-        return SourcePool(source_pairs) if source_pairs else None
+        source_pairs = SourcePool(source_pairs) if source_pairs else None
+    if source_pairs is None:
+        return None
+    if isinstance(source_pairs, SourcePool):
+        if RENOISED in source_pairs.domains:
+            raise ValueError(
+                f"a source domain is called {RENOISED!r}, the name of the domain that "
+                "fit adds; rename it."
+            )
+        return source_pairs
     pairs = check_pairs_sequence(source_pairs, "source_pairs")
     if len(pairs) == n_target:
         raise ValueError(

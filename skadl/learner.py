@@ -16,7 +16,7 @@ from skadl.patches import Batch
 MAX_GRADIENT_NORM = 1.0
 # Standard deviations over the range from black to white.
 TYPICAL_NOISE = 0.05
-SMALLEST_NOISE = 1e-4
+SMALLEST_NOISE = 1e-3
 LOSS_WEIGHTINGS = ("noise", "none")
 
 

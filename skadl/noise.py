@@ -41,12 +41,19 @@ class TransferCurve:
         correlation of diagonal neighbours, which row and column noise leave alone.
         A misaligned or wrong clean frame leaves a picture in the residual: 0.9 and
         less.
+    offset : ndarray of shape (4,)
+        Mean residual of the planes R, Gr, Gb, B, in counts: the error of the black
+        level.
+    row_noise : float
+        Standard deviation of what a row of the mosaic shares, in counts.
     """
 
     iso: float
     signal: np.ndarray
     variance: np.ndarray
     whiteness: float
+    offset: np.ndarray
+    row_noise: float
 
 
 @dataclass(frozen=True)
@@ -115,6 +122,7 @@ def transfer_curve(pair: RawPair) -> TransferCurve:
     step = 1.0 if counts.dtype.kind in "ui" else span / 65535
     least = QUANTISATION_VARIANCE * step**2
     score = np.zeros(residual.size)  # standardised residual, 0 where clipped
+    weight = np.zeros(residual.size)  # inverse variance, 0 where clipped
     means, variances = [], []
     n_bins = max(1, min(N_BINS, residual.size // MIN_PIXELS_IN_BIN))
     for pixels in np.array_split(np.argsort(signal, axis=None, kind="stable"), n_bins):
@@ -122,9 +130,18 @@ def transfer_curve(pair: RawPair) -> TransferCurve:
             continue
         means.append(signal.flat[pixels].mean())
         variance, score[pixels] = _standardise(residual.flat[pixels], least)
+        weight[pixels] = (np.abs(score[pixels]) < _OUTLIER) / variance
         variances.append(variance)
-    whiteness = _whiteness(score.reshape(residual.shape))
-    return TransferCurve(noisy.iso, np.array(means), np.array(variances), whiteness)
+    weight = weight.reshape(residual.shape)
+    offset, row_noise = _shared_offsets(residual, weight)
+    return TransferCurve(
+        noisy.iso,
+        np.array(means),
+        np.array(variances),
+        _whiteness(score.reshape(residual.shape)),
+        offset,
+        row_noise,
+    )
 
 
 def fit_noise(
@@ -229,3 +246,22 @@ def _whiteness(score: np.ndarray) -> float:
     down_left = np.mean(score[:, 1:, :-1] * score[:, :-1, 1:])
     power = np.mean(score**2)
     return float(1 - (down_right + down_left) / (2 * power)) if power > 0 else 1.0
+
+
+def _shared_offsets(
+    residual: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Weighted mean of each plane, and the spread of the rows' weighted means."""
+    total = weight.sum(axis=(1, 2))
+    offset = (weight * residual).sum(axis=(1, 2)) / np.maximum(total, 1e-300)
+    residual = residual - offset[:, None, None]
+    # A row of the mosaic lies in R and Gr, or in Gb and B.
+    row_weight = weight.reshape(2, 2, *weight.shape[1:]).sum(axis=(1, 3))
+    row_sum = (weight * residual).reshape(2, 2, *weight.shape[1:]).sum(axis=(1, 3))
+    known = row_weight > 0.5 * row_weight.max()
+    if known.sum() < 2:
+        return offset, 0.0
+    # Independent noise alone gives a weighted mean the variance 1 / weight.
+    means = row_sum[known] / row_weight[known]
+    variance = means.var() - np.mean(1 / row_weight[known])
+    return offset, float(max(variance, 0.0) ** 0.5)

@@ -91,7 +91,7 @@ def prepare(
     sensors = calibrate(sensors, _by_sensor(members, curves))
     if renoises and domains:
         domains = dict(domains)
-        domains[RENOISED] = renoised_domain(pairs, domains, sensors, rng)
+        domains[RENOISED] = renoised_domain(pairs, curves[None], domains, sensors, rng)
         curves[RENOISED] = [transfer_curve(pair) for pair in domains[RENOISED]]
     names = dict.fromkeys(p.sensor for domain in members.values() for p in domain)
     codes = Conditioning(conditioning, tuple(names))

@@ -16,15 +16,19 @@ import numpy as np
 
 from skadl.levels import cast_counts
 from skadl.mosaic import to_rggb_geometry, unpack_bayer
+from skadl.noise import TransferCurve
 from skadl.records import RawImage, RawPair
 from skadl.sensors import SensorInfo, SensorTable
 
 RENOISED = "re-noised"
+BALANCE_RANGE = (0.5, 2.0)  # beyond it a difference is of the scenes, not the sensors
+DARK = 1e-4  # mean of a plane, over the range from black to white
 MOST_PAIRS = 400  # of the re-noised domain: more scenes than a fit can use
 
 
 def renoised_domain(
     target_pairs: Sequence[RawPair],
+    curves: Sequence[TransferCurve],
     domains: Mapping[str, Sequence[RawPair]],
     sensors: SensorTable,
     rng: np.random.RandomState,
@@ -34,8 +38,10 @@ def renoised_domain(
     Parameters
     ----------
     target_pairs : sequence of RawPair
-        Each re-noised pair takes sensor, ISO, light factor and levels of one of
-        these, drawn at random.
+        Each re-noised pair takes sensor, ISO, light factor, levels, black-level
+        error and row noise of one of these, drawn at random.
+    curves : sequence of TransferCurve
+        Of the target pairs.
     domains : mapping of domain name to sequence of RawPair
         Sources.
     sensors : SensorTable
@@ -45,16 +51,25 @@ def renoised_domain(
     Returns
     -------
     list of RawPair
-        One for each source pair, at most `MOST_PAIRS`.
+        One for each source pair, at most `MOST_PAIRS`. Red and blue are scaled so
+        that each domain's mean colour is the target's: a raw image shows the
+        sensor's colour response as much as its noise.
     """
-    pairs = [pair for members in domains.values() for pair in members]
+    colour = mean_colour(target_pairs)
+    pairs = [
+        (pair, balance)
+        for members in domains.values()
+        for balance in [np.clip(colour / mean_colour(members), *BALANCE_RANGE)]
+        for pair in members
+    ]
     chosen = rng.permutation(len(pairs))[:MOST_PAIRS]
     noise_rng = np.random.default_rng(rng.randint(np.iinfo(np.int32).max))
     models = rng.randint(len(target_pairs), size=len(chosen))
     return [
         renoise(
-            pairs[i],
+            *pairs[i],
             target_pairs[j].noisy,
+            curves[j],
             sensors.get(target_pairs[j].sensor),
             noise_rng,
         )
@@ -63,7 +78,12 @@ def renoised_domain(
 
 
 def renoise(
-    pair: RawPair, model: RawImage, info: SensorInfo, rng: np.random.Generator
+    pair: RawPair,
+    balance: np.ndarray,
+    model: RawImage,
+    curve: TransferCurve,
+    info: SensorInfo,
+    rng: np.random.Generator,
 ) -> RawPair:
     """Photograph the clean frame of a pair again, with another sensor.
 
@@ -71,8 +91,12 @@ def renoise(
     ----------
     pair : RawPair
         Its clean frame, at full exposure, is the scene.
+    balance : ndarray of shape (4,)
+        Factors for the scene's planes R, Gr, Gb, B.
     model : RawImage
         Noisy frame of the other sensor, whose facts the new frames take.
+    curve : TransferCurve
+        Of the pair that `model` belongs to: black-level error and row noise.
     info : SensorInfo
         Of the other sensor, with noise.
     rng : Generator
@@ -80,23 +104,47 @@ def renoise(
     Returns
     -------
     RawPair
-        Poisson shot noise and Gaussian read noise (Eq. 3 of the paper); clipped and
-        rounded where `model` holds integers. The scene is that of `pair`.
+        Poisson shot noise and Gaussian read and row noise (Eq. 3 of the paper);
+        clipped and rounded where `model` holds integers. The scene is that of
+        `pair`.
     """
     gain, read_variance = info.noise_at(model.iso)
     is_integer = np.issubdtype(model.mosaic.dtype, np.integer)
-    if is_integer:  # rounding adds it again
-        read_variance = max(read_variance - 1 / 12, 0.0)
+    # Row noise and rounding are in the measured read variance and come again below.
+    read_variance -= curve.row_noise**2 + (1 / 12 if is_integer else 0)
     black = model.black_planes[:, None, None]
     span = model.white_level - black.mean()
-    scene = pair.clean.normalised().clip(0, 1).astype(float)
+    scene = pair.clean.normalised() * balance[:, None, None]
+    scene = scene.clip(0, 1).astype(float)
     scene = to_rggb_geometry(to_rggb_geometry(scene, pair.clean.cfa), model.cfa)
-    electrons = scene * (span / (model.ratio * gain))
-    noisy = rng.poisson(electrons) * gain
-    noisy += rng.normal(scale=read_variance**0.5, size=scene.shape) + black
+    noisy = rng.poisson(scene * (span / (model.ratio * gain))) * gain
+    noisy += rng.normal(scale=max(read_variance, 0) ** 0.5, size=scene.shape)
+    rows = rng.normal(scale=curve.row_noise, size=(2, scene.shape[1], 1))
+    noisy += np.repeat(rows, 2, axis=0)  # R and Gr share rows, Gb and B do
+    noisy += black + curve.offset[:, None, None]
     if is_integer:
         noisy = cast_counts(noisy.clip(0, model.white_level), model.mosaic.dtype)
     clean = (scene * span + black).astype(np.float32)
     image = model.with_mosaic(unpack_bayer(noisy, model.cfa))
     truth = replace(model.with_mosaic(unpack_bayer(clean, model.cfa)), ratio=1.0)
     return RawPair(image, truth, pair.scene)
+
+
+def mean_colour(pairs: Sequence[RawPair]) -> np.ndarray:
+    """Mean colour of the clean frames of some pairs, relative to their green.
+
+    Parameters
+    ----------
+    pairs : sequence of RawPair
+
+    Returns
+    -------
+    ndarray of shape (4,)
+        For the planes R, Gr, Gb, B; the greens are 1. All ones where the frames are
+        too dark to tell.
+    """
+    total = sum(pair.clean.normalised().mean(axis=(1, 2)) for pair in pairs)
+    green = total[1:3].mean()
+    if total.min() <= DARK * len(pairs):
+        return np.ones(4)
+    return np.array([total[0] / green, 1.0, 1.0, total[3] / green])

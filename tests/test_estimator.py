@@ -314,6 +314,11 @@ def test__fit__plain_sources_as_many_as_the_target__says_to_use_a_pool():
     assert model.selection_report_.n_offered > 0
 
 
+def test__fit__source_domain_with_the_reserved_name__is_refused():
+    with pytest.raises(ValueError, match="rename it"):
+        tiny_denoiser().fit(target_pairs(), {RENOISED: source_pairs()})
+
+
 def test__fit__source_of_the_target_sensor__is_welcome():
     same = make_tiny_pairs(TARGET, 4, seed=9)
     model = tiny_denoiser().fit(target_pairs(), SourcePool(same))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skadl.mosaic import CFA_PATTERNS
-from skadl.noise import transfer_curve
+from skadl.noise import TransferCurve, transfer_curve
 from skadl.records import RawImage, RawPair
 from skadl.renoising import MOST_PAIRS, renoise, renoised_domain
 from skadl.sensors import SensorInfo, SensorTable
@@ -27,6 +27,11 @@ def target_frame(cfa: str = "RGGB", ratio: float = 1.0, dtype=np.uint16) -> RawI
     return RawImage(mosaic, cfa, 512.0, 16383.0, "target", 800, ratio)
 
 
+def target_curve(offset=0.0, row_noise=0.0) -> TransferCurve:
+    nothing = np.empty(0)
+    return TransferCurve(800, nothing, nothing, 1.0, np.full(4, offset), row_noise)
+
+
 def target_info(cfa: str = "RGGB") -> SensorInfo:
     return SensorInfo(
         cfa, 512.0, 16383.0, gain={800: GAIN}, read_noise={800: READ_NOISE}
@@ -38,7 +43,9 @@ def target_info(cfa: str = "RGGB") -> SensorInfo:
 def test_renoise__flat_scene__has_the_mean_and_variance_of_the_target(ratio, level):
     pair = renoise(
         source_pair(np.full((200, 200), level)),
+        np.ones(4),
         target_frame(ratio=ratio),
+        target_curve(),
         target_info(),
         np.random.default_rng(0),
     )
@@ -54,7 +61,12 @@ def test_renoise__flat_scene__has_the_mean_and_variance_of_the_target(ratio, lev
 def test_renoise__residual__is_white():
     scene = np.random.default_rng(1).random((128, 128))
     pair = renoise(
-        source_pair(scene), target_frame(), target_info(), np.random.default_rng(0)
+        source_pair(scene),
+        np.ones(4),
+        target_frame(),
+        target_curve(),
+        target_info(),
+        np.random.default_rng(0),
     )
     assert transfer_curve(pair).whiteness > 0.97
 
@@ -68,7 +80,9 @@ def test_renoise__any_two_patterns__red_stays_red(source_cfa, target_cfa):
     scene = np.tile(red, (4, 4)).astype(float)
     pair = renoise(
         source_pair(scene, source_cfa),
+        np.ones(4),
         target_frame(target_cfa),
+        target_curve(),
         target_info(target_cfa),
         np.random.default_rng(0),
     )
@@ -80,7 +94,9 @@ def test_renoise__any_two_patterns__red_stays_red(source_cfa, target_cfa):
 def test_renoise__float_target__is_neither_rounded_nor_clipped():
     pair = renoise(
         source_pair(np.zeros((64, 64))),
+        np.ones(4),
         target_frame(dtype=np.float32),
+        target_curve(),
         target_info(),
         np.random.default_rng(0),
     )
@@ -92,7 +108,9 @@ def test_renoised_domain__many_sources__is_bounded_and_keeps_scenes():
     sources = [source_pair(np.full((4, 4), 0.5), scene_name=i) for i in range(450)]
     target = [RawPair(target_frame(), target_frame())]
     table = SensorTable({"target": target_info()})
-    pairs = renoised_domain(target, {"A": sources}, table, np.random.RandomState(0))
+    pairs = renoised_domain(
+        target, [target_curve()], {"A": sources}, table, np.random.RandomState(0)
+    )
     assert len(pairs) == MOST_PAIRS
     assert len({pair.scene for pair in pairs}) == MOST_PAIRS
     assert {pair.sensor for pair in pairs} == {"target"}
@@ -103,8 +121,45 @@ def test_renoised_domain__same_seed__gives_the_same_pixels():
     target = [RawPair(target_frame(), target_frame())]
     table = SensorTable({"target": target_info()})
     first, second = (
-        renoised_domain(target, sources, table, np.random.RandomState(7))
+        renoised_domain(
+            target, [target_curve()], sources, table, np.random.RandomState(7)
+        )
         for _ in range(2)
     )
     for a, b in zip(first, second, strict=True):
         np.testing.assert_array_equal(a.noisy.mosaic, b.noisy.mosaic)
+
+
+def test_renoise__measured_again__shows_the_same_offset_and_row_noise():
+    offset = np.array([3.0, -2.0, 1.0, 0.5])
+    curve = TransferCurve(800, np.empty(0), np.empty(0), 1.0, offset, 2.0)
+    pair = renoise(
+        source_pair(np.full((400, 400), 0.01)),
+        np.ones(4),
+        target_frame(),
+        curve,
+        target_info(),
+        np.random.default_rng(3),
+    )
+    again = transfer_curve(pair)
+    # 200 rows of each phase: their mean strays by 2 / sqrt(200) counts.
+    np.testing.assert_allclose(again.offset, offset, atol=4 * 2 / 200**0.5)
+    assert again.row_noise == pytest.approx(2.0, rel=0.2)
+
+
+def test_renoised_domain__another_colour_response__is_brought_to_the_targets():
+    red_site = np.tile([[1.0, 0.0], [0.0, 0.0]], (8, 8))
+    level = np.full((16, 16), 0.4)
+    redder = source_pair(level + 0.2 * red_site)
+    table = SensorTable({"target": target_info()})
+    flat = RawImage(
+        np.full((16, 16), 4000, np.uint16), "RGGB", 512.0, 16383.0, "target", 800
+    )
+    pairs = renoised_domain(
+        [RawPair(flat, flat)],
+        [target_curve()],
+        {"A": [redder]},
+        table,
+        np.random.RandomState(0),
+    )
+    np.testing.assert_allclose(pairs[0].clean.normalised(), 0.4, rtol=1e-5)
