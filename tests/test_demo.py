@@ -145,7 +145,7 @@ def test_describe_selection__rates__are_those_of_the_report(result):
     rows = {row.domain: row for row in result.report.by_domain()}
     cameras = [rows[name] for name in result.data.sources.domains]
     cameras = [row for row in cameras if row.domain not in HARMFUL_DOMAINS]
-    taken = sum(r.accepted for r in cameras) / sum(r.offered for r in cameras)
+    taken = sum(r.accepted for r in cameras) / max(sum(r.offered for r in cameras), 1)
     wrong_noise, wrong_truth = (rows[name].rate for name in HARMFUL_DOMAINS)
     said = re.findall(r"(\d+) %", describe_selection(result))
     expected = [taken, wrong_truth, wrong_noise]
