@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from skadl.conditioning import NoiseLevel, counts_range, noise_level
-from skadl.noise import NoiseFit, TransferCurve, fit_noise
+from skadl.noise import LEAST_WHITE, NoiseFit, TransferCurve, fit_noise
 from skadl.records import RawPair
 from skadl.sensors import SensorInfo, SensorTable
 
@@ -16,7 +16,7 @@ from skadl.sensors import SensorInfo, SensorTable
 def calibrate(
     table: SensorTable, curves: Mapping[str, Sequence[TransferCurve]]
 ) -> SensorTable:
-    """Fill in gain and read noise of the sensors whose noise is not given.
+    """Fill in black-level error, and gain and read noise where they are not given.
 
     Parameters
     ----------
@@ -37,21 +37,23 @@ def calibrate(
     measured: dict[str, SensorInfo] = {}
     for name, own_curves in curves.items():
         info = table.get(name)
-        if info.knows_noise:
-            continue
-        fit = fit_noise(own_curves)
-        if fit is None:
-            raise ValueError(
-                f"no pair of sensor {name!r} has enough unclipped pixels to measure "
-                "its noise; check its levels and exposures, or give gain and "
-                "read_noise in a SensorInfo."
+        if info.black_offset is None:
+            info = replace(info, black_offset=_mean_offsets(own_curves))
+        if not info.knows_noise:
+            fit = fit_noise(own_curves)
+            if fit is None:
+                raise ValueError(
+                    f"no pair of sensor {name!r} has enough unclipped pixels to "
+                    "measure its noise; check its levels and exposures, or give gain "
+                    "and read_noise in a SensorInfo."
+                )
+            noise = {curve.iso: fit.at(curve.iso) for curve in own_curves}
+            info = replace(
+                info,
+                gain={iso: gain for iso, (gain, _) in noise.items()},
+                read_noise={iso: variance**0.5 for iso, (_, variance) in noise.items()},
             )
-        noise = {curve.iso: fit.at(curve.iso) for curve in own_curves}
-        measured[name] = replace(
-            info,
-            gain={iso: gain for iso, (gain, _) in noise.items()},
-            read_noise={iso: variance**0.5 for iso, (_, variance) in noise.items()},
-        )
+        measured[name] = info
     return table.updated(measured)
 
 
@@ -100,3 +102,12 @@ def measured_noise(pair: RawPair, curve: TransferCurve, info: SensorInfo) -> Noi
     image = pair.noisy
     counts = float(image.white_level - image.black_planes.mean())
     return noise_level(gain, read_variance, pair.ratio, counts)
+
+
+def _mean_offsets(curves: Sequence[TransferCurve]) -> dict[float, tuple[float, ...]]:
+    """Mean black-level error at each ISO, of pairs that show nothing but noise."""
+    offsets: dict[float, list[np.ndarray]] = {}
+    for curve in curves:
+        if curve.signal.size and curve.whiteness >= LEAST_WHITE:
+            offsets.setdefault(curve.iso, []).append(curve.offset)
+    return {iso: tuple(np.mean(own, axis=0)) for iso, own in offsets.items()}

@@ -14,6 +14,8 @@ from typing import Protocol
 
 import numpy as np
 
+from skadl.noise import LEAST_WHITE
+
 SMALLEST_SPREAD = 1e-6  # dB; float32 shows no smaller difference of PSNR
 GATES = ("evidence", "queue", "paired", "none")
 
@@ -200,7 +202,7 @@ class EvidenceGate:
 
     every = 4
     compares_before = True
-    least_white = 0.95
+    least_white = LEAST_WHITE
     least_evidence = 4  # measurements before a domain can be refused
     critical = 3.1  # standard errors: one false refusal in a thousand tests
 

@@ -18,6 +18,7 @@ from skadl.records import RawImage, RawPair
 N_BINS = 16
 MIN_PIXELS_IN_BIN = 64
 QUANTISATION_VARIANCE = 1 / 12
+LEAST_WHITE = 0.95  # of a residual that may count as noise
 _MAD_TO_SIGMA = 1.4826
 _OUTLIER = 5.0  # robust standard deviations
 _NEARLY_WHITE = 0.98

@@ -17,7 +17,9 @@ from skadl.mosaic import pad_to_even, to_rggb_geometry, unpack_bayer
 from skadl.network import ModulatedUNet
 from skadl.rawfile import read_raw
 from skadl.records import RawImage
-from skadl.sensors import SensorTable
+from skadl.sensors import SensorInfo, SensorTable
+
+MOST_CLIPPED = 0.01  # of a plane, for its mean to be kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +127,7 @@ def denoise_image(model: FittedModel, image: RawImage) -> np.ndarray:
     """
     _check_sensor(model, image.sensor)
     _warn_outside_iso_range(model, image)
+    image = image.with_mosaic(image.mosaic)  # a lazy one reads at every access
     planes = image.normalised()
     if not np.isfinite(planes).all():
         raise ValueError(
@@ -132,9 +135,44 @@ def denoise_image(model: FittedModel, image: RawImage) -> np.ndarray:
         )
     noise = expected_noise(model.sensors.get(image.sensor), image.iso, image.ratio)
     codes = model.conditioning.vector(image.sensor, image.iso, image.ratio, noise)
-    planes = to_rggb_geometry(planes, image.cfa)
-    planes = _run_network(model, planes, codes)
-    return to_rggb_geometry(planes, image.cfa)
+    denoised = _run_network(model, to_rggb_geometry(planes, image.cfa), codes)
+    denoised = to_rggb_geometry(denoised, image.cfa)
+    return keep_level(planes, denoised, image, model.sensors.get(image.sensor))
+
+
+def keep_level(
+    planes: np.ndarray, denoised: np.ndarray, image: RawImage, info: SensorInfo
+) -> np.ndarray:
+    """Give each denoised plane the mean level that it had: noise has no mean.
+
+    A network draws an image towards the brightness and colour that it was trained
+    on: a darker night by two per cent of its sky, and each colour by its own amount.
+
+    Parameters
+    ----------
+    planes, denoised : ndarray of shape (4, h, w)
+        Normalised, before and after.
+    image : RawImage
+        Where `planes` come from.
+    info : SensorInfo
+        Of its sensor: the measured black-level error is left out of the mean.
+
+    Returns
+    -------
+    ndarray of shape (4, h, w), float32
+        `denoised` itself where more than 1 % of a plane is clipped: clipped noise
+        has a mean.
+    """
+    scale = image.ratio / (image.white_level - image.black_planes.mean())
+    floor = -image.black_planes[:, None, None] * scale
+    is_clipped = planes >= 0.98 * image.ratio
+    if image.mosaic.dtype.kind == "u":
+        is_clipped |= planes <= floor
+    if is_clipped.mean(axis=(1, 2)).max() > MOST_CLIPPED:
+        return denoised
+    shift = (planes - denoised).mean(axis=(1, 2), dtype=float)
+    shift -= info.offset_at(image.iso) * scale
+    return denoised + shift[:, None, None].astype(np.float32)
 
 
 def _denoise_counts(model: FittedModel, image: RawImage) -> np.ndarray:

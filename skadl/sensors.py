@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -28,6 +28,9 @@ class SensorInfo:
         System gain K in counts per photo-electron.
     read_noise : mapping of ISO to float, optional
         Standard deviation of the signal-independent noise, in counts.
+    black_offset : mapping of ISO to four floats, optional
+        Error of the black level in the planes R, Gr, Gb, B, in counts; `fit` measures
+        it.
     iso_range : tuple of two floats, optional
         Lowest and highest ISO that a model was fitted on; `fit` fills it in.
 
@@ -49,6 +52,7 @@ class SensorInfo:
     white_level: float
     gain: Mapping[float, float] | None = None
     read_noise: Mapping[float, float] | None = None
+    black_offset: Mapping[float, Sequence[float]] | None = None
     iso_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
@@ -102,6 +106,24 @@ class SensorInfo:
             _interpolate_log(self.gain, iso),
             _interpolate_log(self.read_noise, iso) ** 2,
         )
+
+    def offset_at(self, iso: float) -> np.ndarray:
+        """Error of the black level at an ISO, interpolated in its logarithm.
+
+        Parameters
+        ----------
+        iso : float
+
+        Returns
+        -------
+        ndarray of shape (4,)
+            For the planes R, Gr, Gb, B, in counts; zeros where it is not known.
+        """
+        if not self.black_offset:
+            return np.zeros(4)
+        isos = sorted(self.black_offset)
+        planes = np.array([self.black_offset[known] for known in isos], float).T
+        return np.array([np.interp(np.log(iso), np.log(isos), p) for p in planes])
 
     def __getstate__(self) -> dict:
         # A mapping proxy does not pickle; a plain dict does.
