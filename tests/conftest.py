@@ -8,7 +8,6 @@ import torch
 from hypothesis import settings
 
 from skadl.conditioning import Conditioning
-from skadl.datasets import make_domain
 from skadl.learner import Learner
 from skadl.mosaic import CFA_PATTERNS
 from skadl.network import ModulatedUNet
@@ -43,25 +42,6 @@ def scenes() -> list[np.ndarray]:
     coarse = rng.uniform(0.02, 0.9, (3, 6, 6, 3))
     fine = np.kron(coarse, np.ones((1, 8, 8, 1)))
     return list((fine + np.roll(fine, 3, axis=2)) / 2)
-
-
-@pytest.fixture(scope="session")
-def target_pairs(scenes):
-    """Six pairs of one sensor, 32 x 32, each at its own ISO."""
-    isos = [400, 800, 1600, 3200, 6400, 12800]
-    return make_domain(
-        "SonyA7S2", 6, size=32, iso=isos, ratio=1, scenes=scenes, random_state=0
-    )
-
-
-@pytest.fixture(scope="session")
-def source_domains(scenes):
-    """Two other sensors, three pairs each, 32 x 32."""
-    facts = dict(size=32, ratio=1, scenes=scenes)
-    return {
-        "nikon": make_domain("NikonD850", 3, iso=1600, random_state=1, **facts),
-        "canon": make_domain("CanonEOS70D", 3, iso=800, random_state=2, **facts),
-    }
 
 
 @pytest.fixture(scope="session")
