@@ -21,8 +21,8 @@ QUANTISATION_VARIANCE = 1 / 12
 LEAST_WHITE = 0.95  # of a residual that may count as noise
 _MAD_TO_SIGMA = 1.4826
 _OUTLIER = 5.0  # robust standard deviations
-_NEARLY_WHITE = 0.98
-_MOST_CLIPPED = 0.01  # share of a bin's pixels
+NEARLY_WHITE = 0.98
+MOST_CLIPPED = 0.01  # share of the pixels that a statistic is taken over
 _LARGEST_SIDE = 512  # packed pixels of a frame that are measured
 
 
@@ -115,10 +115,10 @@ def transfer_curve(pair: RawPair) -> TransferCurve:
     signal = normalise(clean_counts, clean.black_planes, clean.white_level, clean.ratio)
     signal = signal.astype(float) * (span / noisy.ratio)
     residual = counts - black[:, None, None] - signal
-    clipped = counts >= _NEARLY_WHITE * noisy.white_level
+    clipped = counts >= NEARLY_WHITE * noisy.white_level
     if counts.dtype.kind == "u":  # floats below zero are noise, not clipped
         clipped |= counts == 0
-    clipped |= clean_counts >= _NEARLY_WHITE * clean.white_level
+    clipped |= clean_counts >= NEARLY_WHITE * clean.white_level
     # Floats have no counts to round to: one 16-bit step is the least they resolve.
     step = 1.0 if counts.dtype.kind in "ui" else span / 65535
     least = QUANTISATION_VARIANCE * step**2
@@ -127,7 +127,7 @@ def transfer_curve(pair: RawPair) -> TransferCurve:
     means, variances = [], []
     n_bins = max(1, min(N_BINS, residual.size // MIN_PIXELS_IN_BIN))
     for pixels in np.array_split(np.argsort(signal, axis=None, kind="stable"), n_bins):
-        if clipped.flat[pixels].mean() > _MOST_CLIPPED:
+        if clipped.flat[pixels].mean() > MOST_CLIPPED:
             continue
         means.append(signal.flat[pixels].mean())
         variance, score[pixels] = _standardise(residual.flat[pixels], least)

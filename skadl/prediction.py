@@ -15,11 +15,10 @@ from skadl.conditioning import Conditioning
 from skadl.levels import cast_counts, denormalise
 from skadl.mosaic import pad_to_even, to_rggb_geometry, unpack_bayer
 from skadl.network import ModulatedUNet
+from skadl.noise import MOST_CLIPPED, NEARLY_WHITE
 from skadl.rawfile import read_raw
 from skadl.records import RawImage
 from skadl.sensors import SensorInfo, SensorTable
-
-MOST_CLIPPED = 0.01  # of a plane, for its mean to be kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +164,7 @@ def keep_level(
     """
     scale = image.ratio / (image.white_level - image.black_planes.mean())
     floor = -image.black_planes[:, None, None] * scale
-    is_clipped = planes >= 0.98 * image.ratio
+    is_clipped = planes >= NEARLY_WHITE * image.ratio
     if image.mosaic.dtype.kind == "u":
         is_clipped |= planes <= floor
     if is_clipped.mean(axis=(1, 2)).max() > MOST_CLIPPED:

@@ -16,7 +16,7 @@ import numpy as np
 
 from skadl.levels import cast_counts
 from skadl.mosaic import to_rggb_geometry, unpack_bayer
-from skadl.noise import TransferCurve
+from skadl.noise import QUANTISATION_VARIANCE, TransferCurve
 from skadl.records import RawImage, RawPair
 from skadl.sensors import SensorInfo, SensorTable
 
@@ -111,7 +111,7 @@ def renoise(
     gain, read_variance = info.noise_at(model.iso)
     is_integer = np.issubdtype(model.mosaic.dtype, np.integer)
     # Row noise and rounding are in the measured read variance and come again below.
-    read_variance -= curve.row_noise**2 + (1 / 12 if is_integer else 0)
+    read_variance -= curve.row_noise**2 + (QUANTISATION_VARIANCE if is_integer else 0)
     black = model.black_planes[:, None, None]
     span = model.white_level - black.mean()
     scene = pair.clean.normalised() * balance[:, None, None]

@@ -17,10 +17,9 @@ import numpy as np
 
 from skadl.datasets.tukey_lambda import tukey_lambda_variance
 from skadl.mosaic import check_cfa
+from skadl.noise import QUANTISATION_VARIANCE
 from skadl.records import check_positive
 from skadl.sensors import SensorInfo
-
-QUANTISATION_VARIANCE = 1 / 12
 
 
 @dataclass(frozen=True, eq=False)
