@@ -1,5 +1,6 @@
 """skadl: a denoiser for a new camera sensor from about twenty RAW pairs."""
 
+from skadl.calibration import calibrate_sensor as calibrate_sensor
 from skadl.dng import write_dng as write_dng
 from skadl.estimator import PAPER_PARAMS as PAPER_PARAMS
 from skadl.estimator import ADLDenoiser as ADLDenoiser

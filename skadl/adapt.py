@@ -50,7 +50,7 @@ class Plan:
     n_pretrain_iter, n_iter, n_finetune_iter : int
         Iterations of the three stages.
     learning_rate : float
-        Peak; held in pre-training, then falling to zero over the later stages.
+        Peak; held in pre-training, then falling to zero in each of the later stages.
     finetune_rate : float
         Fraction of `learning_rate` at which the last stage starts.
     batch_size, patch_side : int
@@ -101,8 +101,8 @@ def adapt(
     Yields
     ------
     BatchDecision
-        One an iteration, and one more where the gate refused pairs for their
-        residual alone; see `SourceSampler`.
+        One an iteration, and one more for each reason why the gate refused pairs
+        before any training; see `SourceSampler`.
 
     Notes
     -----
@@ -110,23 +110,21 @@ def adapt(
     rate of its own) and one domain fills the source part of a batch; T^train is
     sampled to fill the rest of the batch rather than added whole; Eval uses one
     fixed patch of each target pair; a rejection also returns the optimizer's
-    moments; the learning rate follows a cosine down to where fine-tuning starts. A
-    loss, gradient or evaluation that is not finite is a rejection.
+    moments; the learning rate follows a cosine down to zero, so that the network is
+    as good as it gets should fine-tuning not help. A loss, gradient or evaluation
+    that is not finite is a rejection.
     """
-    floor = plan.finetune_rate if plan.n_finetune_iter else 0.0
     sampler = SourceSampler(sources, gate, plan.renoised_share)
     n_source = max(1, round(plan.source_share * plan.batch_size))
     start, end = plan.val_fraction
     v = _draw_validation(target.gains, start, rng)
     gate.seed(learner.evaluate(select(target.validation, v)))
     for t in range(plan.n_iter):
-        rate = plan.learning_rate * (floor + (1 - floor) * _cosine(t / plan.n_iter))
+        rate = plan.learning_rate * _cosine(t / plan.n_iter)
         # 3: sample S' from some domain S_i
         draw = sampler.draw(n_source, rng)
-        if draw.refused_ids.size:
-            refused = [sources[draw.refused_domain][i] for i in draw.refused_ids]
-            verdict = gate.refuse(min(pair.whiteness for pair in refused))
-            yield _decision(t, draw.refused_domain, draw.refused_ids, refused, verdict)
+        name = draw.refused_domain
+        yield from _refusals(t, name, sources[name], draw.refused_ids, gate)
         if draw.domain is None:  # nothing is left of the sources: go on without
             _target_step(learner, target.pairs, plan, rate, rng)
             continue
@@ -155,13 +153,16 @@ def adapt(
 
 
 def finetune(
-    learner: Learner, target: Target, plan: Plan, rng: np.random.RandomState
+    learner: Learner,
+    pairs: Sequence[StoredPair],
+    plan: Plan,
+    rng: np.random.RandomState,
 ) -> Iterator[float]:
-    """Third stage, line 14: fine-tune theta_T on T^adp; yields each loss."""
+    """Third stage, line 14: fine-tune theta_T on pairs of T^adp; yields each loss."""
     for t in range(plan.n_finetune_iter):
         rate = plan.learning_rate * plan.finetune_rate
         rate *= _cosine(t / plan.n_finetune_iter)
-        yield _target_step(learner, target.pairs, plan, rate, rng)
+        yield _target_step(learner, pairs, plan, rate, rng)
 
 
 def validation_size(fraction: float, n_pairs: int) -> int:
@@ -206,6 +207,24 @@ def _judge(gate: Gate, trial: Trial, loss: float) -> Verdict:
     if not all(np.isfinite(psnr).all() for psnr in measured):
         return Verdict(False, math.nan, math.nan, "non-finite evaluation")
     return gate.judge(trial)
+
+
+def _refusals(
+    iteration: int,
+    domain: str,
+    pairs: Sequence[StoredPair],
+    refused_ids: np.ndarray,
+    gate: Gate,
+) -> Iterator[BatchDecision]:
+    """One decision a reason, with the verdict on the worst of its pairs."""
+    by_reason: dict[str, list[int]] = {}
+    verdicts = {i: gate.refuse(pairs[i].screening) for i in refused_ids.tolist()}
+    for i, verdict in verdicts.items():
+        by_reason.setdefault(verdict.reason, []).append(i)
+    for ids in by_reason.values():
+        worst = min((verdicts[i] for i in ids), key=lambda verdict: verdict.score)
+        refused = [pairs[i] for i in ids]
+        yield _decision(iteration, domain, np.array(ids), refused, worst)
 
 
 def _decision(

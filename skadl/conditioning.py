@@ -3,7 +3,8 @@
 The paper's metadata vector is the one-hot sensor code and the ISO repeated n times
 (section 3.2) and "can be extended as long as more meta information is provided".
 The extension here is the expected noise level: two sensors at one ISO may differ
-tenfold in noise, and a light factor multiplies it again.
+tenfold in noise, and a light factor multiplies it again. With the noise level alone,
+without sensor and ISO, a sensor that was never seen in `fit` is one more noise level.
 """
 
 from __future__ import annotations
@@ -12,9 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skadl.sensors import SensorInfo
-
-CONDITIONINGS = ("sensor_iso", "sensor_iso_noise")
+CONDITIONINGS = ("sensor_iso", "sensor_iso_noise", "noise")
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class NoiseLevel:
 
 
 def noise_level(
-    gain: float, read_variance: float, ratio: float, counts_range: float
+    gain: float, read_variance: float, ratio: float, span: float
 ) -> NoiseLevel:
     """Bring gain and read variance from counts to the units of normalised planes.
 
@@ -46,8 +45,8 @@ def noise_level(
         In counts squared.
     ratio : float
         Light factor.
-    counts_range : float
-        White level minus black level.
+    span : float
+        White minus black level, in counts.
 
     Returns
     -------
@@ -55,16 +54,11 @@ def noise_level(
 
     Examples
     --------
-    >>> noise_level(2.0, 16.0, ratio=8, counts_range=1024)
+    >>> noise_level(2.0, 16.0, ratio=8, span=1024)
     NoiseLevel(shot=0.015625, read=0.0009765625)
     """
-    scale = ratio / counts_range
+    scale = ratio / span
     return NoiseLevel(float(gain * scale), float(read_variance * scale**2))
-
-
-def counts_range(info: SensorInfo) -> float:
-    """White level minus mean black level of a sensor, in counts."""
-    return float(info.white_level - np.mean(info.black_level))
 
 
 @dataclass(frozen=True)
@@ -73,8 +67,8 @@ class Conditioning:
 
     Parameters
     ----------
-    kind : {"sensor_iso", "sensor_iso_noise"}
-        The paper's vector, or that plus light factor and noise level.
+    kind : {"sensor_iso", "sensor_iso_noise", "noise"}
+        The paper's vector, that plus light factor and noise level, or these alone.
     sensors : tuple of str
         Sensors seen in `fit`; position is the one-hot code.
 
@@ -90,12 +84,18 @@ class Conditioning:
     @property
     def uses_noise(self) -> bool:
         """Whether a noise level must be given."""
-        return self.kind == "sensor_iso_noise"
+        return self.kind != "sensor_iso"
+
+    @property
+    def uses_sensor(self) -> bool:
+        """Whether the sensor must be one of `sensors`."""
+        return self.kind != "noise"
 
     @property
     def length(self) -> int:
         """Length of the vector."""
-        return 2 * len(self.sensors) + (3 if self.uses_noise else 0)
+        n_sensors = len(self.sensors) if self.uses_sensor else 0
+        return 2 * n_sensors + (3 if self.uses_noise else 0)
 
     def vector(
         self, sensor: str, iso: float, ratio: float, noise: NoiseLevel | None
@@ -105,7 +105,7 @@ class Conditioning:
         Parameters
         ----------
         sensor : str
-            One of `sensors`.
+            One of `sensors`, unless only the noise counts.
         iso : float
             Enters as ``log2(iso / 100) / 8``: raw ISO would saturate the tanh of
             Eq. 4, and noise is a power law of ISO.
@@ -119,10 +119,11 @@ class Conditioning:
         ndarray of shape (length,), float32
             Every entry about within [-2, 2].
         """
-        one_hot = np.zeros(len(self.sensors))
-        one_hot[self.sensors.index(sensor)] = 1.0
-        iso_code = np.full(len(self.sensors), np.log2(iso / 100) / 8)
-        entries = [one_hot, iso_code]
+        entries = []
+        if self.uses_sensor:
+            one_hot = np.zeros(len(self.sensors))
+            one_hot[self.sensors.index(sensor)] = 1.0
+            entries += [one_hot, np.full(len(self.sensors), np.log2(iso / 100) / 8)]
         if self.uses_noise:
             shot_code = (np.log10(max(noise.shot, 1e-8)) + 3) / 2
             read_code = (np.log10(max(noise.read, 1e-12)) + 5) / 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import numbers
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from skadl.prediction import FittedModel, denoise, denoise_image
 from skadl.preparation import prepare
 from skadl.progress import Progress
 from skadl.records import RawImage, RawPair
-from skadl.sensors import SensorTable
+from skadl.sensors import SensorInfo, SensorTable
 from skadl.training import build_network, train
 
 PAPER_PARAMS = {
@@ -65,13 +66,13 @@ class ADLDenoiser(BaseEstimator):
         What decides on a source batch: the residuals of its pairs and evidence
         pooled over its domain, the paper's queue of best PSNRs, the same V' before
         and after the step, or nothing. See :mod:`skadl.gates`.
-    n_iter : int, default=1600
+    n_iter : int, default=1800
         Iterations of gated adaptation; 0 leaves the stage out.
-    n_pretrain_iter, n_finetune_iter : int, default=400, 400
+    n_pretrain_iter, n_finetune_iter : int, default=400, 200
         Iterations of the first and the last stage.
     batch_size : int, default=8
         Patches in a step.
-    source_share : float, default=0.25
+    source_share : float, default=0.5
         Fraction of a batch that comes from the sources in the second stage; the
         rest comes from the target pairs outside V'.
     renoised_share : float, default=0.8
@@ -91,9 +92,16 @@ class ADLDenoiser(BaseEstimator):
     loss_weighting : {"noise", "none"}, default="noise"
         Whether an image's L1 error counts in units of its own noise or, as in the
         paper, as it is. See :func:`skadl.learner.noise_weight`.
-    conditioning : {"sensor_iso_noise", "sensor_iso"}, default="sensor_iso_noise"
-        What the network is told of an image: sensor and ISO (the paper), or also
-        light factor and noise level. See :mod:`skadl.conditioning`.
+    conditioning : {"noise", "sensor_iso_noise", "sensor_iso"}, default="noise"
+        What the network is told of an image: light factor and noise level, which lets
+        sensors share what they have in common and `predict` take a sensor never seen
+        in `fit`; these and sensor and ISO; or sensor and ISO alone (the paper). See
+        :mod:`skadl.conditioning`.
+    safeguard : bool, default=True
+        Whether `predict` holds back what Stein's risk estimate says would do an image
+        more harm than good, mostly in images of little noise. It needs the noise of
+        the sensor and about one more pass for a small image, a tenth of one for a
+        photograph. See :mod:`skadl.stein`.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Of the convolutions in training and prediction. Gates always compute in
         float32.
@@ -109,7 +117,8 @@ class ADLDenoiser(BaseEstimator):
     module_ : ModulatedUNet
         The trained network.
     sensors_ : SensorTable
-        Every sensor seen in `fit`, with its noise as given or as measured.
+        Every sensor seen in `fit`, with its noise as given or as measured, and the
+        others of `meta` as they were given.
     device_ : torch.device
         Where the network is.
     n_iter_ : int
@@ -151,6 +160,7 @@ class ADLDenoiser(BaseEstimator):
         "mlp_width": [Interval(numbers.Integral, 1, None, closed="left")],
         "loss_weighting": [StrOptions(set(LOSS_WEIGHTINGS))],
         "conditioning": [StrOptions(set(CONDITIONINGS))],
+        "safeguard": ["boolean"],
         "precision": [StrOptions(set(PRECISIONS))],
         "device": [str, torch.device],
         "random_state": ["random_state"],
@@ -172,11 +182,11 @@ class ADLDenoiser(BaseEstimator):
         queue_size: int = 40,
         val_fraction: float | tuple[float, float] = (0.2, 0.5),
         gate: str = "evidence",
-        n_iter: int = 1600,
+        n_iter: int = 1800,
         n_pretrain_iter: int = 400,
-        n_finetune_iter: int = 400,
+        n_finetune_iter: int = 200,
         batch_size: int = 8,
-        source_share: float = 0.25,
+        source_share: float = 0.5,
         renoised_share: float = 0.8,
         patch_size: int = 64,
         learning_rate: float = 2e-3,
@@ -186,7 +196,8 @@ class ADLDenoiser(BaseEstimator):
         n_levels: int = 4,
         mlp_width: int = 32,
         loss_weighting: str = "noise",
-        conditioning: str = "sensor_iso_noise",
+        conditioning: str = "noise",
+        safeguard: bool = True,
         precision: str = "auto",
         device: str | torch.device = "auto",
         random_state: int | np.random.RandomState | None = None,
@@ -210,6 +221,7 @@ class ADLDenoiser(BaseEstimator):
         self.mlp_width = mlp_width
         self.loss_weighting = loss_weighting
         self.conditioning = conditioning
+        self.safeguard = safeguard
         self.precision = precision
         self.device = device
         self.random_state = random_state
@@ -235,7 +247,8 @@ class ADLDenoiser(BaseEstimator):
             Pairs of other sensors. None trains on the target alone.
         meta : SensorTable, optional
             Facts of the sensors, above all their noise where it is known; None
-            derives everything from the pairs.
+            derives everything from the pairs. With ``conditioning="noise"`` sensors
+            without pairs can be predicted by the name that they have here.
 
         Returns
         -------
@@ -307,14 +320,20 @@ class ADLDenoiser(BaseEstimator):
         self.sensors_ = data.sensors
         self.device_ = device
         self.n_iter_ = sum(stage.n_iter for stage in report.stages)
-        self.selection_report_ = report
+        notes = [
+            f"noise of sensor {name!r}: {note}"
+            for name in data.conditioning.sensors
+            for note in data.sensors.get(name).notes
+        ]
+        notes = (*data.notes, *notes, *report.notes)
+        self.selection_report_ = replace(report, notes=notes)
         self._conditioning = data.conditioning
         return self
 
     def predict(
         self,
         raw: RawImage | str | Path | np.ndarray | list,
-        sensor: str | None = None,
+        sensor: str | SensorInfo | None = None,
         iso: float | None = None,
         ratio: float | None = None,
     ) -> Any:
@@ -325,8 +344,11 @@ class ADLDenoiser(BaseEstimator):
         raw : RawImage, path, ndarray of shape (H, W) or (4, h, w), or list of these
             A record, a RAW file, a mosaic in counts, or its packed planes R, Gr,
             Gb, B in counts.
-        sensor : str, optional
-            One seen in `fit`; taken from the image where not given.
+        sensor : str or SensorInfo, optional
+            One seen in `fit`; taken from the image where not given. With
+            ``conditioning="noise"`` also one in the `meta` of `fit`, or the facts of
+            any sensor with its noise: by hand or from `skadl.calibrate_sensor`.
+            Pattern and levels come from the image where it has them.
         iso : float, optional
             Taken from the image where not given.
         ratio : float, optional
@@ -343,12 +365,14 @@ class ADLDenoiser(BaseEstimator):
         NotFittedError
             Before `fit`.
         TypeError, ValueError
-            If sensor or ISO is missing or unknown, or the image cannot be used.
+            If sensor or ISO is missing or unknown, the noise of a sensor never seen
+            is not known, or the image cannot be used.
 
         Warns
         -----
         UserWarning
-            If the ISO lies outside the range that the sensor was fitted on.
+            If the ISO lies outside the range that the sensor was fitted on, or that
+            its noise is given for.
         """
         model = self._model()
         if isinstance(raw, (list, tuple)):
@@ -369,7 +393,8 @@ class ADLDenoiser(BaseEstimator):
         y : None
             For scikit-learn's sake.
         meta : SensorTable, optional
-            For symmetry with `fit`; each pair carries its own facts.
+            Noise of sensors never seen in `fit`, which a model with
+            ``conditioning="noise"`` can score; what `fit` knows stays as it is.
 
         Returns
         -------
@@ -384,6 +409,8 @@ class ADLDenoiser(BaseEstimator):
         TypeError
             If `y` is given: that is where sources land when they are passed to a
             search by position.
+        ValueError
+            If there are no pairs, or a sensor or its noise is not known.
         """
         model = self._model()
         if y is not None:
@@ -395,6 +422,9 @@ class ADLDenoiser(BaseEstimator):
         if not pairs:
             raise ValueError("got no pairs to score; give at least one RawPair.")
         check_meta(meta, pairs)
+        seen = model.conditioning.sensors
+        unseen = {k: info for k, info in meta.items() if k not in seen} if meta else {}
+        model = replace(model, sensors=model.sensors.updated(unseen))
         scores = [
             psnr(
                 np.clip(denoise_image(model, pair.noisy), 0, 1),
@@ -404,6 +434,33 @@ class ADLDenoiser(BaseEstimator):
         ]
         return float(np.mean(scores))
 
+    def save(self, path: str | Path) -> None:
+        """Write the fitted model to one file that `skadl.load` reads back.
+
+        The file holds no code: it can be shared, unlike a pickle or a joblib dump,
+        which run what is in them when they are loaded.
+
+        Parameters
+        ----------
+        path : str or Path
+            Written under exactly this name, only when complete. With the suffix
+            ``.safetensors`` other programs find the weights.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError, OSError
+            Before `fit`; for a subclass; where a weight is not finite or a parameter
+            no plain value; where the file cannot be written.
+
+        Warns
+        -----
+        UserWarning
+            If `random_state` is a RandomState: it is stored as None.
+        """
+        from skadl.modelfile import save_model  # it lies above this module
+
+        save_model(self, path)
+
     def _model(self) -> FittedModel:
         check_is_fitted(self)
         return FittedModel(
@@ -411,6 +468,7 @@ class ADLDenoiser(BaseEstimator):
             self._conditioning,
             self.sensors_,
             resolve_precision(self.precision, self.device_),
+            bool(self.safeguard),
         )
 
     def __sklearn_tags__(self):

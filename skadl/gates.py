@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from skadl.noise import LEAST_WHITE
+from skadl.screening import Screening
 
 SMALLEST_SPREAD = 1e-6  # dB; float32 shows no smaller difference of PSNR
 GATES = ("evidence", "queue", "paired", "none")
@@ -74,11 +74,14 @@ class Gate(Protocol):
     def seed(self, psnr: np.ndarray) -> None:
         """Take Eval(V', theta_0) before the first iteration."""
 
-    def refuse(self, whiteness: float) -> Verdict | None:
-        """Refuse a pair for its residual alone, before any training; None admits it."""
+    def refuse(self, screening: Screening) -> Verdict | None:
+        """Refuse a pair for what it is, before any training; None admits it."""
 
     def judge(self, trial: Trial) -> Verdict:
         """Decide on one trial step."""
+
+    def preference(self, domain: str) -> float:
+        """How often to draw a domain, relative to one that nothing is known of."""
 
 
 class QueueGate:
@@ -126,7 +129,7 @@ class QueueGate:
         """Start the queue with Eval(V', theta_0)."""
         self.queue = [float(np.mean(psnr))]
 
-    def refuse(self, whiteness: float) -> None:
+    def refuse(self, screening: Screening) -> None:
         """Admit every pair."""
 
     def judge(self, trial: Trial) -> Verdict:
@@ -139,6 +142,10 @@ class QueueGate:
         else:
             heapq.heappush(self.queue, score)
         return Verdict(True, score, threshold, "above the queue's mean")
+
+    def preference(self, domain: str) -> float:
+        """Draw all domains alike."""
+        return 1.0
 
 
 class PairedGate:
@@ -165,7 +172,7 @@ class PairedGate:
         """Forget the steps of an earlier run."""
         self.recent.clear()
 
-    def refuse(self, whiteness: float) -> None:
+    def refuse(self, screening: Screening) -> None:
         """Admit every pair."""
 
     def judge(self, trial: Trial) -> Verdict:
@@ -177,12 +184,16 @@ class PairedGate:
             return Verdict(True, score, threshold, "no worse than recent steps")
         return Verdict(False, score, threshold, "worse than recent steps")
 
+    def preference(self, domain: str) -> float:
+        """Draw all domains alike."""
+        return 1.0
+
 
 class EvidenceGate:
-    """Refuse what is no noise, and domains whose steps keep doing harm.
+    """Refuse odd pairs, and domains whose steps keep doing harm.
 
-    First physics: a pair whose residual (noisy minus clean) is not white has a wrong
-    clean frame, and no training is needed to see it. Then evidence: one step says
+    First physics: a wrong clean frame or a wrong label shows in the residual (noisy
+    minus clean) without any training; see `Screening`. Then evidence: one step says
     next to nothing about a batch, so each domain's paired differences (theta and
     theta' on the same V') are pooled. A domain is refused only while their mean lies
     below what is typical of the domains at a stated error level; it keeps being
@@ -202,9 +213,9 @@ class EvidenceGate:
 
     every = 4
     compares_before = True
-    least_white = LEAST_WHITE
     least_evidence = 4  # measurements before a domain can be refused
     critical = 3.1  # standard errors: one false refusal in a thousand tests
+    least_drawn, most_drawn = 0.1, 2.0  # a domain, relative to an unknown one
 
     def __init__(self, queue_size: int) -> None:
         self.queue_size = queue_size
@@ -214,11 +225,11 @@ class EvidenceGate:
         """Forget the evidence of an earlier run."""
         self.differences.clear()
 
-    def refuse(self, whiteness: float) -> Verdict | None:
-        """Refuse a pair whose residual shows a picture."""
-        if whiteness >= self.least_white:
+    def refuse(self, screening: Screening) -> Verdict | None:
+        """Refuse an odd pair; its score is its oddness with a minus."""
+        if screening.reason is None:
             return None
-        return Verdict(False, whiteness, self.least_white, "residual is not noise")
+        return Verdict(False, -screening.score, -1.0, screening.reason)
 
     def judge(self, trial: Trial) -> Verdict:
         """Weigh all recent evidence on the domain."""
@@ -226,16 +237,35 @@ class EvidenceGate:
             queue = deque(maxlen=self.queue_size)
             queue = self.differences.setdefault(trial.domain, queue)
             queue.append(float(np.mean(trial.after - trial.before)))
-        own = np.array(self.differences.get(trial.domain, ()))
-        if len(own) < self.least_evidence or len(self.differences) < 2:
+        evidence = self._weigh(trial.domain)
+        if evidence is None:
             return Verdict(True, 0.0, -math.inf, "little evidence yet")
-        typical, spread = self._typical()
-        # Clipped: one step gone wrong is no evidence against a domain.
-        score = float(np.mean(np.clip(own - typical, -3 * spread, 3 * spread)))
-        threshold = -self.critical * spread / math.sqrt(len(own))
+        score, error = evidence
+        threshold = -self.critical * error
         if score >= threshold:
             return Verdict(True, score, threshold, "no evidence of harm")
         return Verdict(False, score, threshold, "lowers the validation score")
+
+    def preference(self, domain: str) -> float:
+        """Double with each standard error above the typical domain, within bounds.
+
+        A refused domain is still drawn now and then: it may become useful.
+        """
+        evidence = self._weigh(domain)
+        if evidence is None:
+            return 1.0
+        score, error = evidence
+        return float(np.clip(2 ** (score / error), self.least_drawn, self.most_drawn))
+
+    def _weigh(self, domain: str) -> tuple[float, float] | None:
+        """Mean difference to the typical domain and its error, in dB, if enough."""
+        own = np.array(self.differences.get(domain, ()))
+        if len(own) < self.least_evidence or len(self.differences) < 2:
+            return None
+        typical, spread = self._typical()
+        # Clipped: one step gone wrong is no evidence against a domain.
+        score = float(np.mean(np.clip(own - typical, -3 * spread, 3 * spread)))
+        return score, spread / math.sqrt(len(own))
 
     def _typical(self) -> tuple[float, float]:
         """Median domain, and the spread of steps within domains, both in dB."""
@@ -255,12 +285,16 @@ class OpenGate:
     def seed(self, psnr: np.ndarray) -> None:
         """Keep nothing."""
 
-    def refuse(self, whiteness: float) -> None:
+    def refuse(self, screening: Screening) -> None:
         """Admit every pair."""
 
     def judge(self, trial: Trial) -> Verdict:
         """Accept."""
         return Verdict(True, 0.0, -math.inf, "no gate")
+
+    def preference(self, domain: str) -> float:
+        """Draw all domains alike."""
+        return 1.0
 
 
 def make_gate(name: str, queue_size: int) -> Gate:

@@ -132,6 +132,22 @@ class Learner:
         torch._foreach_copy_(self._state, self._saved)
         self._stepped = False
 
+    def weights(self) -> list[Tensor]:
+        """Return a copy of the weights, in the order of `parameters`."""
+        return [parameter.detach().clone() for parameter in self.parameters]
+
+    @torch.no_grad()
+    def move_between(self, start: list[Tensor], end: list[Tensor], part: float) -> None:
+        """Put the weights on the line from `start` (`part` 0) to `end` (`part` 1).
+
+        Both ends are met bit by bit. The optimizer's moments stay.
+        """
+        if part in (0.0, 1.0):
+            torch._foreach_copy_(self.parameters, end if part else start)
+        else:
+            torch._foreach_copy_(self.parameters, torch._foreach_lerp(start, end, part))
+        self._stepped = True
+
     def _loss(self, denoised: Tensor, batch: Batch) -> Tensor:
         if self.loss_weighting == "none":
             return F.l1_loss(denoised, batch.clean)

@@ -20,6 +20,30 @@ def black_planes(
     return pack_bayer(black_2x2, cfa).ravel()
 
 
+def level_span(black_level: float | np.ndarray, white_level: float) -> float:
+    """Measure the counts from black to white: the unit of normalised planes.
+
+    Parameters
+    ----------
+    black_level : float or array-like of four floats
+        In counts, in any order.
+    white_level : float
+        In counts.
+
+    Returns
+    -------
+    float
+        From the mean black level: one scale serves all planes, so that the two
+        greens keep their balance.
+
+    Examples
+    --------
+    >>> level_span((60, 64, 66, 70), 1065)
+    1000.0
+    """
+    return float(white_level - np.mean(black_level))
+
+
 def normalise(
     packed: np.ndarray, black_planes: np.ndarray, white_level: float, ratio: float
 ) -> np.ndarray:
@@ -32,8 +56,7 @@ def normalise(
     black_planes : ndarray of shape (4,)
         Black level of each plane, in counts.
     white_level : float
-        In counts. One scale, from the mean black level, serves all planes, so
-        that the two greens keep their balance.
+        In counts; see `level_span`.
     ratio : float
         Light factor.
 
@@ -41,7 +64,7 @@ def normalise(
     -------
     ndarray of shape (4, h, w), float32
     """
-    scale = ratio / (white_level - black_planes.mean())
+    scale = ratio / level_span(black_planes, white_level)
     return (
         (packed - black_planes[:, None, None].astype(np.float32)) * np.float32(scale)
     ).astype(np.float32, copy=False)
@@ -56,7 +79,7 @@ def denormalise(
     -------
     ndarray of shape (4, h, w), float32
     """
-    scale = (white_level - black_planes.mean()) / ratio
+    scale = level_span(black_planes, white_level) / ratio
     return planes * np.float32(scale) + black_planes[:, None, None].astype(np.float32)
 
 

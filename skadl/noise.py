@@ -6,7 +6,6 @@ shows both numbers in its residual, without any dark or flat frame.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +19,8 @@ MIN_PIXELS_IN_BIN = 64
 QUANTISATION_VARIANCE = 1 / 12
 LEAST_WHITE = 0.95  # of a residual that may count as noise
 _MAD_TO_SIGMA = 1.4826
-_OUTLIER = 5.0  # robust standard deviations
+OUTLIER = 5.0  # robust standard deviations
+_TAIL = 12.0  # of them: the tails of real read noise reach far beyond five
 NEARLY_WHITE = 0.98
 MOST_CLIPPED = 0.01  # share of the pixels that a statistic is taken over
 _LARGEST_SIDE = 512  # packed pixels of a frame that are measured
@@ -57,51 +57,47 @@ class TransferCurve:
     row_noise: float
 
 
-@dataclass(frozen=True)
-class NoiseFit:
-    """Noise of a sensor as power laws of ISO, fitted on transfer curves.
+@dataclass(frozen=True, eq=False)
+class Residual:
+    """Noisy minus clean at the exposure of the noisy frame, in its counts.
 
     Parameters
     ----------
-    log_gain : float
-        Natural logarithm of K in counts per electron at `iso`.
-    log_read : float
-        Natural logarithm of the read noise in counts at `iso`.
-    gain_power, read_power : float
-        Exponents of ISO; 1 where the pairs do not determine them.
     iso : float
-        Reference ISO.
+        As the noisy frame's label has it.
+    signal, residual : ndarray of shape (4, h, w)
+        Clean signal above black, and what the noisy frame has beyond it. Planes R,
+        Gr, Gb, B; of large frames the middle.
+    bins : tuple of ndarray of int
+        Flat positions of pixels of about equal signal, equally many in each bin,
+        rising. A bin that clipping touches is left out whole, since leaving out its
+        clipped pixels would select on the noise.
+    centre, sigma : ndarray of shape (n_bins,)
+        Median and robust standard deviation of the residual in each bin, in counts.
+    least_variance : float
+        That rounding to counts causes.
     """
 
-    log_gain: float
-    log_read: float
-    gain_power: float
-    read_power: float
     iso: float
+    signal: np.ndarray
+    residual: np.ndarray
+    bins: tuple[np.ndarray, ...]
+    centre: np.ndarray
+    sigma: np.ndarray
+    least_variance: float
 
-    def at(self, iso: float) -> tuple[float, float]:
-        """Return gain (counts per electron) and read variance (counts squared)."""
-        stops = np.log(iso / self.iso)
-        gain = np.exp(self.log_gain + self.gain_power * stops)
-        read = np.exp(self.log_read + self.read_power * stops)
-        return float(gain), float(read**2)
 
-
-def transfer_curve(pair: RawPair) -> TransferCurve:
-    """Measure the residual of one pair: noisy minus clean at the same exposure.
+def measure_residual(pair: RawPair) -> Residual:
+    """Subtract from a noisy frame what its clean partner lets expect.
 
     Parameters
     ----------
     pair : RawPair
-        Of large frames the middle is measured.
+        Of large frames the middle is measured. Lazy frames are read once.
 
     Returns
     -------
-    TransferCurve
-        Bins hold equal numbers of pixels. A bin that clipping touches is left out
-        whole, since leaving out its clipped pixels would select on the noise; what
-        lies beyond five robust standard deviations (hot pixels, motion) is left
-        out; the mean residual of a bin, such as a black-level error, is not noise.
+    Residual
 
     Raises
     ------
@@ -111,10 +107,9 @@ def transfer_curve(pair: RawPair) -> TransferCurve:
     noisy, clean = pair.noisy, pair.clean
     counts, clean_counts = _check_frames(noisy, clean)
     black = noisy.black_planes
-    span = noisy.white_level - black.mean()
+    span = noisy.span
     signal = normalise(clean_counts, clean.black_planes, clean.white_level, clean.ratio)
     signal = signal.astype(float) * (span / noisy.ratio)
-    residual = counts - black[:, None, None] - signal
     clipped = counts >= NEARLY_WHITE * noisy.white_level
     if counts.dtype.kind == "u":  # floats below zero are noise, not clipped
         clipped |= counts == 0
@@ -122,21 +117,58 @@ def transfer_curve(pair: RawPair) -> TransferCurve:
     # Floats have no counts to round to: one 16-bit step is the least they resolve.
     step = 1.0 if counts.dtype.kind in "ui" else span / 65535
     least = QUANTISATION_VARIANCE * step**2
+    residual = counts - black[:, None, None] - signal
+    n_bins = max(1, min(N_BINS, signal.size // MIN_PIXELS_IN_BIN))
+    order = np.argsort(signal, axis=None, kind="stable")
+    bins = tuple(
+        pixels
+        for pixels in np.array_split(order, n_bins)
+        if clipped.flat[pixels].mean() <= MOST_CLIPPED
+    )
+    spreads = np.array([_spread(residual.flat[pixels]) for pixels in bins])
+    centre, sigma = spreads.reshape(-1, 2).T
+    sigma = np.maximum(sigma, least**0.5)
+    return Residual(noisy.iso, signal, residual, bins, centre, sigma, least)
+
+
+def transfer_curve(pair: RawPair | Residual) -> TransferCurve:
+    """Measure the noise of one pair on its residual.
+
+    Parameters
+    ----------
+    pair : RawPair or Residual
+
+    Returns
+    -------
+    TransferCurve
+        What lies beyond twelve robust standard deviations (hot pixels, motion) is left
+        out; the mean residual of a bin, such as a black-level error, is not noise.
+
+    Raises
+    ------
+    ValueError
+        As `measure_residual`.
+    """
+    measured = pair if isinstance(pair, Residual) else measure_residual(pair)
+    residual, signal = measured.residual, measured.signal
     score = np.zeros(residual.size)  # standardised residual, 0 where clipped
     weight = np.zeros(residual.size)  # inverse variance, 0 where clipped
     means, variances = [], []
-    n_bins = max(1, min(N_BINS, residual.size // MIN_PIXELS_IN_BIN))
-    for pixels in np.array_split(np.argsort(signal, axis=None, kind="stable"), n_bins):
-        if clipped.flat[pixels].mean() > MOST_CLIPPED:
-            continue
+    for pixels, centre, sigma in zip(
+        measured.bins, measured.centre, measured.sigma, strict=True
+    ):
+        own = residual.flat[pixels]
+        score[pixels] = np.clip((own - centre) / sigma, -OUTLIER, OUTLIER)
+        is_noise = np.abs(score[pixels]) < OUTLIER
+        tail_too = np.abs(own - centre) < _TAIL * sigma
+        variance = max(own[tail_too].var(), measured.least_variance)
+        weight[pixels] = is_noise / variance
         means.append(signal.flat[pixels].mean())
-        variance, score[pixels] = _standardise(residual.flat[pixels], least)
-        weight[pixels] = (np.abs(score[pixels]) < _OUTLIER) / variance
         variances.append(variance)
     weight = weight.reshape(residual.shape)
     offset, row_noise = _shared_offsets(residual, weight)
     return TransferCurve(
-        noisy.iso,
+        measured.iso,
         np.array(means),
         np.array(variances),
         _whiteness(score.reshape(residual.shape)),
@@ -145,66 +177,48 @@ def transfer_curve(pair: RawPair) -> TransferCurve:
     )
 
 
-def fit_noise(
-    curves: Sequence[TransferCurve], prior: NoiseFit | None = None
-) -> NoiseFit | None:
-    """Fit gain and read noise to transfer curves, robust against odd pairs.
+def noise_of_pair(
+    curve: TransferCurve, gain: float, read_variance: float
+) -> tuple[float, float]:
+    """Measure gain and read variance on one pair, as far as it shows them.
 
     Parameters
     ----------
-    curves : sequence of TransferCurve
-        Of pairs of one sensor, at one or more ISOs.
-    prior : NoiseFit, optional
-        What to believe where the curves say nothing (a single dark frame does not
-        show the gain); it weighs as much as one bin.
+    curve : TransferCurve
+        Of the pair.
+    gain, read_variance : float
+        What to believe where the curve says nothing (a dark frame does not show the
+        gain), in counts per electron and counts squared; each weighs as much as one
+        bin.
 
     Returns
     -------
-    NoiseFit or None
-        None where no curve holds a usable bin.
+    gain, read_variance : float
+        What was given, where the curve has no usable bin.
 
     Notes
     -----
-    Least squares on the logarithm of the variance with a soft L1 loss, so that a
-    misaligned pair pulls no harder than a good one.
+    Least squares on the logarithm of the variance with a soft L1 loss.
     """
-    isos = np.concatenate([np.full(len(c.signal), c.iso) for c in curves])
-    signal = np.concatenate([c.signal for c in curves])
-    variance = np.concatenate([c.variance for c in curves])
-    if signal.size == 0:
-        return None
-    signal = np.maximum(signal, 0.0)
-    reference = float(np.exp(np.log(isos).mean())) if prior is None else prior.iso
-    stops = np.log(isos / reference)
-    if prior is None:
-        dark = variance.min()
-        bright = np.median(variance / np.maximum(signal, variance**0.5))
-        start = np.array([np.log(bright), 0.5 * np.log(dark), 1.0, 1.0])
-        # Exponents: proportional to ISO within a half unless the pairs object.
-        pull = np.array([0.05, 0.05, 2.0, 2.0])
-    else:
-        start = np.array(
-            [prior.log_gain, prior.log_read, prior.gain_power, prior.read_power]
-        )
-        pull = np.array([1.0, 1.0, 20.0, 20.0])
+    if curve.signal.size == 0:
+        return gain, read_variance
+    signal = np.maximum(curve.signal, 0.0)
+    start = np.log([gain, read_variance])
+    pull = np.array([1.0, 0.5])  # an error of the read noise is half of its variance's
 
     def misfit(parameters: np.ndarray) -> np.ndarray:
-        log_gain, log_read, gain_power, read_power = parameters
-        model = np.exp(log_gain + gain_power * stops) * signal
-        model += np.exp(2 * (log_read + read_power * stops))
+        shot, read = np.exp(parameters)
+        model = shot * signal + read
         return np.concatenate(
-            [np.log(variance / model) / 0.1, pull * (parameters - start)]
+            [np.log(curve.variance / model) / 0.1, pull * (parameters - start)]
         )
 
-    lower = np.array([-25.0, 0.5 * np.log(variance.min()) - 3, -0.5, -0.5])
-    upper = np.array([25.0, 25.0, 2.5, 2.5])
-    found = least_squares(
-        misfit,
-        np.clip(start, lower + 1e-6, upper - 1e-6),
-        bounds=(lower, upper),
-        loss="soft_l1",
-    ).x
-    return NoiseFit(*(float(value) for value in found), reference)
+    lower = np.array([-25.0, np.log(curve.variance.min()) - 6])
+    upper = np.array([25.0, 50.0])
+    start_inside = np.clip(start, lower + 1e-6, upper - 1e-6)
+    found = least_squares(misfit, start_inside, bounds=(lower, upper), loss="soft_l1")
+    found_gain, found_variance = np.exp(found.x)
+    return float(found_gain), float(found_variance)
 
 
 def _check_frames(noisy: RawImage, clean: RawImage) -> tuple[np.ndarray, np.ndarray]:
@@ -221,26 +235,24 @@ def _check_frames(noisy: RawImage, clean: RawImage) -> tuple[np.ndarray, np.ndar
             f"{noisy!r} or its clean frame holds NaN or infinity; repair or leave out "
             "that pair."
         )
-    return _middle(counts), _middle(clean_counts)
+    return middle(counts, _LARGEST_SIDE), middle(clean_counts, _LARGEST_SIDE)
 
 
-def _middle(packed: np.ndarray) -> np.ndarray:
-    rows, columns = (
-        slice(max(0, (side - _LARGEST_SIDE) // 2), None) for side in packed.shape[1:]
-    )
-    return packed[:, rows, columns][:, :_LARGEST_SIDE, :_LARGEST_SIDE]
+def middle(packed: np.ndarray, side: int) -> np.ndarray:
+    """Crop planes of shape (4, h, w) to their middle, at most `side` by `side`."""
+    rows, columns = (slice(max(0, (n - side) // 2), None) for n in packed.shape[1:])
+    return packed[:, rows, columns][:, :side, :side]
 
 
-def _standardise(residual: np.ndarray, least: float) -> tuple[float, np.ndarray]:
-    """Variance of a bin without outliers, and the residual in its robust sigmas."""
-    deviation = residual - np.median(residual)
-    sigma = _MAD_TO_SIGMA * np.median(np.abs(deviation))
-    sigma = max(sigma, least**0.5)
-    score = np.clip(deviation / sigma, -_OUTLIER, _OUTLIER)
-    return max(residual[np.abs(score) < _OUTLIER].var(), least), score
+def _spread(values: np.ndarray) -> tuple[float, float]:
+    """Median and robust standard deviation."""
+    centre = np.median(values)
+    return centre, _MAD_TO_SIGMA * np.median(np.abs(values - centre))
 
 
 def _whiteness(score: np.ndarray) -> float:
+    if min(score.shape[1:]) < 2:
+        return 1.0
     # Each plane's mean is a black-level error or a wrong ratio, not a picture.
     score = score - score.mean(axis=(1, 2), keepdims=True)
     down_right = np.mean(score[:, 1:, 1:] * score[:, :-1, :-1])

@@ -16,6 +16,7 @@ from torch import Tensor
 from skadl.conditioning import NoiseLevel
 from skadl.mosaic import to_rggb_geometry
 from skadl.records import RawImage, RawPair
+from skadl.screening import Screening
 
 # Planes whose sites lie in the second column, second row of the 2x2 pattern.
 _IN_SECOND_COLUMN = torch.tensor([0, 1, 0, 1])  # Gr, B
@@ -37,8 +38,8 @@ class StoredPair:
     noise : Tensor of shape (2,)
         Shot and read part of the noise level, see `NoiseLevel`.
     iso : float
-    whiteness : float
-        Of the residual, see `TransferCurve`.
+    screening : Screening
+        What is odd about it, if anything.
     """
 
     noisy: Tensor
@@ -48,7 +49,7 @@ class StoredPair:
     metadata: Tensor
     noise: Tensor
     iso: float
-    whiteness: float
+    screening: Screening
 
     @property
     def sides(self) -> tuple[int, int]:
@@ -79,7 +80,8 @@ def store_pair(
     pair: RawPair,
     metadata: np.ndarray,
     noise: NoiseLevel,
-    whiteness: float,
+    black_offset: np.ndarray,
+    screening: Screening,
     device: torch.device,
 ) -> StoredPair:
     """Bring a pair onto the device without changing its counts.
@@ -90,7 +92,9 @@ def store_pair(
         Finite frames of one shape; read here if it is lazy.
     metadata : ndarray of shape (n_metadata,)
     noise : NoiseLevel
-    whiteness : float
+    black_offset : ndarray of shape (4,)
+        Error of the noisy frame's black level in the planes R, Gr, Gb, B, in counts.
+    screening : Screening
     device : torch.device
 
     Returns
@@ -100,12 +104,12 @@ def store_pair(
     return StoredPair(
         _compact(pair.noisy, device),
         _compact(pair.clean, device),
-        _levels(pair.noisy, device),
-        _levels(pair.clean, device),
+        _levels(pair.noisy, black_offset, device),
+        _levels(pair.clean, np.zeros(4), device),
         torch.as_tensor(metadata, device=device),
         torch.tensor([noise.shot, noise.read], dtype=torch.float32, device=device),
         pair.iso,
-        whiteness,
+        screening,
     )
 
 
@@ -248,7 +252,6 @@ def _compact(image: RawImage, device: torch.device) -> Tensor:
     return torch.from_numpy(np.array(packed, order="C")).to(device)
 
 
-def _levels(image: RawImage, device: torch.device) -> Tensor:
-    black = image.black_planes
-    scale = image.ratio / (image.white_level - black.mean())
-    return torch.tensor([*black, scale], dtype=torch.float32, device=device)
+def _levels(image: RawImage, black_offset: np.ndarray, device: torch.device) -> Tensor:
+    levels = [*(image.black_planes + black_offset), image.ratio / image.span]
+    return torch.tensor(levels, dtype=torch.float32, device=device)

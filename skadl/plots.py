@@ -1,161 +1,38 @@
-"""Pictures of a fit: raw images made visible, before and after, acceptance.
+"""Pictures of a fit: before and after, acceptance, and the noise of a sensor.
 
-`render` and `display_settings` need numpy only; the figures need matplotlib, the
-extra ``skadl[plot]``. Figures are made without pyplot, so no global state changes.
+The figures need matplotlib, the extra ``skadl[plot]``; `render` and
+`display_settings`, from :mod:`skadl.rendering`, need numpy only. Figures are made
+without pyplot, so no global state changes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from skadl.metrics import psnr
-from skadl.records import RawImage
+from skadl.noise import TransferCurve, transfer_curve
+from skadl.photon_transfer import fit_transfer
+from skadl.records import RawImage, RawPair
+from skadl.rendering import Display as Display
+from skadl.rendering import checked_planes, display_settings, render
 from skadl.report import DataSelectionReport
 from skadl.report_text import percent, short_label
+from skadl.sensors import SensorInfo
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Colormap, Normalize
     from matplotlib.figure import Figure
 
-MIDDLE_GREY = 0.18  # linear light
-_GAIN_LIMIT = 8.0  # beyond it, a white balance only colours the noise
 _ANNOTATED_CELLS = 150
+_MOST_LISTED_ISOS = 7  # more are named by a colour bar
+_BELOW_THE_KNEE = 30.0  # how far under the read noise the photon-transfer plot reaches
 # Layout of plot_before_after, in inches.
 _PANEL, _GAP, _LEFT, _TOP, _BOTTOM = 4.0, 0.1, 0.4, 0.4, 0.35
-
-
-@dataclass(frozen=True)
-class Display:
-    """How linear planes become a picture; share one to compare pictures.
-
-    Parameters
-    ----------
-    exposure : float
-        Factor on the linear values, positive.
-    white_balance : tuple of three floats
-        Factors on red, green and blue, positive.
-    """
-
-    exposure: float
-    white_balance: tuple[float, float, float]
-
-    def __post_init__(self) -> None:
-        factors = np.array((self.exposure, *self.white_balance), dtype=float)
-        if factors.shape != (4,) or not (np.isfinite(factors) & (factors > 0)).all():
-            raise ValueError(
-                "exposure must be one positive number and white_balance three "
-                f"(R, G, B), got {self.exposure!r} and {self.white_balance!r}."
-            )
-
-
-def display_settings(
-    image: RawImage | np.ndarray,
-    *,
-    exposure: float | None = None,
-    white_balance: tuple[float, float, float] | None = None,
-) -> Display:
-    """Choose white balance and exposure that show an image well.
-
-    Parameters
-    ----------
-    image : RawImage or ndarray of shape (4, h, w)
-        Planes R, Gr, Gb, B with black at 0 and white at 1. Give the cleanest image
-        of those that will share the settings.
-    exposure : float, optional
-        Used as given. By default the 99th percentile of the balanced image becomes
-        white, unless its median would then exceed middle grey (0.18): a starry
-        sky, whose percentiles are all background, stays grey.
-    white_balance : tuple of three floats, optional
-        Used as given. By default the means of red and blue become that of green
-        (grey world), within a factor of 8, and the lowest factor is 1, so that
-        clipped highlights stay white.
-
-    Returns
-    -------
-    Display
-
-    Raises
-    ------
-    ValueError
-        If the planes have another shape or hold NaN or infinity, or a given setting
-        is not positive.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> planes = np.array([0.1, 0.2, 0.2, 0.05]).reshape(4, 1, 1)
-    >>> display_settings(planes).white_balance
-    (2.0, 1.0, 4.0)
-    """
-    rgb = _linear_rgb(image)
-    if white_balance is None:
-        means = np.clip(rgb, 0, 1).mean(axis=(0, 1), dtype=np.float64)
-        gains = np.ones(3)
-        if means.min() > 0:
-            gains = np.clip(means[1] / means, 1 / _GAIN_LIMIT, _GAIN_LIMIT)
-        white_balance = tuple((gains / gains.min()).round(6).tolist())
-    if exposure is None:
-        checked = Display(1.0, white_balance)
-        balanced = rgb @ np.array(checked.white_balance)
-        middle, high = np.percentile(balanced / 3, (50, 99))
-        brightest = max(high, middle / MIDDLE_GREY)
-        exposure = float(1 / brightest) if brightest > 1e-6 else 1.0
-    return Display(exposure, white_balance)
-
-
-def render(
-    image: RawImage | np.ndarray,
-    *,
-    display: Display | None = None,
-    exposure: float | None = None,
-    white_balance: tuple[float, float, float] | None = None,
-) -> np.ndarray:
-    """Turn a raw image into a picture for the screen, one pixel per 2x2 block.
-
-    Greens are averaged, then white balance, exposure and the sRGB tone curve
-    (IEC 61966-2-1) follow. No colour matrix is applied: colours are indicative.
-
-    Parameters
-    ----------
-    image : RawImage or ndarray of shape (4, h, w)
-        A `RawImage` is shown times its light factor; planes are R, Gr, Gb, B with
-        black at 0 and white at 1.
-    display : Display, optional
-        Settings to share between pictures, from `display_settings`.
-    exposure, white_balance : optional
-        As in `display_settings`, instead of `display`.
-
-    Returns
-    -------
-    ndarray of shape (h, w, 3), uint8
-
-    Raises
-    ------
-    ValueError
-        If the planes have another shape or hold NaN or infinity, or if `display` is
-        given together with one of its parts.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> render(np.full((4, 1, 1), 0.18), exposure=1.0)
-    array([[[118, 118, 118]]], dtype=uint8)
-    """
-    if display is None:
-        display = display_settings(
-            image, exposure=exposure, white_balance=white_balance
-        )
-    elif exposure is not None or white_balance is not None:
-        raise ValueError("give render either display or exposure and white_balance.")
-    factors = np.float32(display.exposure) * np.array(display.white_balance, np.float32)
-    linear = np.clip(_linear_rgb(image) * factors, 0, 1)
-    curved = 1.055 * linear ** np.float32(1 / 2.4) - 0.055
-    encoded = np.where(linear <= 0.0031308, 12.92 * linear, curved)
-    return np.rint(255 * encoded).astype(np.uint8)
 
 
 def plot_acceptance(
@@ -259,7 +136,7 @@ def plot_before_after(
         If sizes differ, the crop lies outside, or titles do not match in number.
     """
     images = [noisy, denoised] + ([] if clean is None else [clean])
-    planes = [_checked_planes(image) for image in images]
+    planes = [checked_planes(image) for image in images]
     if len({image.shape for image in planes}) != 1:
         raise ValueError(
             "images to compare must have one size, got packed shapes "
@@ -297,6 +174,128 @@ def plot_before_after(
     if clean is not None:
         _draw_errors(axes[2], unit)
     return axes[0][0].figure
+
+
+def plot_photon_transfer(
+    pairs: Sequence[RawPair | TransferCurve],
+    info: SensorInfo,
+    ax: Axes | None = None,
+) -> Figure:
+    """Draw noise variance against signal, measured and fitted, one colour an ISO.
+
+    Each point is a bin of pixels of about equal signal in one pair, each line
+    ``gain * signal + read_noise**2``: level where read noise rules, rising where
+    photon noise does. Points off their line tell of pairs to look at.
+
+    Parameters
+    ----------
+    pairs : sequence of RawPair or TransferCurve
+        Of one sensor.
+    info : SensorInfo
+        Of that sensor with its noise, as from `skadl.calibrate_sensor`.
+    ax : matplotlib Axes, optional
+        Axes to draw on; a figure is made by default.
+
+    Returns
+    -------
+    Figure
+        On logarithmic axes. Crosses are pairs that a calibration leaves out.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    ValueError
+        If the noise in `info` is not known, or all pairs are clipped throughout.
+    """
+    curves = [transfer_curve(p) if isinstance(p, RawPair) else p for p in pairs]
+    isos = sorted({curve.iso for curve in curves if curve.signal.size})
+    if not isos:
+        raise ValueError(
+            "no pair has enough unclipped pixels to draw; check levels and exposures."
+        )
+    noise = {iso: info.noise_at(iso) for iso in isos}
+    _, odd = fit_transfer(curves, info.span)
+    if ax is None:
+        ax = _new_figure(8.0, 5.6).add_subplot()
+    from matplotlib import colormaps, colors
+
+    norm = colors.LogNorm(isos[0], max(isos[-1], 1.01 * isos[0]))
+    # Without its yellow end, which white paper swallows.
+    palette = colors.ListedColormap(colormaps["viridis"](np.linspace(0, 0.88, 256)))
+    knees = [read_variance / gain for gain, read_variance in noise.values()]
+    left = min(knees) / _BELOW_THE_KNEE
+    brightest = max(c.signal.max() for c in curves if c.signal.size)
+    right = max(2 * brightest, *knees)
+    is_cut = False
+    for index, curve in enumerate(curves):
+        is_cut |= bool((curve.signal < left).any())
+        style = {"marker": "o", "s": 26, "alpha": 0.75, "linewidth": 0}
+        if index in odd:
+            style = {"marker": "x", "s": 40, "alpha": 0.9, "linewidth": 1.4}
+        colour = palette(norm(curve.iso))
+        signal = np.maximum(curve.signal, left)
+        ax.scatter(signal, curve.variance, color=colour, zorder=3, **style)
+    shown = _spread_out(isos, _MOST_LISTED_ISOS)
+    signal = np.geomspace(left, right, 200)
+    for iso in shown:
+        gain, read_variance = noise[iso]
+        label = _noise_label(info, iso) if len(shown) == len(isos) else None
+        colour = palette(norm(iso))
+        variance = gain * signal + read_variance
+        ax.plot(signal, variance, color=colour, linewidth=1.6, label=label)
+    if len(shown) < len(isos):
+        bar = ax.figure.colorbar(_scale(norm, palette), ax=ax, pad=0.02)
+        ticks = [f"{iso:g}" for iso in shown]
+        bar.set_ticks(shown, labels=ticks)
+        bar.minorticks_off()
+        bar.set_label("ISO", fontsize=12)
+    if n_odd := sum(1 for i in odd if curves[i].signal.size):
+        label = f"left out: {n_odd} odd pair{'s' if n_odd > 1 else ''}"
+        ax.scatter([], [], color="#555555", marker="x", s=40, label=label)
+    ax.set(xscale="log", yscale="log", xlim=(left / 1.15, right))
+    if n_entries := len(ax.get_legend_handles_labels()[0]):
+        ax.legend(loc="upper left", fontsize=11, framealpha=0.9)
+        low, high = ax.get_ylim()  # room for the legend above level lines
+        ax.set_ylim(low, high * (high / low) ** (0.04 * n_entries))
+    ax.set_title("Photon transfer", loc="left", fontsize=13)
+    hint = "; darker bins at the left edge" if is_cut else ""
+    ax.set_xlabel(f"signal above black (counts{hint})", fontsize=12)
+    ax.set_ylabel("noise variance (counts²)", fontsize=12)
+    ax.tick_params(labelsize=11)
+    ax.grid(True, color="#dddddd", linewidth=0.6)
+    ax.set_axisbelow(True)
+    return ax.figure
+
+
+def _spread_out(values: Sequence[float], most: int) -> list[float]:
+    """At most so many of rising values, evenly on a logarithmic scale."""
+    if len(values) <= most:
+        return list(values)
+    wanted = np.geomspace(values[0], values[-1], most)
+    nearest = [min(values, key=lambda v: abs(np.log(v / w))) for w in wanted]
+    return sorted(set(nearest))
+
+
+def _noise_label(info: SensorInfo, iso: float) -> str:
+    """ISO, gain and read noise, with their errors where they are known at the ISO."""
+    gain, read_variance = info.noise_at(iso)
+    parts = []
+    for name, value, errors in (
+        ("K", gain, info.gain_error),
+        ("read", read_variance**0.5, info.read_noise_error),
+    ):
+        error = (errors or {}).get(iso)
+        parts.append(
+            f"{name} {value:.3g}" + ("" if error is None else f" ±{100 * error:.0f} %")
+        )
+    return f"ISO {iso:g}:  {',  '.join(parts)}"
+
+
+def _scale(norm: Normalize, palette: Colormap) -> ScalarMappable:
+    from matplotlib.cm import ScalarMappable
+
+    return ScalarMappable(norm, palette)
 
 
 def _panel_grid(n_columns: int, aspects: Sequence[float]) -> list[list[Axes]]:
@@ -358,23 +357,6 @@ def _new_figure(
             'pip install "skadl[plot]".'
         ) from error
     return Figure(figsize=(width, height), dpi=120, layout=layout)
-
-
-def _checked_planes(image: RawImage | np.ndarray) -> np.ndarray:
-    planes = image.normalised() if isinstance(image, RawImage) else np.asarray(image)
-    if planes.ndim != 3 or planes.shape[0] != 4 or planes.size == 0:
-        raise ValueError(
-            "an image to show is a RawImage or packed planes of shape (4, h, w) in "
-            f"the order R, Gr, Gb, B, got an array of shape {planes.shape}."
-        )
-    if not np.isfinite(planes).all():
-        raise ValueError("an image to show must be finite; got NaN or infinity.")
-    return planes.astype(np.float32, copy=False)
-
-
-def _linear_rgb(image: RawImage | np.ndarray) -> np.ndarray:
-    red, green_r, green_b, blue = _checked_planes(image)
-    return np.stack([red, (green_r + green_b) / 2, blue], axis=-1)
 
 
 def _busiest_square(picture: np.ndarray) -> tuple[int, int, int, int]:

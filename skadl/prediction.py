@@ -19,6 +19,12 @@ from skadl.noise import MOST_CLIPPED, NEARLY_WHITE
 from skadl.rawfile import read_raw
 from skadl.records import RawImage
 from skadl.sensors import SensorInfo, SensorTable
+from skadl.stein import measure_trust
+
+UNNAMED = "unnamed sensor"
+_WAY_OUT = (
+    'A model fitted with conditioning="noise" predicts any sensor whose noise is known.'
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,21 +36,25 @@ class FittedModel:
     network : ModulatedUNet
     conditioning : Conditioning
     sensors : SensorTable
-        With noise and ISO range.
+        Those of the fit with noise and ISO range; where only the noise counts, any
+        others whose noise is known.
     autocast_dtype : torch.dtype or None
         Precision of the convolutions.
+    safeguard : bool
+        Whether an image keeps the part of a correction that would harm it.
     """
 
     network: ModulatedUNet
     conditioning: Conditioning
     sensors: SensorTable
     autocast_dtype: torch.dtype | None
+    safeguard: bool
 
 
 def denoise(
     model: FittedModel,
     raw: Any,
-    sensor: str | None = None,
+    sensor: str | SensorInfo | None = None,
     iso: float | None = None,
     ratio: float | None = None,
 ) -> RawImage | np.ndarray:
@@ -54,7 +64,10 @@ def denoise(
     ----------
     model : FittedModel
     raw : RawImage, path, or ndarray of shape (H, W) or (4, h, w)
-    sensor, iso, ratio : optional
+    sensor : str or SensorInfo, optional
+        Replaces the image's own. The facts of a sensor may stand for its name where
+        only its noise counts; pattern and levels of a `RawImage` or a file stay.
+    iso, ratio : optional
         Replace what the image says.
 
     Returns
@@ -67,13 +80,15 @@ def denoise(
     TypeError, ValueError
         If the image cannot be used, or sensor or ISO is missing or unknown.
     """
+    info, name = (sensor, None) if isinstance(sensor, SensorInfo) else (None, sensor)
     if isinstance(raw, (str, Path)):
-        raw = read_raw(raw, sensor=sensor, iso=iso)
-    facts = {"sensor": sensor, "iso": iso, "ratio": ratio}
+        raw = _read_file(raw, info, name, iso)
+    facts = {"sensor": name, "iso": iso, "ratio": ratio}
     facts = {name: value for name, value in facts.items() if value is not None}
     if isinstance(raw, RawImage):
         image = replace(raw.with_mosaic(raw.mosaic), **facts)
-        return raw.with_mosaic(_denoise_mosaic(model, image))
+        info = sensor_info(model, image.sensor, info)
+        return raw.with_mosaic(_denoise_mosaic(model, image, info))
     array = np.asarray(raw)
     if array.dtype.kind not in "uif":
         raise TypeError(
@@ -83,29 +98,33 @@ def denoise(
     if sensor is None or iso is None:
         raise ValueError(
             "an array does not say where it comes from: give predict(raw, sensor, "
-            f"iso); known sensors are {list(model.conditioning.sensors)}."
+            f"iso); known sensors are {known_sensors(model)}."
         )
-    info = model.sensors.get(_check_sensor(model, sensor))
+    info = sensor_info(model, name, info)
     packed = array.ndim == 3 and array.shape[0] == 4
     image = RawImage(
         unpack_bayer(array, info.cfa) if packed else array,
         info.cfa,
         info.black_level,
         info.white_level,
-        **facts,
+        **{"sensor": UNNAMED, **facts},
     )
     if packed:
-        return cast_counts(_denoise_counts(model, image), array.dtype)
-    return _denoise_mosaic(model, image)
+        return cast_counts(_denoise_counts(model, image, info), array.dtype)
+    return _denoise_mosaic(model, image, info)
 
 
-def denoise_image(model: FittedModel, image: RawImage) -> np.ndarray:
+def denoise_image(
+    model: FittedModel, image: RawImage, info: SensorInfo | None = None
+) -> np.ndarray:
     """Denoise an image into normalised planes, as `score` compares them.
 
     Parameters
     ----------
     model : FittedModel
     image : RawImage
+    info : SensorInfo, optional
+        Facts of its sensor, from `sensor_info`, which by default looks up its name.
 
     Returns
     -------
@@ -115,74 +134,175 @@ def denoise_image(model: FittedModel, image: RawImage) -> np.ndarray:
     Raises
     ------
     ValueError
-        If the sensor was not seen in `fit` or the image holds NaN or infinity.
+        If the sensor or its noise is not known, or the image holds NaN or infinity.
     FloatingPointError
         If the result is not finite.
 
     Warns
     -----
     UserWarning
-        If the ISO lies outside the range that the sensor was fitted on.
+        If the ISO lies outside the range that the sensor was fitted on, or that its
+        noise is given for.
     """
-    _check_sensor(model, image.sensor)
-    _warn_outside_iso_range(model, image)
+    info = sensor_info(model, image.sensor) if info is None else info
+    _warn_outside_iso_range(info, image)
     image = image.with_mosaic(image.mosaic)  # a lazy one reads at every access
     planes = image.normalised()
     if not np.isfinite(planes).all():
         raise ValueError(
             f"{image!r} holds NaN or infinity; repair those pixels before predicting."
         )
-    noise = expected_noise(model.sensors.get(image.sensor), image.iso, image.ratio)
+    noise = expected_noise(info, image.iso, image.ratio)
     codes = model.conditioning.vector(image.sensor, image.iso, image.ratio, noise)
-    denoised = _run_network(model, to_rggb_geometry(planes, image.cfa), codes)
-    denoised = to_rggb_geometry(denoised, image.cfa)
-    return keep_level(planes, denoised, image, model.sensors.get(image.sensor))
+    noise_has_mean = is_clipped(planes, image)
+    offset = info.offset_at(image.iso) * (image.ratio / info.span)
+    planes = planes - offset[:, None, None].astype(np.float32)
+
+    def removed(x: np.ndarray) -> np.ndarray:
+        denoised = _run_network(model, to_rggb_geometry(x, image.cfa), codes)
+        residual = x - to_rggb_geometry(denoised, image.cfa)
+        return residual if noise_has_mean else without_mean(residual)
+
+    residual = removed(planes)
+    if model.safeguard:
+        probe_rng = np.random.default_rng(0)  # one image, one result
+        trust = measure_trust(removed, planes, residual, noise, probe_rng)
+        residual *= np.float32(trust)
+    return planes - residual
 
 
-def keep_level(
-    planes: np.ndarray, denoised: np.ndarray, image: RawImage, info: SensorInfo
-) -> np.ndarray:
-    """Give each denoised plane the mean level that it had: noise has no mean.
+def known_sensors(model: FittedModel) -> list[str]:
+    """Names of the sensors that the model can predict."""
+    if model.conditioning.uses_sensor:
+        return list(model.conditioning.sensors)
+    return [name for name, info in model.sensors.items() if info.knows_noise]
+
+
+def sensor_info(
+    model: FittedModel, name: str | None, info: SensorInfo | None = None
+) -> SensorInfo:
+    """Return the facts of a sensor that a prediction needs, or say what is missing.
+
+    Parameters
+    ----------
+    model : FittedModel
+    name : str or None
+        None only where `info` is given.
+    info : SensorInfo, optional
+        Facts given with the image; they go before those that the model knows.
+
+    Returns
+    -------
+    SensorInfo
+        With noise.
+
+    Raises
+    ------
+    ValueError
+        If the network needs a name from `fit` and has none, or the noise of the
+        sensor is not known.
+    """
+    known = known_sensors(model)
+    if model.conditioning.uses_sensor:
+        if info is not None:
+            raise ValueError(
+                "got a SensorInfo in place of a sensor's name, but "
+                f"conditioning={model.conditioning.kind!r} needs one of the names "
+                f"seen during fit: {known}. {_WAY_OUT}"
+            )
+        if name not in known:
+            raise ValueError(
+                f"sensor {name!r} was not seen during fit; known sensors are {known}. "
+                f"Name one of them, or fit with pairs of {name!r}. {_WAY_OUT}"
+            )
+        return model.sensors.get(name)
+    if info is None and name in model.sensors:
+        info = model.sensors.get(name)
+    if info is not None and info.knows_noise:
+        return info
+    what = f"the noise of sensor {name!r}" if name else "the noise of the SensorInfo"
+    if info is None:
+        what = f"sensor {name!r} was not seen during fit and its noise"
+    raise ValueError(
+        f"{what} is not known; known sensors are {known}. Give predict "
+        "sensor=SensorInfo(..., gain=..., read_noise=...) or "
+        "sensor=calibrate_sensor(pairs), or put either under its name into the "
+        "SensorTable passed to fit or score as meta."
+    )
+
+
+def without_mean(residual: np.ndarray) -> np.ndarray:
+    """Take the mean of each plane out of a correction: noise has none.
 
     A network draws an image towards the brightness and colour that it was trained
     on: a darker night by two per cent of its sky, and each colour by its own amount.
 
     Parameters
     ----------
-    planes, denoised : ndarray of shape (4, h, w)
-        Normalised, before and after.
-    image : RawImage
-        Where `planes` come from.
-    info : SensorInfo
-        Of its sensor: the measured black-level error is left out of the mean.
+    residual : ndarray of shape (4, h, w)
+        What the network would remove.
 
     Returns
     -------
-    ndarray of shape (4, h, w), float32
-        `denoised` itself where more than 1 % of a plane is clipped: clipped noise
-        has a mean.
+    ndarray of shape (4, h, w)
+
+    Examples
+    --------
+    >>> without_mean(np.array([[[0.0, 2.0]]]))
+    array([[[-1.,  1.]]])
     """
-    scale = image.ratio / (image.white_level - image.black_planes.mean())
-    floor = -image.black_planes[:, None, None] * scale
-    is_clipped = planes >= NEARLY_WHITE * image.ratio
+    mean = residual.mean(axis=(1, 2), keepdims=True, dtype=float)
+    return residual - mean.astype(residual.dtype)
+
+
+def is_clipped(planes: np.ndarray, image: RawImage) -> bool:
+    """Tell whether so much of a plane is clipped that its noise has a mean.
+
+    Parameters
+    ----------
+    planes : ndarray of shape (4, h, w)
+        Normalised.
+    image : RawImage
+        Where they come from.
+
+    Returns
+    -------
+    bool
+        True where more than 1 % of a plane lies at black or white.
+    """
+    clipped = planes >= NEARLY_WHITE * image.ratio
     if image.mosaic.dtype.kind == "u":
-        is_clipped |= planes <= floor
-    if is_clipped.mean(axis=(1, 2)).max() > MOST_CLIPPED:
-        return denoised
-    shift = (planes - denoised).mean(axis=(1, 2), dtype=float)
-    shift -= info.offset_at(image.iso) * scale
-    return denoised + shift[:, None, None].astype(np.float32)
+        clipped |= planes <= -image.black_planes[:, None, None] * (
+            image.ratio / image.span
+        )
+    return bool(clipped.mean(axis=(1, 2)).max() > MOST_CLIPPED)
 
 
-def _denoise_counts(model: FittedModel, image: RawImage) -> np.ndarray:
-    planes = denoise_image(model, image)
+def _read_file(
+    path: str | Path, info: SensorInfo | None, name: str | None, iso: float | None
+) -> RawImage:
+    try:
+        return read_raw(path, sensor=name, iso=iso)
+    except ValueError:
+        if info is None:
+            raise
+        # Facts given in place of a name: the file need not know one.
+        return read_raw(path, sensor=UNNAMED, iso=iso)
+
+
+def _denoise_counts(
+    model: FittedModel, image: RawImage, info: SensorInfo
+) -> np.ndarray:
+    planes = denoise_image(model, image, info)
     return denormalise(planes, image.black_planes, image.white_level, image.ratio)
 
 
-def _denoise_mosaic(model: FittedModel, image: RawImage) -> np.ndarray:
+def _denoise_mosaic(
+    model: FittedModel, image: RawImage, info: SensorInfo
+) -> np.ndarray:
     height, width = image.mosaic.shape
     even = image.with_mosaic(pad_to_even(image.mosaic))
-    counts = unpack_bayer(_denoise_counts(model, even), image.cfa)
+    counts = unpack_bayer(_denoise_counts(model, even, info), image.cfa)
     return cast_counts(counts[:height, :width], image.mosaic.dtype)
 
 
@@ -208,22 +328,15 @@ def _run_network(
     return result
 
 
-def _check_sensor(model: FittedModel, sensor: str) -> str:
-    known = model.conditioning.sensors
-    if sensor not in known:
-        raise ValueError(
-            f"sensor {sensor!r} was not seen during fit; known sensors are "
-            f"{list(known)}. Name one of them, or fit with pairs of {sensor!r}."
-        )
-    return sensor
-
-
-def _warn_outside_iso_range(model: FittedModel, image: RawImage) -> None:
-    low, high = model.sensors.get(image.sensor).iso_range
+def _warn_outside_iso_range(info: SensorInfo, image: RawImage) -> None:
+    if info.iso_range is not None:
+        (low, high), what = info.iso_range, f"sensor {image.sensor!r} was fitted on"
+    else:  # never fitted on: its noise is all that is known of it
+        low, high, what = min(info.gain), max(info.gain), "its noise is given for"
     if not low <= image.iso <= high:
         warnings.warn(
             f"ISO {image.iso:g} lies outside the range {low:g} to {high:g} that "
-            f"sensor {image.sensor!r} was fitted on; look at the result with care.",
+            f"{what}; look at the result with care.",
             UserWarning,
             stacklevel=2,
         )

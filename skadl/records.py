@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from skadl.levels import black_planes, normalise
+from skadl.levels import black_planes, level_span, normalise
 from skadl.mosaic import check_cfa, pack_bayer
 
 
@@ -93,6 +93,11 @@ class RawImage:
     def black_planes(self) -> np.ndarray:
         """Black levels in plane order R, Gr, Gb, B, float64 of shape (4,)."""
         return black_planes(self.black_level, self.cfa)
+
+    @property
+    def span(self) -> float:
+        """White level minus mean black level, in counts."""
+        return level_span(self.black_level, self.white_level)
 
     def packed(self) -> np.ndarray:
         """Planes R, Gr, Gb, B of the mosaic in counts, cropped to even sides.

@@ -16,7 +16,7 @@ import numpy as np
 
 from skadl.levels import cast_counts
 from skadl.mosaic import to_rggb_geometry, unpack_bayer
-from skadl.noise import QUANTISATION_VARIANCE, TransferCurve
+from skadl.noise import QUANTISATION_VARIANCE
 from skadl.records import RawImage, RawPair
 from skadl.sensors import SensorInfo, SensorTable
 
@@ -28,7 +28,6 @@ MOST_PAIRS = 400  # of the re-noised domain: more scenes than a fit can use
 
 def renoised_domain(
     target_pairs: Sequence[RawPair],
-    curves: Sequence[TransferCurve],
     domains: Mapping[str, Sequence[RawPair]],
     sensors: SensorTable,
     rng: np.random.RandomState,
@@ -38,10 +37,8 @@ def renoised_domain(
     Parameters
     ----------
     target_pairs : sequence of RawPair
-        Each re-noised pair takes sensor, ISO, light factor, levels, black-level
-        error and row noise of one of these, drawn at random.
-    curves : sequence of TransferCurve
-        Of the target pairs.
+        Each re-noised pair takes sensor and levels of one of these, drawn at random,
+        and an exposure from the range that they span; see `draw_exposures`.
     domains : mapping of domain name to sequence of RawPair
         Sources.
     sensors : SensorTable
@@ -64,24 +61,56 @@ def renoised_domain(
     ]
     chosen = rng.permutation(len(pairs))[:MOST_PAIRS]
     noise_rng = np.random.default_rng(rng.randint(np.iinfo(np.int32).max))
-    models = rng.randint(len(target_pairs), size=len(chosen))
+    # Only their facts and dtype are used, and a lazy frame reads at every access.
+    models = [p.noisy.with_mosaic(p.noisy.mosaic[:2, :2]) for p in target_pairs]
+    drawn = rng.randint(len(models), size=len(chosen))
+    exposures = draw_exposures(target_pairs, len(chosen), rng)
     return [
         renoise(
             *pairs[i],
-            target_pairs[j].noisy,
-            curves[j],
-            sensors.get(target_pairs[j].sensor),
+            replace(models[j], iso=iso, ratio=ratio),
+            sensors.get(models[j].sensor),
             noise_rng,
         )
-        for i, j in zip(chosen, models, strict=True)
+        for i, j, (iso, ratio) in zip(chosen, drawn, exposures, strict=True)
     ]
+
+
+def draw_exposures(
+    pairs: Sequence[RawPair], size: int, rng: np.random.RandomState
+) -> list[tuple[float, float]]:
+    """Draw ISOs and light factors between those of some pairs.
+
+    A few pairs hold a few points of a plane. A network that has seen these alone
+    fails between them, by several dB; the noise between them is known as well as at
+    them.
+
+    Parameters
+    ----------
+    pairs : sequence of RawPair
+    size : int
+    rng : RandomState
+
+    Returns
+    -------
+    list of (iso, ratio)
+        ISO in third stops from the lowest to the highest of the pairs; light factor
+        log-uniform over their range. Independent of each other.
+    """
+    isos = [pair.iso for pair in pairs]
+    n_steps = max(1, round(3 * np.log2(max(isos) / min(isos))))
+    steps = rng.randint(n_steps + 1, size=size)
+    drawn = np.geomspace(min(isos), max(isos), n_steps + 1)[steps].round()
+    drawn = drawn.clip(min(isos), max(isos))  # rounding must not leave the range
+    log_ratios = np.log([pair.ratio for pair in pairs])
+    ratios = np.exp(rng.uniform(log_ratios.min(), log_ratios.max(), size=size))
+    return list(zip(drawn.tolist(), ratios.tolist(), strict=True))
 
 
 def renoise(
     pair: RawPair,
     balance: np.ndarray,
     model: RawImage,
-    curve: TransferCurve,
     info: SensorInfo,
     rng: np.random.Generator,
 ) -> RawPair:
@@ -95,10 +124,8 @@ def renoise(
         Factors for the scene's planes R, Gr, Gb, B.
     model : RawImage
         Noisy frame of the other sensor, whose facts the new frames take.
-    curve : TransferCurve
-        Of the pair that `model` belongs to: black-level error and row noise.
     info : SensorInfo
-        Of the other sensor, with noise.
+        Of the other sensor, with noise; row noise where it is known.
     rng : Generator
 
     Returns
@@ -109,19 +136,20 @@ def renoise(
         `pair`.
     """
     gain, read_variance = info.noise_at(model.iso)
+    row_noise = info.row_noise_at(model.iso)
     is_integer = np.issubdtype(model.mosaic.dtype, np.integer)
     # Row noise and rounding are in the measured read variance and come again below.
-    read_variance -= curve.row_noise**2 + (QUANTISATION_VARIANCE if is_integer else 0)
+    read_variance -= row_noise**2 + (QUANTISATION_VARIANCE if is_integer else 0)
     black = model.black_planes[:, None, None]
-    span = model.white_level - black.mean()
+    span = model.span
     scene = pair.clean.normalised() * balance[:, None, None]
     scene = scene.clip(0, 1).astype(float)
     scene = to_rggb_geometry(to_rggb_geometry(scene, pair.clean.cfa), model.cfa)
     noisy = rng.poisson(scene * (span / (model.ratio * gain))) * gain
     noisy += rng.normal(scale=max(read_variance, 0) ** 0.5, size=scene.shape)
-    rows = rng.normal(scale=curve.row_noise, size=(2, scene.shape[1], 1))
+    rows = rng.normal(scale=row_noise, size=(2, scene.shape[1], 1))
     noisy += np.repeat(rows, 2, axis=0)  # R and Gr share rows, Gb and B do
-    noisy += black + curve.offset[:, None, None]
+    noisy += black
     if is_integer:
         noisy = cast_counts(noisy.clip(0, model.white_level), model.mosaic.dtype)
     clean = (scene * span + black).astype(np.float32)

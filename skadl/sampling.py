@@ -11,6 +11,8 @@ from skadl.gates import Gate
 from skadl.patches import StoredPair
 from skadl.renoising import RENOISED
 
+LEAST_ADMITTED = 0.5  # share of its pairs that a domain needs to fill a batch
+
 
 @dataclass(frozen=True, eq=False)
 class SourceDraw:
@@ -35,13 +37,14 @@ class SourceDraw:
 
 
 class SourceSampler:
-    """Draws a domain and pairs of it uniformly (line 3 of Algorithm 1).
+    """Draws a domain, and pairs of it uniformly (line 3 of Algorithm 1).
 
-    The re-noised domain, where there is one, is drawn at a rate of its own.
+    All domains are drawn alike, and the re-noised one at a rate of its own, until the
+    gate prefers some (the paper's appendix: "sample more useful data").
 
-    Pairs that the gate refuses for their residual alone are drawn as often as any,
-    so that the report shows them, and replaced by others of their domain, or of
-    another domain where none is left.
+    Pairs that the gate refuses for what they are are drawn as often as any, so that
+    the report shows them, and replaced by others of their domain, or of another
+    domain where half or more of theirs is refused.
 
     Parameters
     ----------
@@ -57,12 +60,19 @@ class SourceSampler:
         gate: Gate,
         renoised_share: float,
     ) -> None:
+        self.gate = gate
         self.renoised_share = renoised_share
         self.n_pairs = {name: len(pairs) for name, pairs in sources.items()}
         self.admitted = {
-            name: np.flatnonzero([gate.refuse(p.whiteness) is None for p in pairs])
+            name: np.flatnonzero([gate.refuse(p.screening) is None for p in pairs])
             for name, pairs in sources.items()
         }
+        # What slips through in a domain that is mostly refused is no better.
+        self.replacing = [
+            name
+            for name, ids in self.admitted.items()
+            if ids.size > LEAST_ADMITTED * self.n_pairs[name]
+        ]
 
     def draw(self, size: int, rng: np.random.RandomState) -> SourceDraw:
         """Draw the source part of a batch.
@@ -82,18 +92,21 @@ class SourceSampler:
         refused = domain, np.unique(pair_ids[~is_admitted])
         if is_admitted.all():
             return SourceDraw(domain, pair_ids, *refused)
-        if not self.admitted[domain].size:
-            others = [name for name, ids in self.admitted.items() if ids.size]
-            if not others:
+        if domain not in self.replacing:
+            if not self.replacing:
                 return SourceDraw(None, pair_ids[:0], *refused)
-            domain, is_admitted = self._pick(others, rng), np.zeros(size, bool)
+            domain, is_admitted = self._pick(self.replacing, rng), np.zeros(size, bool)
         replacements = rng.choice(self.admitted[domain], size=size)
         pair_ids = np.where(is_admitted, pair_ids, replacements)
         return SourceDraw(domain, pair_ids, *refused)
 
     def _pick(self, names: list[str], rng: np.random.RandomState) -> str:
-        if RENOISED in names:
-            if rng.random_sample() < self.renoised_share:
-                return RENOISED
-            names = [name for name in names if name != RENOISED] or names
-        return names[rng.randint(len(names))]
+        n_others = sum(name != RENOISED for name in names)
+        share = self.renoised_share if n_others else 1.0
+        usual = {name: (1 - share) / max(n_others, 1) for name in names}
+        if RENOISED in usual:
+            usual[RENOISED] = share
+        weights = np.array([p * self.gate.preference(n) for n, p in usual.items()])
+        if not weights.any():  # a share of 1 or 0 leaves nothing to these
+            weights = np.ones(len(names))
+        return names[rng.choice(len(names), p=weights / weights.sum())]

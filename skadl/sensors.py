@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import numbers
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
+from skadl.levels import level_span
 from skadl.mosaic import check_cfa
 from skadl.records import RawPair, check_positive
 
@@ -27,12 +30,22 @@ class SensorInfo:
     gain : mapping of ISO to float, optional
         System gain K in counts per photo-electron.
     read_noise : mapping of ISO to float, optional
-        Standard deviation of the signal-independent noise, in counts.
+        Standard deviation of all signal-independent noise of a pixel, in counts: row
+        noise and rounding are in it.
     black_offset : mapping of ISO to four floats, optional
         Error of the black level in the planes R, Gr, Gb, B, in counts; `fit` measures
         it.
     iso_range : tuple of two floats, optional
         Lowest and highest ISO that a model was fitted on; `fit` fills it in.
+    row_noise : mapping of ISO to float, optional
+        Standard deviation of what a row of the mosaic shares, in counts; `fit`
+        measures it.
+    gain_error, read_noise_error : mapping of ISO to float, optional
+        Standard errors of the natural logarithms of gain and read noise: 0.05 is
+        5 %, 0.7 a factor of two. Filled in where the noise was measured; see
+        `skadl.calibrate_sensor`.
+    notes : tuple of str, optional
+        What measuring the noise left open, and what to do about it.
 
     Notes
     -----
@@ -54,6 +67,10 @@ class SensorInfo:
     read_noise: Mapping[float, float] | None = None
     black_offset: Mapping[float, Sequence[float]] | None = None
     iso_range: tuple[float, float] | None = None
+    row_noise: Mapping[float, float] | None = None
+    gain_error: Mapping[float, float] | None = None
+    read_noise_error: Mapping[float, float] | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_cfa(self.cfa)
@@ -62,14 +79,20 @@ class SensorInfo:
                 f"white_level {self.white_level} must lie above black_level "
                 f"{self.black_level}."
             )
-        for name in ("gain", "read_noise"):
+        for name, check in _TABLES.items():
             table = getattr(self, name)
             if table is not None:
-                super().__setattr__(name, _check_iso_table(name, table))
+                super().__setattr__(name, _check_iso_table(name, table, check))
+        super().__setattr__("notes", tuple(self.notes))
         if (self.gain is None) != (self.read_noise is None):
             raise ValueError(
                 "gain and read_noise describe the noise together; give both or none."
             )
+
+    @property
+    def span(self) -> float:
+        """White level minus mean black level, in counts."""
+        return level_span(self.black_level, self.white_level)
 
     @property
     def knows_noise(self) -> bool:
@@ -100,7 +123,8 @@ class SensorInfo:
         if self.gain is None or self.read_noise is None:
             raise ValueError(
                 "the noise of this sensor is not known; give SensorInfo gain and "
-                "read_noise by ISO."
+                "read_noise by ISO, or measure them on pairs with "
+                "skadl.calibrate_sensor(pairs)."
             )
         return (
             _interpolate_log(self.gain, iso),
@@ -121,19 +145,36 @@ class SensorInfo:
         """
         if not self.black_offset:
             return np.zeros(4)
-        isos = sorted(self.black_offset)
-        planes = np.array([self.black_offset[known] for known in isos], float).T
-        return np.array([np.interp(np.log(iso), np.log(isos), p) for p in planes])
+        log_isos = np.log(list(self.black_offset))
+        planes = np.array(list(self.black_offset.values())).T
+        return np.array([np.interp(np.log(iso), log_isos, p) for p in planes])
+
+    def row_noise_at(self, iso: float) -> float:
+        """Row noise at an ISO, interpolated in its logarithm; 0 where not known.
+
+        Parameters
+        ----------
+        iso : float
+
+        Returns
+        -------
+        float
+            Standard deviation of what a row of the mosaic shares, in counts.
+        """
+        if not self.row_noise:
+            return 0.0
+        log_isos = np.log(list(self.row_noise))
+        return float(np.interp(np.log(iso), log_isos, list(self.row_noise.values())))
 
     def __getstate__(self) -> dict:
         # A mapping proxy does not pickle; a plain dict does.
         state = dict(self.__dict__)
-        for name in ("gain", "read_noise"):
+        for name in _TABLES:
             state[name] = None if state[name] is None else dict(state[name])
         return state
 
     def __setstate__(self, state: dict) -> None:
-        for name in ("gain", "read_noise"):
+        for name in _TABLES:
             if state[name] is not None:
                 state[name] = MappingProxyType(state[name])
         self.__dict__.update(state)
@@ -250,11 +291,41 @@ class SensorTable:
         return cls(sensors)
 
 
-def _check_iso_table(name: str, table: Mapping) -> Mapping[float, float]:
+def _check_not_negative(what: str, value: Any) -> float:
+    if not isinstance(value, numbers.Real) or not 0 <= value < np.inf:
+        raise ValueError(f"{what} must be a finite number of 0 or more, got {value!r}.")
+    return float(value)
+
+
+def _check_planes(what: str, value: Any) -> tuple[float, ...]:
+    try:
+        planes = np.asarray(value, float)
+    except (TypeError, ValueError):
+        planes = np.empty(0)
+    if planes.shape != (4,) or not np.isfinite(planes).all():
+        raise ValueError(
+            f"{what} must be four finite numbers, for R, Gr, Gb and B, got {value!r}."
+        )
+    return tuple(planes.tolist())
+
+
+_TABLES = {
+    "gain": check_positive,
+    "read_noise": check_positive,
+    "black_offset": _check_planes,
+    "row_noise": _check_not_negative,
+    "gain_error": _check_not_negative,
+    "read_noise_error": _check_not_negative,
+}
+
+
+def _check_iso_table(
+    name: str, table: Any, check: Callable[[str, Any], Any]
+) -> Mapping:
     if not isinstance(table, Mapping) or not table:
         raise ValueError(f"{name} must map at least one ISO to a value, got {table!r}.")
     checked = {
-        check_positive("ISO", iso): check_positive(f"{name} at ISO {iso}", value)
+        check_positive("ISO", iso): check(f"{name} at ISO {iso}", value)
         for iso, value in table.items()
     }
     return MappingProxyType(dict(sorted(checked.items())))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from operator import attrgetter
 
 import numpy as np
@@ -15,9 +16,10 @@ from skadl.decisions import DecisionRecorder
 from skadl.gates import Gate
 from skadl.learner import Learner
 from skadl.network import ModulatedUNet
-from skadl.patches import StoredPair
+from skadl.patches import StoredPair, select
 from skadl.progress import Progress
 from skadl.report import DataSelectionReport, TrainingStage
+from skadl.settling import hold_out, settle
 
 STARVING = (
     "the gate accepted fewer than 1 % of the last 1000 source batches: the sources "
@@ -132,7 +134,14 @@ def train(
                 warnings.warn(STARVING, UserWarning, stacklevel=3)
                 notes.append(STARVING)
         close("adaptation", plan.n_iter)
+    kept, held_out = hold_out(target, rng)
+    before = learner.weights()
+    seen = tuple(target.pairs[i] for i in kept)
     run_on_target(
-        "fine-tuning", finetune(learner, target, plan, rng), plan.n_finetune_iter
+        "fine-tuning", finetune(learner, seen, plan, rng), plan.n_finetune_iter
     )
+    if plan.n_finetune_iter:
+        settlement = settle(learner, before, select(target.validation, held_out))
+        stages[-1] = replace(stages[-1], psnr=validation_psnr())
+        notes.append(str(settlement))
     return DataSelectionReport(recorder.finish(), stages, notes)

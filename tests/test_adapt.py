@@ -26,6 +26,7 @@ from tiny_adapt import (
 from skadl.adapt import adapt, pretrain
 from skadl.gates import make_gate
 from skadl.patches import Batch
+from skadl.screening import REASONS, Screening
 from skadl.training import build_network
 
 # Rejection
@@ -128,19 +129,37 @@ def evidence_run(sources):
 
 def test_adapt__pairs_that_show_a_picture__never_reach_a_batch():
     sources = make_sources()
-    sources["near"][1] = make_stored(666, whiteness=0.5)
+    sources["near"][1] = make_stored(666, screening=Screening(picture=2))
     learner, decisions = evidence_run(sources)
     assert all(666 not in numbers(batch) for batch, _ in learner.stepped)
     assert len(learner.stepped) == PLAN.n_iter
-    refused = [d for d in decisions if d.reason == "residual is not noise"]
+    refused = [d for d in decisions if d.reason == REASONS["picture"]]
     assert refused and all(d.pair_ids == (1,) and not d.accepted for d in refused)
     assert all(d.domain == "near" for d in refused)
     trained = [d for d in decisions if d not in refused]
     assert all(1 not in d.pair_ids for d in trained if d.domain == "near")
 
 
+def test_adapt__pairs_refused_for_several_reasons__are_recorded_by_reason():
+    odd = [Screening(picture=2), Screening(noise=3), Screening(picture=4), Screening()]
+    sources = {"near": [make_stored(i, screening=s) for i, s in enumerate(odd)]}
+    plan = replace(PLAN, n_iter=40)
+    _, decisions = run(make_gate("evidence", 5), sources=sources, plan=plan)
+    refused = [d for d in decisions if d.reason in REASONS.values()]
+    allowed = {REASONS["picture"]: {(0,), (2,), (0, 2)}, REASONS["noise"]: {(1,)}}
+    assert {(d.reason, d.pair_ids) for d in refused} == {
+        (reason, ids) for reason, found in allowed.items() for ids in found
+    }
+    for decision in refused:
+        worst = max(odd[i].score for i in decision.pair_ids)
+        assert (decision.score, decision.threshold) == (-worst, -1.0)
+        assert not decision.accepted
+    pairs = [(d.iteration, i) for d in refused for i in d.pair_ids]
+    assert len(pairs) == len(set(pairs))
+
+
 def test_adapt__nothing_left_of_the_sources__trains_on_the_target():
-    learner, decisions = evidence_run(make_sources(whiteness=0.5))
+    learner, decisions = evidence_run(make_sources(screening=Screening(picture=2)))
     assert not any(decision.accepted for decision in decisions)
     assert len(decisions) == len(learner.stepped) == PLAN.n_iter
     assert all(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -24,7 +25,9 @@ from tiny_adapt import (
 
 from skadl.adapt import FEW_PAIRS, draw_diverse, finetune, pretrain, validation_size
 from skadl.gates import GATES, make_gate
-from skadl.sampling import SourceSampler
+from skadl.renoising import RENOISED
+from skadl.sampling import LEAST_ADMITTED, SourceSampler
+from skadl.screening import Screening
 
 # V', T^train and S'
 
@@ -139,7 +142,8 @@ def test_pretrain__all_of_the_target__at_a_rate_that_rises_and_stays():
 
 def test_finetune__all_of_the_target__at_a_rate_that_falls_towards_zero():
     learner, plan = make_watched(), replace(PLAN, n_finetune_iter=60)
-    losses = list(finetune(learner, make_target(6), plan, np.random.RandomState(0)))
+    pairs = make_target(6).pairs
+    losses = list(finetune(learner, pairs, plan, np.random.RandomState(0)))
     rates = [rate for _, rate in learner.stepped]
     assert len(losses) == 60
     assert rates[0] == pytest.approx(plan.finetune_rate * plan.learning_rate)
@@ -197,7 +201,10 @@ def test_source_sampler__any_refusals__draws_only_admitted_pairs(data, size, see
         for name in ("a", "b", "c")
     }
     sources = {
-        name: [make_stored(i, whiteness=float(ok)) for i, ok in enumerate(flags)]
+        name: [
+            make_stored(i, screening=Screening(noise=2.0 * (not ok)))
+            for i, ok in enumerate(flags)
+        ]
         for name, flags in white.items()
     }
     sampler = SourceSampler(sources, make_gate("evidence", 20), renoised_share=0.0)
@@ -206,11 +213,40 @@ def test_source_sampler__any_refusals__draws_only_admitted_pairs(data, size, see
         drawn = sampler.draw(size, rng)
         assert not any(white[drawn.refused_domain][i] for i in drawn.refused_ids)
         if drawn.domain is None:
-            assert not any(any(flags) for flags in white.values())
+            assert not any(np.mean(flags) > LEAST_ADMITTED for flags in white.values())
             assert not drawn.pair_ids.size
         else:
             assert len(drawn.pair_ids) == size
             assert all(white[drawn.domain][i] for i in drawn.pair_ids)
+
+
+def test_source_sampler__one_pair_slips_through_a_refused_domain__does_not_fill_it():
+    bad = [make_stored(i, screening=Screening(noise=2.0)) for i in range(9)]
+    sources = {"bad": [*bad, make_stored(9)], "good": [make_stored(20)]}
+    sampler = SourceSampler(sources, make_gate("evidence", 20), renoised_share=0.0)
+    rng = np.random.RandomState(0)
+    domains = {sampler.draw(4, rng).domain for _ in range(50)}
+    assert domains == {"good"}
+
+
+@pytest.mark.parametrize("renoised_share", [0.0, 0.5, 1.0])
+def test_source_sampler__preferred_domain__is_drawn_that_much_more_often(
+    renoised_share,
+):
+    sources = make_sources() | {RENOISED: [make_stored(300)]}
+    gate = ScriptedGate(preferred={"near": 0.25})
+    sampler = SourceSampler(sources, gate, renoised_share)
+    rng = np.random.RandomState(0)
+    drawn = Counter(sampler.draw(1, rng).domain for _ in range(4000))
+    weights = {
+        "near": 0.25 * (1 - renoised_share) / 2,
+        "far": (1 - renoised_share) / 2,
+        RENOISED: renoised_share,
+    }
+    for name, weight in weights.items():
+        expected = weight / sum(weights.values())
+        error = 4 * (expected * (1 - expected) / 4000) ** 0.5
+        assert drawn[name] / 4000 == pytest.approx(expected, abs=error + 1e-9)
 
 
 def test_source_sampler__no_refusals__every_domain_and_pair_gets_its_turn():

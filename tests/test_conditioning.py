@@ -11,11 +11,9 @@ from skadl.conditioning import (
     CONDITIONINGS,
     Conditioning,
     NoiseLevel,
-    counts_range,
     noise_level,
 )
 from skadl.datasets import camera_info, camera_names
-from skadl.sensors import SensorInfo
 
 SENSORS = ("A", "B", "C")
 NOISE = NoiseLevel(1e-3, 1e-5)
@@ -57,7 +55,7 @@ def test_vector__published_cameras__stay_within_a_few_units(camera):
     codes = Conditioning("sensor_iso_noise", (camera,))
     for iso in (min(info.gain), max(info.gain)):
         for ratio in (1, 300):
-            noise = noise_level(*info.noise_at(iso), ratio, counts_range(info))
+            noise = noise_level(*info.noise_at(iso), ratio, info.span)
             vector = codes.vector(camera, iso, ratio, noise)
             assert np.abs(vector).max() < 2.5
 
@@ -103,5 +101,18 @@ def test_noise_level__is_the_variance_of_a_normalised_image():
     assert normalised.var() == pytest.approx(expected, rel=0.02)
 
 
-def test_counts_range__four_black_levels__uses_their_mean():
-    assert counts_range(SensorInfo("RGGB", (60, 64, 66, 70), 1065)) == 1000
+@given(
+    first=st.sampled_from(SENSORS),
+    second=st.text(),
+    isos=st.tuples(isos, isos),
+    ratio=ratios,
+    noise=noises,
+)
+def test_vector__noise_alone__knows_neither_sensor_nor_iso(
+    first, second, isos, ratio, noise
+):
+    codes = Conditioning("noise", SENSORS)
+    vector = codes.vector(first, isos[0], ratio, noise)
+    np.testing.assert_array_equal(codes.vector(second, isos[1], ratio, noise), vector)
+    extended = Conditioning("sensor_iso_noise", SENSORS).vector("A", 100, ratio, noise)
+    np.testing.assert_array_equal(vector, extended[-len(vector) :])

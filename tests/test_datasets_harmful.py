@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from skadl import SourcePool
 from skadl.datasets import (
+    SPOILED_KINDS,
     get_camera,
     make_domain,
     make_harmful_noise,
     make_harmful_truth,
     make_scenes,
+    spoil_pairs,
 )
+from skadl.records import LazyRawImage, RawPair
 
 
 def ramp(side, seed=0):
@@ -178,3 +183,139 @@ def test__harmful_truth__bad_argument__is_explained(arguments, message):
 def test__harmful_noise__sigma_not_positive__is_explained():
     with pytest.raises(ValueError, match="sigma"):
         make_harmful_noise(1, camera="SonyA7S2", size=8, sigma=0)
+
+
+# Spoiled pairs inside a good domain
+
+
+@pytest.fixture(scope="module")
+def honest():
+    return make_domain("NikonD850", 6, size=48, ratio=10, random_state=0)
+
+
+@given(
+    st.lists(st.sampled_from(SPOILED_KINDS), min_size=1, max_size=4),
+    st.floats(0.01, 1),
+    st.integers(0, 2**31 - 1),
+)
+def test_spoil_pairs__anything__spoils_what_it_says_and_nothing_else(
+    honest, kinds, share, seed
+):
+    mixed, spoiled = spoil_pairs(honest, kinds, share, seed)
+    assert len(mixed) == len(honest)
+    n_spoiled = max(1, round(share * len(honest)))
+    assert n_spoiled <= len(spoiled) <= n_spoiled + 1
+    assert list(spoiled) == sorted(spoiled) and set(spoiled.values()) <= set(kinds)
+    for index, (one, two) in enumerate(zip(honest, mixed, strict=True)):
+        assert one.scene == two.scene
+        assert (one is two) == (index not in spoiled)
+
+
+def spoil_all(honest, kind):
+    mixed, spoiled = spoil_pairs(honest, kind, 1.0, random_state=0)
+    assert set(spoiled.values()) == {kind} and len(spoiled) == len(honest)
+    return list(zip(honest, mixed, strict=True))
+
+
+@pytest.mark.parametrize("shift", [2, 4, 16])
+def test_spoil_pairs__misaligned__is_the_same_picture_so_far_off(honest, shift):
+    offsets = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)]
+    inside = slice(16, -16)
+    for one, two in spoil_all(honest, f"misaligned by {shift}"):
+        before, after = one.clean.mosaic, two.clean.mosaic
+        matches = [
+            np.array_equal(
+                np.roll(before, (shift * i, shift * j), (0, 1))[inside, inside],
+                after[inside, inside],
+            )
+            for i, j in offsets
+        ]
+        assert sum(matches) == 1
+        assert two.noisy is one.noisy
+
+
+def test_spoil_pairs__labels__change_and_pixels_do_not(honest):
+    for one, two in spoil_all(honest, "ratio times 1.5"):
+        assert two.ratio == 1.5 * one.ratio and two.iso == one.iso
+        np.testing.assert_array_equal(two.noisy.mosaic, one.noisy.mosaic)
+    for one, two in spoil_all(honest, "iso times 0.25"):
+        assert two.iso == 0.25 * one.iso and two.ratio == one.ratio
+        np.testing.assert_array_equal(two.noisy.mosaic, one.noisy.mosaic)
+
+
+def test_spoil_pairs__black_truth__is_the_black_level(honest):
+    for one, two in spoil_all(honest, "black truth"):
+        assert (two.clean.mosaic == one.clean.black_level).all()
+        assert two.noisy is one.noisy
+
+
+def test_spoil_pairs__noisy_as_clean__swaps_the_frames(honest):
+    for one, two in spoil_all(honest, "noisy as clean"):
+        assert two.noisy is one.clean and two.clean is one.noisy
+
+
+def test_spoil_pairs__truths_exchanged__all_go_to_another_pair(honest):
+    pairs = spoil_all(honest, "truths exchanged")
+    given_away = {id(one.clean) for one, _ in pairs}
+    assert {id(two.clean) for _, two in pairs} == given_away
+    assert all(two.clean is not one.clean for one, two in pairs)
+
+
+def test_spoil_pairs__one_truth_exchanged__takes_a_partner(honest):
+    mixed, spoiled = spoil_pairs(honest, "truths exchanged", 0.01, random_state=0)
+    first, second = spoiled
+    assert mixed[first].clean is honest[second].clean
+    assert mixed[second].clean is honest[first].clean
+
+
+def test_spoil_pairs__other_scene__is_another_pairs_turned_by_half_a_circle(honest):
+    turned = [pair.clean.packed()[:, ::-1, ::-1] for pair in honest]
+    for index, (_, two) in enumerate(spoil_all(honest, "other scene")):
+        matches = [np.array_equal(two.clean.packed(), planes) for planes in turned]
+        assert sum(matches) == 1 and not matches[index]
+
+
+def test_spoil_pairs__lazy_frames__can_be_spoiled(honest):
+    def read(path):
+        return getattr(honest[int(path.parent.name)], path.name)
+
+    lazy = [
+        RawPair(LazyRawImage(f"{i}/noisy", read), LazyRawImage(f"{i}/clean", read))
+        for i in range(len(honest))
+    ]
+    for kind in SPOILED_KINDS:
+        for one, two in zip(
+            spoil_all(honest, kind), spoil_all(lazy, kind), strict=True
+        ):
+            assert (one[1].iso, one[1].ratio) == (two[1].iso, two[1].ratio)
+            np.testing.assert_array_equal(one[1].clean.mosaic, two[1].clean.mosaic)
+
+
+def test_spoil_pairs__same_seed__same_pairs(honest):
+    (one, kinds), (two, again) = (
+        spoil_pairs(honest, share=1.0, random_state=3) for _ in range(2)
+    )
+    assert kinds == again
+    for first, second in zip(one, two, strict=True):
+        np.testing.assert_array_equal(first.clean.mosaic, second.clean.mosaic)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"kinds": "upside down"}, "kinds.*black truth"),
+        ({"kinds": ()}, "kinds"),
+        ({"share": 0.0}, "share"),
+        ({"share": 1.1}, "share"),
+    ],
+)
+def test_spoil_pairs__bad_argument__is_explained(honest, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        spoil_pairs(honest, **arguments)
+
+
+def test_spoil_pairs__pairs_that_do_not_fit__is_explained(honest):
+    other = make_domain("NikonD850", 1, size=32, random_state=0)
+    for pairs in (honest[:1], honest + other):
+        with pytest.raises(ValueError, match="two pairs or more of one shape"):
+            spoil_pairs(pairs)

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from tiny_fits import TARGET, source_pairs, source_pool, target_pairs, tiny_denoiser
+from tiny_fits import (
+    TARGET,
+    make_tiny_pairs,
+    search_for,
+    source_pairs,
+    source_pool,
+    target_pairs,
+    tiny_denoiser,
+)
 
-from skadl import RawImage, RawPair, write_dng
+from skadl import RawImage, RawPair, SensorTable, calibrate_sensor, write_dng
+from skadl.datasets import camera_info
 from skadl.mosaic import CFA_PATTERNS, pack_bayer
 
 PSNR_LIMIT = 20 * np.log10(65535)  # equal images; see skadl.psnr
@@ -144,7 +155,7 @@ def test__predict__same_image_twice__is_the_same(model, image):
 
 def test__predict__unknown_sensor__lists_the_known(model, image):
     known = r"known sensors are \['SonyA7S2', 'NikonD850', 'OppoReno10x'\]"
-    message = f"sensor 'IMX600' was not seen during fit; {known}"
+    message = f"sensor 'IMX600' was not seen during fit and its noise .*; {known}"
     with pytest.raises(ValueError, match=message):
         model.predict(image.mosaic, "IMX600", 800)
     with pytest.raises(ValueError, match=message):
@@ -199,6 +210,98 @@ def test__predict__iso_outside_the_fitted_range__warns(model, image, iso):
     with pytest.warns(UserWarning, match="outside the range 800 to 1600"):
         denoised = model.predict(image, iso=iso)
     assert denoised.iso == image.iso
+
+
+# A sensor never seen
+
+
+@pytest.fixture(scope="module")
+def stranger_pairs():
+    """Pairs of a sensor that no fit here sees."""
+    return make_tiny_pairs("CanonEOS5D4", 4, seed=3)
+
+
+@pytest.fixture(scope="module")
+def noise_model():
+    """Told of noise only, with one more sensor in its table."""
+    table = SensorTable({"CanonEOS5D4": camera_info("CanonEOS5D4")})
+    estimator = tiny_denoiser(conditioning="noise")
+    return estimator.fit(target_pairs(), source_pool(), meta=table)
+
+
+def test__noise_conditioning__facts_in_meta_or_given__agree_for_every_kind(
+    noise_model, stranger_pairs, tmp_path
+):
+    image, info = stranger_pairs[0].noisy, camera_info("CanonEOS5D4")
+    path = write_dng(tmp_path / "noisy.dng", image)
+    raws = [image, path, str(path), image.mosaic, image.packed()]
+    by_name = noise_model.predict(raws, "CanonEOS5D4", image.iso, image.ratio)
+    by_facts = noise_model.predict(raws, info, image.iso, image.ratio)
+    for named, described in zip(by_name, by_facts, strict=True):
+        assert type(named) is type(described)
+        np.testing.assert_array_equal(
+            getattr(named, "mosaic", named), getattr(described, "mosaic", described)
+        )
+    exact = image.mosaic.astype(np.float32)
+    denoised = noise_model.predict(exact, info, image.iso, image.ratio)
+    assert (denoised != exact).any()
+    np.testing.assert_array_equal(noise_model.predict(image).mosaic, by_name[0].mosaic)
+
+
+def test__noise_conditioning__measured_sensor__can_be_predicted(
+    noise_model, stranger_pairs
+):
+    info = calibrate_sensor(stranger_pairs)
+    image = _renamed(stranger_pairs[0], "Mine").noisy
+    denoised = noise_model.predict(image, info)
+    assert np.isfinite(denoised.mosaic).all() and denoised.sensor == "Mine"
+
+
+def test__noise_conditioning__score__knows_what_predict_knows(
+    noise_model, stranger_pairs
+):
+    by_name = noise_model.score(stranger_pairs)
+    renamed = [_renamed(pair, "Mine") for pair in stranger_pairs]
+    with pytest.raises(ValueError, match="'Mine' was not seen .*passed to fit or scor"):
+        noise_model.score(renamed)
+    table = SensorTable({"Mine": camera_info("CanonEOS5D4")})
+    assert noise_model.score(renamed, meta=table) == by_name
+    with pytest.raises(ValueError, match="'Mine' was not seen"):
+        noise_model.score(renamed)  # score leaves nothing behind
+
+
+def test__noise_conditioning__score__keeps_what_fit_knows(noise_model):
+    other = SensorTable({TARGET: camera_info("CanonEOS5D4")})
+    expected = noise_model.score(target_pairs())
+    assert noise_model.score(target_pairs(), meta=other) == expected
+
+
+def test__noise_conditioning__pickled_and_cloned__does_the_same(
+    noise_model, stranger_pairs
+):
+    image = stranger_pairs[0].noisy
+    copy = pickle.loads(pickle.dumps(noise_model))
+    np.testing.assert_array_equal(
+        copy.predict(image).mosaic, noise_model.predict(image).mosaic
+    )
+    again = clone(noise_model).fit(
+        target_pairs(), source_pool(), meta=noise_model.sensors_
+    )
+    assert again.sensors_.get("CanonEOS5D4").knows_noise
+
+
+def test__noise_conditioning__in_a_search__is_one_more_parameter():
+    grid = {"conditioning": ["noise", "sensor_iso_noise", "sensor_iso"]}
+    search = search_for(grid=grid).fit(target_pairs(), source_pairs=source_pool())
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+def test__fit__what_the_pairs_leave_open__is_in_the_report():
+    pairs = make_tiny_pairs("NikonD850", 2, seed=5)[:1] * 2
+    model = tiny_denoiser(n_pretrain_iter=1, n_finetune_iter=0).fit(pairs)
+    notes = [note for note in model.selection_report_.notes if "All pairs" in note]
+    assert len(notes) == 1 and notes[0].startswith("noise of sensor 'NikonD850': ")
+    assert notes[0].endswith(model.sensors_.get("NikonD850").notes[0])
 
 
 # Score

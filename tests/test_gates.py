@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skadl.gates import GATES, QueueGate, Trial, make_gate
+from skadl.screening import REASONS, Screening
 
 scores = st.floats(0, 96)
 sequences = st.lists(scores, min_size=1, max_size=40)
@@ -143,15 +145,22 @@ def test_every_real_gate__a_collapse_after_steady_steps__is_rejected(name):
 
 
 @pytest.mark.parametrize("name", GATES)
-def test_every_gate__white_residual__is_admitted(name):
+def test_every_gate__pair_with_nothing_odd__is_admitted(name):
     gate = make_gate(name, 5)
     assert gate.every >= 1
-    assert gate.refuse(1.0) is None
+    assert gate.refuse(Screening(picture=0.9, noise=0.5)) is None
 
 
-def test_evidence__residual_with_a_picture__is_refused_before_training():
-    verdict = make_gate("evidence", 20).refuse(0.5)
+@pytest.mark.parametrize("part", [field.name for field in fields(Screening)])
+def test_evidence__odd_pair__is_refused_before_training_with_its_reason(part):
+    verdict = make_gate("evidence", 20).refuse(Screening(**{part: 1.5}))
     assert not verdict.accepted and verdict.score < verdict.threshold
+    assert verdict.reason == REASONS[part]
+
+
+@pytest.mark.parametrize("name", ["queue", "paired", "none"])
+def test_other_gates__odd_pair__is_admitted(name):
+    assert make_gate(name, 5).refuse(Screening(picture=99.0)) is None
 
 
 def harm_and_help(n=400, harm=-0.05, noise=0.1, n_domains=4):
@@ -214,3 +223,30 @@ def test_open_gate__anything__is_accepted():
 
 def test_make_gate__paper__never_asks_for_the_score_before():
     assert not make_gate("queue", 5).compares_before
+
+
+# How often to draw a domain
+
+
+def feed(gate, differences, n=20, spread=0.01):
+    """Show a gate `n` measurements of each domain around its mean difference."""
+    gate.seed(np.array([30.0]))
+    noise = spread * np.random.default_rng(0).standard_normal((n, len(differences)))
+    for row in noise:
+        for (name, mean), error in zip(differences.items(), row, strict=True):
+            gate.judge(Trial(name, np.array([30.0]), np.array([30.0 + mean + error])))
+
+
+@pytest.mark.parametrize("name", GATES)
+def test_preference__nothing_known__is_one(name):
+    assert make_gate(name, 20).preference("A") == 1.0
+
+
+def test_preference__follows_the_evidence_and_never_falls_to_nothing():
+    gate = make_gate("evidence", 40)
+    feed(gate, {"worst": -0.1, "worse": -0.004, "A": 0.0, "B": 0.0, "best": 0.1})
+    names = ("worst", "worse", "A", "best")
+    preferences = [gate.preference(name) for name in names]
+    assert preferences == sorted(preferences)
+    assert preferences[0] == gate.least_drawn > 0
+    assert preferences[-1] == gate.most_drawn

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from skadl.calibration import calibrate, expected_noise, measured_noise
 from skadl.conditioning import noise_level
-from skadl.noise import NoiseFit, fit_noise, transfer_curve
+from skadl.noise import noise_of_pair, transfer_curve
 from skadl.records import LazyRawImage, RawImage, RawPair
 from skadl.sensors import SensorInfo, SensorTable
 
@@ -39,12 +39,13 @@ def simulate_all(n_pairs, **facts):
 
 
 def fit_pairs(pairs):
-    return fit_noise([transfer_curve(pair) for pair in pairs])
+    curves = {"S": [transfer_curve(pair) for pair in pairs]}
+    return calibrate(SensorTable.from_pairs(pairs), curves).get("S")
 
 
 def assert_recovered(fit, gain_tolerance, read_tolerance):
     for iso, (gain, read_noise) in TRUTH.items():
-        found_gain, found_variance = fit.at(iso)
+        found_gain, found_variance = fit.noise_at(iso)
         assert found_gain == pytest.approx(gain, rel=gain_tolerance)
         assert found_variance**0.5 == pytest.approx(read_noise, rel=read_tolerance)
 
@@ -53,54 +54,49 @@ def assert_recovered(fit, gain_tolerance, read_tolerance):
 
 
 @pytest.mark.parametrize("ratio", [1.0, 10.0])
-def test_fit_noise__three_isos__recovers_gain_and_read_noise(ratio):
+def test_calibrate__three_isos__recovers_gain_and_read_noise(ratio):
     # Quantisation adds 1/12 to the variance: 2 % of the smallest read noise.
     assert_recovered(fit_pairs(simulate_all(3, ratio=ratio)), 0.07, 0.07)
 
 
-def test_fit_noise__a_quarter_misaligned__still_recovers():
+def test_calibrate__a_quarter_misaligned__still_recovers():
     shifted = [simulate(iso, 9, shift=6) for iso in TRUTH]
     assert_recovered(fit_pairs(simulate_all(3) + shifted), 0.25, 0.15)
 
 
-def test_fit_noise__misaligned_pairs__pull_less_than_their_share():
+def test_calibrate__misaligned_pairs__pull_less_than_their_share():
     honest = simulate_all(3)
     shifted = [simulate(iso, 9, shift=6) for iso in TRUTH]
     harmed, alone = fit_pairs(honest + shifted), fit_pairs(shifted)
     for iso, (gain, _) in TRUTH.items():
-        assert alone.at(iso)[0] > 4 * gain  # so the quarter did mean harm
-        assert harmed.at(iso)[0] < 1.25 * gain
+        assert alone.noise_at(iso)[0] > 4 * gain  # so the quarter did mean harm
+        assert harmed.noise_at(iso)[0] < 1.25 * gain
 
 
 @pytest.mark.parametrize("ratio", [1.0, 10.0])
-def test_fit_noise__many_clipped_pixels__still_recovers(ratio):
+def test_calibrate__many_clipped_pixels__still_recovers(ratio):
     # At ratio 10 the clean frame is clipped where the noisy one is not.
     pairs = simulate_all(3, brightest=8.0, ratio=ratio)
     assert np.mean([pair.clean.mosaic == WHITE for pair in pairs]) > 0.15
     assert_recovered(fit_pairs(pairs), 0.07, 0.1)
 
 
-def test_fit_noise__hot_pixels__are_left_out():
+def test_calibrate__hot_pixels__are_left_out():
     pairs = simulate_all(3)
     for pair in pairs:
         pair.noisy.mosaic[5::16, 7::16] = 3900
     assert_recovered(fit_pairs(pairs), 0.07, 0.07)
 
 
-def test_fit_noise__wrong_black_level__is_not_noise():
+def test_calibrate__wrong_black_level__is_not_noise():
     pairs = simulate_all(3, offset=12.0)
     assert_recovered(fit_pairs(pairs), 0.07, 0.07)
 
 
-def test_fit_noise__two_pairs_of_one_iso__determine_that_iso():
-    gain, read_variance = fit_pairs([simulate(400, 0), simulate(400, 1)]).at(400)
+def test_calibrate__two_pairs_of_one_iso__determine_that_iso():
+    gain, read_variance = fit_pairs([simulate(400, 0), simulate(400, 1)]).noise_at(400)
     assert gain == pytest.approx(1.0, rel=0.1)
     assert read_variance**0.5 == pytest.approx(4.0, rel=0.1)
-
-
-def test_fit_noise__two_pairs_of_one_iso__expects_noise_in_proportion_elsewhere():
-    fit = fit_pairs([simulate(400, 0), simulate(400, 1)])
-    assert fit.gain_power == pytest.approx(1) and fit.read_power == pytest.approx(1)
 
 
 # Units and symmetries
@@ -108,9 +104,9 @@ def test_fit_noise__two_pairs_of_one_iso__expects_noise_in_proportion_elsewhere(
 
 @settings(max_examples=10)
 @given(st.floats(1e-5, 1e3), st.sampled_from([1.0, 10.0]))
-def test_fit_noise__floats_in_other_units__scale_with_them(unit, ratio):
+def test_calibrate__floats_in_other_units__scale_with_them(unit, ratio):
     pairs = [simulate(400, seed, ratio=ratio) for seed in range(2)]
-    gain, read_variance = fit_pairs(pairs).at(400)
+    gain, read_variance = fit_pairs(pairs).noise_at(400)
 
     def scaled(image):
         levels = (unit * BLACK, unit * WHITE)
@@ -118,23 +114,23 @@ def test_fit_noise__floats_in_other_units__scale_with_them(unit, ratio):
         return RawImage(unit * image.mosaic.astype(np.float64), *facts)
 
     fit = fit_pairs([RawPair(scaled(p.noisy), scaled(p.clean)) for p in pairs])
-    scaled_gain, scaled_variance = fit.at(400)
+    scaled_gain, scaled_variance = fit.noise_at(400)
     assert scaled_gain / unit == pytest.approx(gain, rel=0.02)
     assert scaled_variance / unit**2 == pytest.approx(read_variance, rel=0.02)
 
 
-def test_fit_noise__order_of_the_pairs__does_not_matter():
+def test_calibrate__order_of_the_pairs__does_not_matter():
     pairs = simulate_all(2)
     forward, backward = fit_pairs(pairs), fit_pairs(pairs[::-1])
     for iso in TRUTH:
-        assert forward.at(iso) == pytest.approx(backward.at(iso), rel=1e-3)
+        assert forward.noise_at(iso) == pytest.approx(backward.noise_at(iso), rel=1e-3)
 
 
 @settings(max_examples=10)
 @given(st.sampled_from([np.uint16, np.float32]), st.integers(1, 4095))
-def test_fit_noise__noiseless_flat_frame__is_finite_and_positive(dtype, level):
+def test_calibrate__noiseless_flat_frame__is_finite_and_positive(dtype, level):
     image = RawImage(np.full((16, 16), level, dtype), "RGGB", 64, 5000, "S", 100)
-    gain, read_variance = fit_pairs([RawPair(image, image)]).at(100)
+    gain, read_variance = fit_pairs([RawPair(image, image)]).noise_at(100)
     assert 0 < gain < np.inf and 0 < read_variance < np.inf
 
 
@@ -211,21 +207,28 @@ def test_transfer_curve__saturated_pair__has_no_bins():
     image = RawImage(np.full((32, 32), 4095.0), "RGGB", 64, 4095, "S", 100)
     curve = transfer_curve(RawPair(image, image))
     assert curve.signal.shape == curve.variance.shape == (0,)
-    assert fit_noise([curve]) is None
+    assert noise_of_pair(curve, 2.0, 9.0) == (2.0, 9.0)
 
 
-def test_fit_noise__one_saturated_pair_of_many__changes_nothing():
+def test_calibrate__one_saturated_pair_of_many__changes_nothing():
     image = RawImage(np.full((32, 32), 4095.0), "RGGB", 64, 4095, "S", 100)
     pairs = simulate_all(1)
-    with_saturated = fit_pairs([*pairs, RawPair(image, image)])
-    assert with_saturated == fit_pairs(pairs)
+    fit, with_saturated = fit_pairs(pairs), fit_pairs([*pairs, RawPair(image, image)])
+    for iso in TRUTH:
+        assert with_saturated.noise_at(iso) == fit.noise_at(iso)
 
 
-def test_fit_noise__prior__fills_in_what_a_dark_frame_does_not_show():
-    prior = NoiseFit(np.log(1.0), np.log(40.0), 1.0, 1.0, 400)
-    dark = simulate(400, 0, brightest=0.00101)
-    gain, read_variance = fit_noise([transfer_curve(dark)], prior).at(400)
+def test_noise_of_pair__belief__fills_in_what_a_dark_frame_does_not_show():
+    dark = transfer_curve(simulate(400, 0, brightest=0.00101))
+    gain, read_variance = noise_of_pair(dark, 1.0, 40.0**2)
     assert gain == pytest.approx(1.0, rel=0.5)
+    assert read_variance**0.5 == pytest.approx(4.0, rel=0.3)
+
+
+def test_noise_of_pair__wrong_belief__the_pair_has_the_last_word():
+    curve = transfer_curve(simulate(400, 0, side=256))
+    gain, read_variance = noise_of_pair(curve, 16.0, 64.0**2)
+    assert gain == pytest.approx(1.0, rel=0.15)
     assert read_variance**0.5 == pytest.approx(4.0, rel=0.3)
 
 

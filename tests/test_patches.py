@@ -20,6 +20,7 @@ from skadl.patches import (
     store_pair,
 )
 from skadl.records import RawImage, RawPair
+from skadl.screening import Screening
 
 CPU = torch.device("cpu")
 WHITE = 1000
@@ -34,7 +35,9 @@ def numbered_pair(height=10, width=12, cfa="RGGB", black=0, ratio=1.0, white=WHI
 
 
 def stored_pair(pair, metadata=METADATA, device=CPU):
-    return store_pair(pair, metadata, NoiseLevel(1e-3, 1e-5), 0.99, device)
+    return store_pair(
+        pair, metadata, NoiseLevel(1e-3, 1e-5), np.zeros(4), Screening(), device
+    )
 
 
 def rggb_mosaic(pair, role="noisy"):

@@ -6,6 +6,7 @@ import io
 import re
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -13,16 +14,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from skadl.calibration import calibrate_sensor
+from skadl.datasets import camera_info, make_domain
 from skadl.metrics import psnr
+from skadl.noise import transfer_curve
 from skadl.plots import (
     Display,
     display_settings,
     plot_acceptance,
     plot_before_after,
+    plot_photon_transfer,
     render,
 )
-from skadl.records import RawImage
+from skadl.records import RawImage, RawPair
 from skadl.report import BatchDecision, DataSelectionReport, DecisionRecorder
+from skadl.sensors import SensorInfo
 
 DAYLIGHT = np.array([0.5, 1.0, 1.0, 0.7])[:, None, None]
 
@@ -60,6 +66,91 @@ def drawn(figure):
 
 def texts(axes):
     return [text.get_text() for text in axes.texts]
+
+
+# Photon transfer
+
+
+def transfer_axes(pairs, info=None):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        info = info or calibrate_sensor(pairs)
+    return drawn(plot_photon_transfer(pairs, info)).axes
+
+
+def offsets(axes, marker_lines):
+    """Points of the bins drawn as dots (False) or as crosses (True)."""
+    return [
+        points.get_offsets()
+        for points in axes.collections
+        if len(points.get_offsets()) and (points.get_linewidth()[0] > 0) == marker_lines
+    ]
+
+
+@pytest.mark.parametrize("isos", [[800], [100, 6400], list(range(100, 1300, 100))])
+def test_plot_photon_transfer__points_and_lines__are_bins_and_eq_3(isos):
+    pairs = make_domain("SonyA7S2", len(isos), size=32, iso=isos, random_state=0)
+    info = camera_info("SonyA7S2")
+    axes, *bar = transfer_axes(pairs, info)
+    assert axes.get_xscale() == axes.get_yscale() == "log"
+    curves = [transfer_curve(pair) for pair in pairs]
+    points = offsets(axes, False) + offsets(axes, True)
+    variances = np.sort(np.concatenate(points)[:, 1])
+    np.testing.assert_allclose(
+        variances, np.sort(np.concatenate([curve.variance for curve in curves]))
+    )
+    for line in axes.get_lines():
+        signal, variance = line.get_data()
+        noise = [info.noise_at(iso) for iso in isos]
+        gaps = [np.abs(variance / (k * signal + v) - 1).max() for k, v in noise]
+        assert min(gaps) < 1e-6
+    colours = {line.get_color() for line in axes.get_lines()}
+    assert len(colours) == len(axes.get_lines()) <= 7
+    assert len(isos) > 7 or len(colours) == len(isos)
+    assert bool(bar) == (len(isos) > 7)
+
+
+def test_plot_photon_transfer__odd_pair__is_crossed_and_counted():
+    pairs = make_domain("NikonD850", 4, size=64, iso=800, ratio=10, random_state=0)
+    honest = transfer_axes(pairs)[0]
+    assert not offsets(honest, True)
+    pairs[1] = RawPair(pairs[1].noisy, pairs[2].clean)
+    axes = transfer_axes(pairs)[0]
+    assert len(offsets(axes, True)) == 1 and len(offsets(axes, False)) == 3
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels[-1] == "left out: 1 odd pair"
+    assert re.fullmatch(r"ISO 800:  K \S+ ±\d+ %,  read \S+ ±\d+ %", labels[0])
+
+
+def test_plot_photon_transfer__black_frames__are_drawn_at_the_left_edge():
+    image = make_domain("SonyA7S2", 1, size=32, iso=800)[0].noisy
+    dark = np.random.default_rng(0).normal(512, 4, (32, 32)).round().astype("u2")
+    black = image.with_mosaic(np.full((32, 32), 512.0))
+    pairs = [RawPair(image.with_mosaic(dark), black)]
+    axes = transfer_axes(pairs, camera_info("SonyA7S2"))[0]
+    assert "darker bins at the left edge" in axes.get_xlabel()
+    (points,) = offsets(axes, False)
+    assert (points[:, 0] >= axes.get_xlim()[0]).all()
+
+
+def test_plot_photon_transfer__curves_and_axes__are_taken_as_they_are():
+    from matplotlib.figure import Figure
+
+    pairs = make_domain("SonyA7S2", 2, size=32, random_state=0)
+    curves = [transfer_curve(pair) for pair in pairs]
+    axes = Figure().add_subplot()
+    figure = plot_photon_transfer(curves, camera_info("SonyA7S2"), axes)
+    assert figure is axes.figure and len(axes.get_lines()) == 2
+
+
+def test_plot_photon_transfer__nothing_to_draw__says_why():
+    white = RawImage(np.full((32, 32), 1023.0), "RGGB", 64, 1023, "S", 100)
+    info = SensorInfo("RGGB", 64, 1023, gain={100: 1}, read_noise={100: 1})
+    with pytest.raises(ValueError, match="enough unclipped pixels"):
+        plot_photon_transfer([RawPair(white, white)], info)
+    pairs = make_domain("SonyA7S2", 1, size=32)
+    with pytest.raises(ValueError, match="noise of this sensor is not known"):
+        plot_photon_transfer(pairs, SensorInfo("RGGB", 512, 16383))
 
 
 # Rendering

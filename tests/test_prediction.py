@@ -11,12 +11,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skadl import ADLDenoiser
+from skadl import ADLDenoiser, write_dng
+from skadl.conditioning import Conditioning
 from skadl.datasets import make_domain
 from skadl.metrics import psnr
 from skadl.mosaic import CFA_PATTERNS, pack_bayer, unpack_bayer
 from skadl.prediction import FittedModel, denoise, denoise_image
 from skadl.records import LazyRawImage, RawImage
+from skadl.sensors import SensorInfo
 
 # Axes that a mosaic of even sides is mirrored along to become RGGB.
 MIRRORS = {"RGGB": (), "GRBG": (1,), "GBRG": (0,), "BGGR": (0, 1)}
@@ -27,9 +29,9 @@ FACTS = dict(black_level=512, white_level=16383, sensor="A", iso=800)
 def make_model(make_network, conditioning, sensor_table):
     """A factory of models; `noise` 0 is untrained and returns its input."""
 
-    def make(noise=0.0, device="cpu", dtype=None):
+    def make(noise=0.0, device="cpu", dtype=None, safeguard=False):
         network = make_network(conditioning.length, noise=noise, device=device)
-        return FittedModel(network.eval(), conditioning, sensor_table, dtype)
+        return FittedModel(network.eval(), conditioning, sensor_table, dtype, safeguard)
 
     return make
 
@@ -311,6 +313,138 @@ def test_denoise__network_gives_nan__is_an_error_and_not_an_image(make_model):
         denoise(model, raw_image(counts()))
 
 
+# Sensors never seen
+
+
+@pytest.fixture(scope="module")
+def make_noise_model(make_network, sensor_table):
+    """A factory of models that know noise only, and any sensors given."""
+
+    def make(**sensors):
+        codes = Conditioning("noise", ("A", "B"))
+        network = make_network(codes.length, noise=0.05).eval()
+        table = sensor_table.updated(sensors)
+        return FittedModel(network, codes, table, None, safeguard=False)
+
+    return make
+
+
+def stranger(black=512, white=16383, unit=1.0, cfa="RGGB", **facts):
+    """The noise of sensor "A" under another name, in counts of any unit."""
+    return SensorInfo(
+        cfa,
+        black * unit,
+        white * unit,
+        gain={100: 0.2 * unit, 6400: 12.8 * unit},
+        read_noise={100: 2.0 * unit, 6400: 40.0 * unit},
+        **facts,
+    )
+
+
+@given(
+    st.floats(0.01, 10),
+    st.floats(0.5, 50),
+    st.tuples(*[st.floats(-5, 5)] * 4),
+    st.sampled_from([1.0, 30.0]),
+)
+def test_denoise__noise_alone__equal_figures_and_counts_give_equal_results(
+    make_noise_model, gain, read_noise, offset, ratio
+):
+    figures = dict(gain={400: gain}, read_noise={400: read_noise})
+    figures |= dict(black_offset={400: offset})
+    first, second = (SensorInfo("RGGB", 512, 16383, **figures) for _ in range(2))
+    model = make_noise_model(first=first, second=second)
+    mosaic = counts((8, 8), np.float64)
+    expected = denoise(model, mosaic, "first", 400, ratio)
+    for sensor in ("second", first, second):
+        result = denoise(model, mosaic, sensor, 400, ratio)
+        np.testing.assert_array_equal(result, expected)
+    image = raw_image(mosaic, sensor="second", iso=400, ratio=ratio)
+    np.testing.assert_array_equal(denoise(model, image).mosaic, expected)
+
+
+def test_denoise__noise_alone__is_what_a_seen_sensor_of_that_noise_gets(
+    make_noise_model,
+):
+    model, mosaic = make_noise_model(), counts(dtype=np.float64)
+    result = denoise(model, mosaic, stranger(), 800, 10.0)
+    np.testing.assert_array_equal(result, denoise(model, mosaic, "A", 800, 10.0))
+
+
+@pytest.mark.parametrize("unit", [0.25, 1 / 16384])
+def test_denoise__facts_in_other_units__come_to_the_same(make_noise_model, unit):
+    model, mosaic = make_noise_model(), counts(dtype=np.float64)
+    offset = (3.0, 1.0, 2.0, 4.0)
+    expected = denoise(model, mosaic, stranger(black_offset={100: offset}), 800)
+    scaled = stranger(unit=unit, black_offset={100: tuple(unit * np.array(offset))})
+    result = denoise(model, unit * mosaic, scaled, 800)
+    np.testing.assert_allclose(result / unit, expected, rtol=1e-5)
+    image = raw_image(mosaic)  # an image keeps its own levels
+    np.testing.assert_allclose(denoise(model, image, scaled).mosaic, expected, 1e-5)
+
+
+def test_denoise__facts_for_an_image__leave_its_pattern_and_levels(
+    make_noise_model, cfa
+):
+    model = make_noise_model(X=stranger())
+    image = raw_image(counts((8, 8)), cfa, black_level=(500, 510, 520, 518), sensor="X")
+    other = stranger(cfa="GRBG" if cfa != "GRBG" else "RGGB")
+    result = denoise(model, image, other)
+    np.testing.assert_array_equal(result.mosaic, denoise(model, image).mosaic)
+    assert (result.sensor, result.cfa) == ("X", cfa)
+
+
+@pytest.mark.parametrize("cfa", CFA_PATTERNS)
+def test_denoise__facts_for_arrays__give_pattern_and_levels(make_noise_model, cfa):
+    model, info = make_noise_model(), stranger(cfa=cfa)
+    mosaic = counts((8, 12))
+    expected = denoise(model, raw_image(mosaic, cfa)).mosaic
+    np.testing.assert_array_equal(denoise(model, mosaic, info, 800), expected)
+    packed = denoise(model, pack_bayer(mosaic, cfa), info, 800)
+    np.testing.assert_array_equal(packed, pack_bayer(expected, cfa))
+
+
+def test_denoise__facts_for_a_file__need_no_name(make_noise_model, tmp_path):
+    model = make_noise_model()
+    image = raw_image(counts((32, 32)), sensor="Never Seen")
+    path = write_dng(tmp_path / "a.dng", image)
+    result = denoise(model, path, stranger())
+    np.testing.assert_array_equal(
+        result.mosaic, denoise(model, image, stranger()).mosaic
+    )
+    assert result.sensor == "Never Seen"
+
+
+@pytest.mark.parametrize("raw", [raw_image(counts(), sensor="X"), counts()])
+def test_denoise__noise_unknown__says_how_to_give_it(make_noise_model, raw):
+    bare = SensorInfo("RGGB", 512, 16383)
+    how = r"SensorInfo\(..., gain=..., read_noise=...\) or sensor=calibrate_sensor\(pa"
+    with pytest.raises(ValueError, match=f"'X' was not seen .*'A', 'B'.*{how}"):
+        denoise(make_noise_model(), raw, "X", 800)
+    with pytest.raises(ValueError, match=f"noise of sensor 'X' is not known.*{how}"):
+        denoise(make_noise_model(X=bare), raw, "X", 800)
+    with pytest.raises(ValueError, match=f"is not known; .*{how}"):
+        denoise(make_noise_model(), raw, bare, 800)
+
+
+@pytest.mark.parametrize("raw", [raw_image(counts()), counts()])
+def test_denoise__facts_where_the_name_counts__name_the_way_out(model, raw):
+    with pytest.raises(ValueError, match='SensorInfo .*conditioning="noise" predicts'):
+        denoise(model, raw, stranger(), 800)
+    with pytest.raises(ValueError, match='not seen .*conditioning="noise" predicts'):
+        denoise(model, raw, "IMX600", 800)
+
+
+def test_denoise__iso_beyond_the_given_noise__warns(make_noise_model):
+    with pytest.warns(UserWarning, match="ISO 50 .* 100 to 6400 that its noise is giv"):
+        denoise(make_noise_model(), counts(), stranger(), 50)
+
+
+def test_denoise__facts_but_no_iso__asks_for_it(make_noise_model):
+    with pytest.raises(ValueError, match=r"give predict\(raw, sensor, iso\)"):
+        denoise(make_noise_model(), counts(), stranger())
+
+
 # Through the estimator
 
 
@@ -362,3 +496,75 @@ def test_predict__mean_level_of_each_plane__is_kept():
     change -= image.packed().mean(axis=(1, 2), dtype=float)
     info = model.sensors_.get(image.sensor)
     np.testing.assert_allclose(change, -info.offset_at(image.iso), atol=0.02)
+
+
+# Holding back what would harm
+
+
+def photograph(scene, sensor_table, seed=0, iso=400):
+    """A scene of normalised planes with the noise of sensor A."""
+    info = sensor_table.get("A")
+    gain, read_variance = info.noise_at(iso)
+    rng = np.random.default_rng(seed)
+    noisy = rng.poisson(scene * info.span / gain) * gain
+    noisy += rng.normal(scale=read_variance**0.5, size=scene.shape)
+    mosaic = unpack_bayer(noisy + info.black_level, "RGGB").astype(np.float32)
+    return raw_image(mosaic, iso=iso)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_safeguard__a_network_that_spoils_every_image__spoils_none(
+    make_model, sensor_table, seed
+):
+    scene = np.random.default_rng(9).uniform(0.1, 0.5, (4, 48, 48))
+    image = photograph(scene, sensor_table, seed)
+    noisy, spoiled, saved = (
+        psnr(planes, scene)
+        for planes in (
+            image.normalised(),
+            denoise_image(make_model(0.3), image),
+            denoise_image(make_model(0.3, safeguard=True), image),
+        )
+    )
+    assert spoiled < noisy - 1
+    assert saved > noisy - 0.05
+
+
+def test_safeguard__an_image_of_nothing_but_noise__is_denoised_in_full(
+    make_model, sensor_table, monkeypatch
+):
+    scene = np.full((4, 48, 48), 0.01)
+    image = photograph(scene, sensor_table)
+    monkeypatch.setattr(
+        "skadl.prediction._run_network",
+        lambda model, planes, codes: np.full_like(planes, planes.mean()),
+    )
+    plain, safe = (
+        denoise_image(make_model(safeguard=safeguard), image)
+        for safeguard in (False, True)
+    )
+    np.testing.assert_array_equal(safe, plain)
+
+
+def test_safeguard__same_image_twice__is_the_same(make_model, sensor_table):
+    image = photograph(np.full((4, 16, 16), 0.2), sensor_table)
+    model = make_model(0.05, safeguard=True)
+    first, second = (denoise(model, image).mosaic for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+# Black-level error
+
+
+def test_denoise__known_black_level_error__is_taken_out(
+    make_network, conditioning, sensor_table
+):
+    offset = (3.0, -2.0, 1.0, 0.5)
+    info = replace(sensor_table.get("A"), black_offset={100: offset, 6400: offset})
+    network = make_network(conditioning.length).eval()  # returns its input
+    table = sensor_table.updated({"A": info})
+    model = FittedModel(network, conditioning, table, None, safeguard=False)
+    mosaic = counts((12, 16), np.float32)
+    result = pack_bayer(denoise(model, raw_image(mosaic)).mosaic, "RGGB")
+    expected = pack_bayer(mosaic, "RGGB") - np.array(offset)[:, None, None]
+    np.testing.assert_allclose(result, expected, atol=0.01)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from skadl.mosaic import CFA_PATTERNS
-from skadl.noise import TransferCurve, transfer_curve
+from skadl.noise import transfer_curve
 from skadl.records import RawImage, RawPair
-from skadl.renoising import MOST_PAIRS, renoise, renoised_domain
+from skadl.renoising import MOST_PAIRS, draw_exposures, renoise, renoised_domain
 from skadl.sensors import SensorInfo, SensorTable
 
 GAIN, READ_NOISE = 2.0, 5.0
@@ -27,15 +31,9 @@ def target_frame(cfa: str = "RGGB", ratio: float = 1.0, dtype=np.uint16) -> RawI
     return RawImage(mosaic, cfa, 512.0, 16383.0, "target", 800, ratio)
 
 
-def target_curve(offset=0.0, row_noise=0.0) -> TransferCurve:
-    nothing = np.empty(0)
-    return TransferCurve(800, nothing, nothing, 1.0, np.full(4, offset), row_noise)
-
-
-def target_info(cfa: str = "RGGB") -> SensorInfo:
-    return SensorInfo(
-        cfa, 512.0, 16383.0, gain={800: GAIN}, read_noise={800: READ_NOISE}
-    )
+def target_info(cfa: str = "RGGB", **more) -> SensorInfo:
+    noise = dict(gain={800: GAIN}, read_noise={800: READ_NOISE})
+    return SensorInfo(cfa, 512.0, 16383.0, **noise, **more)
 
 
 @pytest.mark.parametrize("ratio", [1.0, 10.0])
@@ -45,7 +43,6 @@ def test_renoise__flat_scene__has_the_mean_and_variance_of_the_target(ratio, lev
         source_pair(np.full((200, 200), level)),
         np.ones(4),
         target_frame(ratio=ratio),
-        target_curve(),
         target_info(),
         np.random.default_rng(0),
     )
@@ -64,7 +61,6 @@ def test_renoise__residual__is_white():
         source_pair(scene),
         np.ones(4),
         target_frame(),
-        target_curve(),
         target_info(),
         np.random.default_rng(0),
     )
@@ -82,7 +78,6 @@ def test_renoise__any_two_patterns__red_stays_red(source_cfa, target_cfa):
         source_pair(scene, source_cfa),
         np.ones(4),
         target_frame(target_cfa),
-        target_curve(),
         target_info(target_cfa),
         np.random.default_rng(0),
     )
@@ -96,7 +91,6 @@ def test_renoise__float_target__is_neither_rounded_nor_clipped():
         source_pair(np.zeros((64, 64))),
         np.ones(4),
         target_frame(dtype=np.float32),
-        target_curve(),
         target_info(),
         np.random.default_rng(0),
     )
@@ -108,9 +102,7 @@ def test_renoised_domain__many_sources__is_bounded_and_keeps_scenes():
     sources = [source_pair(np.full((4, 4), 0.5), scene_name=i) for i in range(450)]
     target = [RawPair(target_frame(), target_frame())]
     table = SensorTable({"target": target_info()})
-    pairs = renoised_domain(
-        target, [target_curve()], {"A": sources}, table, np.random.RandomState(0)
-    )
+    pairs = renoised_domain(target, {"A": sources}, table, np.random.RandomState(0))
     assert len(pairs) == MOST_PAIRS
     assert len({pair.scene for pair in pairs}) == MOST_PAIRS
     assert {pair.sensor for pair in pairs} == {"target"}
@@ -121,30 +113,55 @@ def test_renoised_domain__same_seed__gives_the_same_pixels():
     target = [RawPair(target_frame(), target_frame())]
     table = SensorTable({"target": target_info()})
     first, second = (
-        renoised_domain(
-            target, [target_curve()], sources, table, np.random.RandomState(7)
-        )
+        renoised_domain(target, sources, table, np.random.RandomState(7))
         for _ in range(2)
     )
     for a, b in zip(first, second, strict=True):
         np.testing.assert_array_equal(a.noisy.mosaic, b.noisy.mosaic)
 
 
-def test_renoise__measured_again__shows_the_same_offset_and_row_noise():
-    offset = np.array([3.0, -2.0, 1.0, 0.5])
-    curve = TransferCurve(800, np.empty(0), np.empty(0), 1.0, offset, 2.0)
+def test_renoise__measured_again__shows_the_row_noise_and_no_offset():
+    offset = {800: (3.0, -2.0, 1.0, 0.5)}  # training takes it out of every pair
     pair = renoise(
         source_pair(np.full((400, 400), 0.01)),
         np.ones(4),
         target_frame(),
-        curve,
-        target_info(),
+        target_info(row_noise={800: 2.0}, black_offset=offset),
         np.random.default_rng(3),
     )
     again = transfer_curve(pair)
     # 200 rows of each phase: their mean strays by 2 / sqrt(200) counts.
-    np.testing.assert_allclose(again.offset, offset, atol=4 * 2 / 200**0.5)
+    np.testing.assert_allclose(again.offset, 0, atol=4 * 2 / 200**0.5)
     assert again.row_noise == pytest.approx(2.0, rel=0.2)
+
+
+def exposed(iso, ratio):
+    frame = replace(target_frame(), iso=iso, ratio=ratio)
+    return RawPair(frame, replace(frame, ratio=1.0))
+
+
+@given(
+    isos=st.lists(st.sampled_from([100, 160, 800, 6400]), min_size=1, max_size=4),
+    ratios=st.lists(st.sampled_from([1.0, 10.0, 300.0]), min_size=1, max_size=4),
+    seed=st.integers(0, 99),
+)
+def test_draw_exposures__stay_within_what_the_pairs_span(isos, ratios, seed):
+    pairs = [exposed(iso, ratio) for iso, ratio in zip(isos, ratios, strict=False)]
+    drawn = draw_exposures(pairs, 50, np.random.RandomState(seed))
+    spans = np.array([(p.iso, p.ratio) for p in pairs])
+    low, high = spans.min(axis=0), spans.max(axis=0)
+    assert (np.array(drawn) >= low * (1 - 1e-9)).all()
+    assert (np.array(drawn) <= high * (1 + 1e-9)).all()
+
+
+def test_draw_exposures__fill_the_plane_between_two_pairs():
+    pairs = [exposed(100, 1.0), exposed(6400, 100.0)]
+    isos, ratios = np.array(draw_exposures(pairs, 2000, np.random.RandomState(0))).T
+    assert len(set(isos)) == 19  # six stops in thirds
+    for name, values in (("iso", np.log(isos / 100)), ("ratio", np.log(ratios))):
+        low, middle, high = np.histogram(values, 3)[0] / 2000
+        assert min(low, middle, high) > 0.25, name
+    assert abs(np.corrcoef(np.log(isos), np.log(ratios))[0, 1]) < 0.1
 
 
 def test_renoised_domain__another_colour_response__is_brought_to_the_targets():
@@ -157,7 +174,6 @@ def test_renoised_domain__another_colour_response__is_brought_to_the_targets():
     )
     pairs = renoised_domain(
         [RawPair(flat, flat)],
-        [target_curve()],
         {"A": [redder]},
         table,
         np.random.RandomState(0),

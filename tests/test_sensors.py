@@ -70,6 +70,49 @@ def test_noise_at__unknown_noise__says_what_to_give():
         info.noise_at(100)
 
 
+@given(
+    st.dictionaries(st.integers(50, 102400), st.tuples(*[st.floats(-9, 9)] * 4)),
+    st.integers(50, 102400),
+)
+def test_offset_at__any_table__passes_through_and_stays_within_what_was_given(
+    table, iso
+):
+    info = SensorInfo("RGGB", 64, 1023, black_offset=table or None)
+    for known, planes in table.items():
+        np.testing.assert_allclose(info.offset_at(known), planes)
+    planes = np.array(list(table.values()) or [(0.0,) * 4])
+    offset = info.offset_at(iso)
+    assert (offset >= planes.min(axis=0) - 1e-9).all()
+    assert (offset <= planes.max(axis=0) + 1e-9).all()
+
+
+@pytest.mark.parametrize("black", [64, (60, 64, 66, 66)])
+def test_span__is_white_minus_mean_black__of_sensor_and_image_alike(black):
+    assert SensorInfo("RGGB", black, 1064).span == 1000
+    assert RawImage(np.zeros((2, 2)), "BGGR", black, 1064, "S", 100).span == 1000
+
+
+def test_info__measured_tables__survive_a_pickle_and_are_read_only():
+    info = SensorInfo(
+        "RGGB",
+        64,
+        1023,
+        gain={100: 1.0},
+        read_noise={100: 2.0},
+        black_offset={400: [1, 2, 3, 4], 100: np.zeros(4)},
+        row_noise={100: 0.0},
+        gain_error={100: 0.02},
+        read_noise_error={100: 0.1},
+        notes=["first", "second"],
+    )
+    assert list(info.black_offset) == [100, 400] and info.notes == ("first", "second")
+    copy = pickle.loads(pickle.dumps(info))
+    assert copy.__dict__ == info.__dict__
+    for table in (copy.black_offset, copy.row_noise, copy.gain_error):
+        with pytest.raises(TypeError):
+            table[200] = 1.0
+
+
 def test_info__tables__are_read_only_and_copied():
     given_table = {100: 1.0}
     info = sensor_info(given_table)
@@ -101,6 +144,16 @@ def test_info__pickled__knows_the_same_and_stays_read_only():
         (dict(gain={100: 0}, read_noise={100: 1}), "gain at ISO 100"),
         (dict(gain={100: 1}, read_noise={100: np.nan}), "read_noise at ISO 100"),
         (dict(gain={-1: 1}, read_noise={100: 1}), "ISO must be a positive"),
+        (dict(black_offset={}), "black_offset must map at least one ISO"),
+        (dict(black_offset=(1, 2, 3, 4)), "black_offset must map at least one ISO"),
+        (dict(black_offset={100: 3.0}), "black_offset at ISO 100 must be four finite"),
+        (dict(black_offset={100: (1, 2, 3)}), "four finite numbers, for R, Gr, Gb"),
+        (dict(black_offset={100: (1, 2, 3, np.nan)}), "four finite numbers"),
+        (dict(black_offset={100: "RGGB"}), "four finite numbers"),
+        (dict(black_offset={0: (1, 2, 3, 4)}), "ISO must be a positive"),
+        (dict(row_noise={100: -1.0}), "row_noise at ISO 100 must be a finite number"),
+        (dict(row_noise={100: None}), "row_noise at ISO 100 must be a finite number"),
+        (dict(gain_error={100: np.inf}), "gain_error at ISO 100 must be a finite"),
     ],
 )
 def test_info__bad_fact__is_named(facts, message):

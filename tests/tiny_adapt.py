@@ -11,10 +11,12 @@ from skadl.gates import Verdict
 from skadl.learner import Learner
 from skadl.patches import cut_fixed, store_pair
 from skadl.records import RawImage, RawPair
+from skadl.screening import Screening
 from skadl.training import build_network
 
 CPU = torch.device("cpu")
 SIDE = 4
+FAULTLESS = Screening()
 PLAN = Plan(
     n_pretrain_iter=6,
     n_iter=12,
@@ -34,7 +36,8 @@ class ScriptedGate:
 
     every = 1
 
-    def __init__(self, script=(), otherwise=True, compares_before=True):
+    def __init__(self, script=(), otherwise=True, compares_before=True, preferred=None):
+        self.preferred = preferred or {}
         self.script, self.otherwise = list(script), otherwise
         self.compares_before = compares_before
         self.seeds, self.trials = [], []
@@ -42,8 +45,11 @@ class ScriptedGate:
     def seed(self, psnr):
         self.seeds.append(psnr)
 
-    def refuse(self, whiteness):
+    def refuse(self, screening):
         return None
+
+    def preference(self, domain):
+        return self.preferred.get(domain, 1.0)
 
     def judge(self, trial):
         self.trials.append(trial)
@@ -71,7 +77,7 @@ class WatchedLearner(Learner):
         return super().evaluate(batch)
 
 
-def make_stored(index, *, level=0.5, iso=100.0, whiteness=1.0):
+def make_stored(index, *, level=0.5, iso=100.0, screening=FAULTLESS):
     """A flat, slightly noisy pair whose metadata is its number."""
     rng = np.random.default_rng(index)
     clean = np.full((12, 12), level)
@@ -79,7 +85,8 @@ def make_stored(index, *, level=0.5, iso=100.0, whiteness=1.0):
     facts = ("RGGB", 0, 1, "S", iso)
     pair = RawPair(RawImage(noisy, *facts), RawImage(clean, *facts))
     number = np.array([index], np.float32)
-    return store_pair(pair, number, NoiseLevel(1e-3, 1e-4), whiteness, CPU)
+    noise = NoiseLevel(1e-3, 1e-4)
+    return store_pair(pair, number, noise, np.zeros(4), screening, CPU)
 
 
 def make_target(n_pairs, gains=None):

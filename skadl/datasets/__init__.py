@@ -5,10 +5,16 @@ Nothing is downloaded: the figures and the photographs come with the packages.
 
 from skadl.datasets.cameras import Camera, camera_info, camera_names, get_camera
 from skadl.datasets.domains import make_domain
-from skadl.datasets.harmful import make_harmful_noise, make_harmful_truth
+from skadl.datasets.harmful import (
+    SPOILED_KINDS,
+    make_harmful_noise,
+    make_harmful_truth,
+    spoil_pairs,
+)
 from skadl.datasets.scenes import Scene, make_scenes
 
 __all__ = [
+    "SPOILED_KINDS",
     "Camera",
     "Scene",
     "camera_info",
@@ -18,4 +24,5 @@ __all__ = [
     "make_harmful_noise",
     "make_harmful_truth",
     "make_scenes",
+    "spoil_pairs",
 ]

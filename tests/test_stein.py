@@ -1,0 +1,108 @@
+"""Stein's estimate against the error that only the clean image shows."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skadl.conditioning import NoiseLevel
+from skadl.stein import MARGIN, WINDOW, WINDOWS, measure_trust
+
+SIDE = 96
+
+
+def trust_of(removed, noisy, noise):
+    rng = np.random.default_rng(1)
+    return measure_trust(removed, noisy, removed(noisy), noise, rng)
+
+
+def photograph(clean, noise, seed):
+    rng = np.random.default_rng(seed)
+    sigma = np.sqrt(noise.shot * np.maximum(clean, 0) + noise.read)
+    return (clean + sigma * rng.standard_normal(clean.shape)).astype(np.float32)
+
+
+def texture(amplitude):
+    grid = np.indices((SIDE, SIDE)).sum(axis=0) % 2
+    return np.broadcast_to(0.3 + amplitude * (grid - 0.5), (4, SIDE, SIDE))
+
+
+def smooth(planes):
+    """Remove what a pixel does not share with its eight neighbours."""
+    shifted = [
+        np.roll(planes, (row, column), axis=(1, 2))
+        for row in (-1, 0, 1)
+        for column in (-1, 0, 1)
+    ]
+    return planes - np.mean(shifted, axis=0, dtype=np.float32)
+
+
+def best_trust(removed, noisy, clean):
+    """The trust that a person with the clean image would choose."""
+    residual = removed(noisy).astype(float)
+    best = np.sum((noisy - clean) * residual) / np.sum(residual**2)
+    return float(np.clip(MARGIN * best, 0, 1))
+
+
+@given(
+    amplitude=st.floats(0, 0.3),
+    sigma=st.floats(0.005, 0.2),
+    shot=st.sampled_from([0.0, 1e-3, 1e-2]),
+    seed=st.integers(0, 2**16),
+)
+def test_trust_is_what_the_clean_image_would_have_said(amplitude, sigma, shot, seed):
+    noise = NoiseLevel(shot, sigma**2)
+    clean = texture(amplitude)
+    noisy = photograph(clean, noise, seed)
+    found = trust_of(smooth, noisy, noise)
+    assert found == pytest.approx(best_trust(smooth, noisy, clean), abs=0.04)
+
+
+@given(amplitude=st.floats(0, 0.3), sigma=st.floats(0.005, 0.2))
+def test_a_trusted_correction_never_does_harm(amplitude, sigma):
+    noise = NoiseLevel(0.0, sigma**2)
+    clean = texture(amplitude)
+    noisy = photograph(clean, noise, 3)
+    trust = trust_of(smooth, noisy, noise)
+    before = np.mean((noisy - clean) ** 2)
+    after = np.mean((noisy - trust * smooth(noisy) - clean) ** 2)
+    assert after <= before * 1.005  # 0.02 dB: the estimate's own error
+
+
+def test_what_does_not_respond_to_noise_is_not_trusted():
+    noise = NoiseLevel(0.0, 0.01)
+    noisy = photograph(texture(0.0), noise, 0)
+    assert trust_of(lambda x: np.full_like(x, 0.1), noisy, noise) == 0.0
+
+
+def test_a_denoiser_that_removes_nothing_is_trusted():
+    noisy = photograph(texture(0.2), NoiseLevel(0.0, 0.01), 0)
+    assert trust_of(np.zeros_like, noisy, NoiseLevel(0.0, 0.01)) == 1.0
+
+
+def test_a_noise_level_that_is_a_fifth_too_high_still_does_no_harm():
+    clean = texture(0.05)
+    noisy = photograph(clean, NoiseLevel(0.0, 0.02**2), 5)
+    overrated = NoiseLevel(0.0, 1.2 * 0.02**2)
+    trust = trust_of(smooth, noisy, overrated)
+    after = np.mean((noisy - trust * smooth(noisy) - clean) ** 2)
+    assert after < np.mean((noisy - clean) ** 2)
+
+
+def test_a_large_image_is_judged_by_windows_of_it():
+    side = 2 * WINDOWS * WINDOW
+    noise = NoiseLevel(0.0, 0.01)
+    clean = np.broadcast_to(np.linspace(0, 1, side), (4, side, side))
+    noisy = photograph(clean, noise, 0)
+    sizes = []
+
+    def removed(planes):
+        sizes.append(planes.size)
+        return 0.3 * smooth(planes) + 0.2 * planes
+
+    residual = removed(noisy)
+    sizes.clear()
+    rng = np.random.default_rng(1)
+    found = measure_trust(removed, noisy, residual, noise, rng)
+    assert sum(sizes) == 2 * 4 * (WINDOWS * WINDOW) ** 2
+    assert found == pytest.approx(best_trust(removed, noisy, clean), abs=0.03)
