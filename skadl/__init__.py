@@ -6,6 +6,7 @@ from skadl.estimator import PAPER_PARAMS as PAPER_PARAMS
 from skadl.estimator import ADLDenoiser as ADLDenoiser
 from skadl.metrics import psnr as psnr
 from skadl.metrics import ssim as ssim
+from skadl.modelfile import load as load
 from skadl.pool import SourcePool as SourcePool
 from skadl.rawfile import open_raw as open_raw
 from skadl.rawfile import read_raw as read_raw
