@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shlex
 import sys
 import warnings
@@ -134,6 +135,110 @@ def demo(out: Path, target: str, size: str, seed: int, force: bool) -> None:
             f"Try next:    {_next(target, size, out)}",
         ]
     )
+
+
+@main.command()
+@click.argument("tables", nargs=-1, metavar="[TABLE]...")
+@click.option("--targets", help="Cameras taken as new, with commas between.")
+@click.option("--seeds", help="Integers, with commas between.")
+@click.option("--target-pairs", help="Pairs of the target, with commas between.")
+@click.option("--strategies", help="Only these of a table, with commas between.")
+@click.option("--pools", help="Only these of a table, with commas between.")
+@click.option("--jobs", type=click.IntRange(1), default=1, help="Runs at a time.")
+@click.option("--threads", type=click.IntRange(1), default=1, help="Of each run.")
+@click.option("--size", type=click.IntRange(16), help="Side of mosaics, in pixels.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Parameter of ADLDenoiser, for every strategy; may be repeated.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("skadl-bench"),
+    show_default=True,
+    help="Folder of the finished runs and the tables.",
+)
+@click.option(
+    "--reduced",
+    is_flag=True,
+    help="The whole path in a minute or two, with figures that mean nothing.",
+)
+@click.option("--list", "only_lists", is_flag=True, help="List the tables and stop.")
+def bench(
+    tables: tuple[str, ...],
+    targets: str | None,
+    seeds: str | None,
+    target_pairs: str | None,
+    strategies: str | None,
+    pools: str | None,
+    jobs: int,
+    threads: int,
+    size: int | None,
+    assignments: tuple[str, ...],
+    out: Path,
+    reduced: bool,
+    only_lists: bool,
+) -> None:
+    """Measure the benchmark's tables on simulated cameras; all without TABLE.
+
+    Every finished run is kept in --out: stop at any time, and start the same command
+    again to go on. A run that two tables need is done once.
+    """
+    try:
+        from skadl.bench.command import list_tables, read_campaign, run_bench
+        from skadl.bench.tables import TABLES
+    except ImportError as error:
+        raise click.ClickException(str(error)) from error
+
+    names = tables or tuple(TABLES)
+    try:
+        campaign = read_campaign(
+            targets,
+            seeds,
+            target_pairs,
+            strategies,
+            pools,
+            size,
+            assignments,
+            reduced,
+        )
+        lines = list(list_tables(campaign, out, names))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if only_lists:
+        _say(lines)
+        return
+    try:
+        pages = run_bench(campaign, out, names, jobs, threads, announce=click.echo)
+    except OSError as error:
+        raise click.ClickException(_cannot_write(out, error)) from error
+    except (RuntimeError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    _say([f"Written: {page}" for page in pages])
+
+
+@main.command()
+@click.argument(
+    "file", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
+def info(file: Path, as_json: bool) -> None:
+    """Say what FILE holds: a model that skadl saved, or a camera's RAW file.
+
+    Of a model: its sensors with ISO range and noise, the stages of its training, and
+    how much of each source was accepted. Of a RAW file: camera, ISO, size, mosaic,
+    levels and counts.
+    """
+    from skadl.info import describe_file
+
+    try:
+        facts, text = describe_file(file)
+    except (OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(json.dumps(facts, allow_nan=False) if as_json else text)
 
 
 def _next(target: str, size: str, out: Path) -> str:

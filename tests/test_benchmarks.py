@@ -12,7 +12,9 @@ import torch
 from click.testing import CliRunner
 
 from skadl import ADLDenoiser
+from skadl.datasets import SPOILED_KINDS
 from skadl.gates import Trial, Verdict
+from skadl.screening import REASONS
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 SMALL_NETWORK = {"base_channels": 4, "n_levels": 2, "patch_size": 16}
@@ -102,6 +104,21 @@ def test_tabulate_steps__known_times__gives_their_ratios(benchmark):
     assert table["speed-up, float32"].item().startswith("2.12 ")
 
 
+# screening.py
+
+
+def test_screening__toy_size__finds_what_was_planted(run_benchmark, tmp_path):
+    arguments = ["--cameras", "SonyA7S2", "--seeds", 0, "--sizes", 96, "--pairs", 10]
+    output = run_benchmark("screening", *arguments)
+    found = pd.read_csv(tmp_path / "screening.csv")
+    assert (found.n_spoiled + found.n_left == 10).all()
+    honest, spoiled = found[found.n_spoiled == 0], found[found.n_spoiled > 0]
+    assert len(honest) == 1 and not found.n_false.any()
+    assert len(spoiled) == len(SPOILED_KINDS) + 1
+    assert (spoiled.auc >= 0.95).all()
+    assert (tmp_path / "screening.md").read_text(encoding="utf-8") in output
+
+
 # precision.py
 
 
@@ -114,7 +131,7 @@ def test_decide_twice__watching__changes_no_decision(benchmark, gate):
     watched = precision.decide_twice(ADLDenoiser(**parameters), target, sources)
     report = ADLDenoiser(**parameters).fit(target, sources).selection_report_
     frame = report.to_frame()
-    judged = frame[frame.reason != "residual is not noise"]
+    judged = frame[~frame.reason.isin(REASONS.values())]
     assert watched.accepted.tolist() == judged.accepted.tolist()
     assert watched.score.tolist() == judged.score.tolist()
     assert (watched.psnr_error[watched.is_measured] != 0).any()
@@ -149,77 +166,3 @@ def test_precision__toy_size__tabulates_each_gate(run_benchmark, tmp_path):
     decisions = pd.read_csv(tmp_path / "precision.csv")
     assert (decisions[decisions.gate != "evidence"].gate.value_counts() == 6).all()
     assert "|  | queue | paired | evidence |" in output
-
-
-# targets.py
-
-TOY_TARGETS = ["--target-pairs", 4, "--source-pairs", 3, "--test-pairs", 3]
-TOY_TARGETS += ["--size", 48, "--set", "batch_size=4", "--set", "n_pretrain_iter=2"]
-TOY_TARGETS += ["--set", "n_iter=4", "--set", "n_finetune_iter=2"]
-TOY_TARGETS += [f"--set={name}={value}" for name, value in SMALL_NETWORK.items()]
-
-
-def test_targets__toy_size__same_steps_same_images_and_resumable(
-    run_benchmark, tmp_path
-):
-    arguments = ["--targets", "SonyA7S2", "--seeds", 0, *TOY_TARGETS]
-    output = run_benchmark("targets", *arguments)
-    runs = pd.read_csv(tmp_path / "targets.csv")
-    images = pd.read_csv(tmp_path / "targets_images.csv")
-    assert "0 runs are there, 5 to go" in output
-    assert len(runs) == 5 and set(runs.n_steps) == {8} and runs.noisy.nunique() == 1
-    assert len(images) == 3 * 5
-    gains = (images.psnr - images.noisy).groupby([images.pool, images.method])
-    worst = runs.set_index(["pool", "method"]).worst_gain
-    pd.testing.assert_series_equal(
-        gains.min(), worst.sort_index(), check_names=False, atol=1e-3
-    )
-    assert "1 runs are there, 0 to go" in run_benchmark(
-        "targets", *arguments, "--methods", "target-only"
-    )
-    # Interrupted before the last run was written:
-    lines = (tmp_path / "targets.csv").read_text().splitlines(keepends=True)
-    (tmp_path / "targets.csv").write_text("".join(lines[:-1]))
-    assert "4 runs are there, 1 to go" in run_benchmark("targets", *arguments)
-    again = pd.read_csv(tmp_path / "targets.csv")
-    columns = [name for name in runs if name != "seconds"]
-    pd.testing.assert_frame_equal(again[columns], runs[columns])
-
-
-def test_targets__other_parameters__are_other_runs(benchmark):
-    targets = benchmark("targets")
-    default = targets.resolve_parameters([])
-    changed = targets.resolve_parameters(["n_iter=7", "gate=queue"])
-    assert (changed["n_iter"], changed["gate"]) == (7, "queue")
-    assert default == {**changed, "n_iter": default["n_iter"], "gate": default["gate"]}
-    assert targets.digest(default) != targets.digest(changed)
-
-
-def test_make_estimator__every_method__takes_as_many_steps(benchmark):
-    targets = benchmark("targets")
-    parameters = targets.resolve_parameters([])
-    lengths = []
-    for method in targets.METHODS:
-        run = targets.Run("SonyA7S2", 0, "clean", method, "")
-        estimator = targets.make_estimator(run, parameters)
-        start, finetune = estimator.n_pretrain_iter, estimator.n_finetune_iter
-        lengths.append((start + estimator.n_iter + finetune, finetune))
-    assert len(set(lengths)) == 1
-
-
-def test_describe_bars__known_runs__says_met_or_missed(benchmark):
-    tables = benchmark("target_tables")
-    rows = [
-        (target, 0, pool, method, psnr, -0.01)
-        for target, base in (("A", 30.0), ("B", 40.0))
-        for pool, method, psnr in (
-            ("none", "target-only", base),
-            ("clean", "adl", base + 0.2),
-            ("harm", "adl", base + (0.2 if target == "A" else -0.1)),
-        )
-    ]
-    names = ["target", "seed", "pool", "method", "psnr", "worst_gain"]
-    clean, harm = tables.describe_bars(pd.DataFrame(rows, columns=names)).splitlines()
-    assert "+0.200 dB on average" in clean and ": met." in clean
-    assert "+0.050 dB on average" in harm and "-0.100 dB on B" in harm
-    assert ": missed." in harm

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import pickle
 import runpy
 import subprocess
 import sys
 import warnings
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 import skadl
-from skadl import cli
+from skadl import ADLDenoiser, RawImage, cli, write_dng
 from skadl.datasets import camera_names
+from skadl.decisions import BatchDecision, DecisionRecorder
 from skadl.demo import DEFAULT_TARGET, SIZES
 from skadl.demo_folder import FILES
+from skadl.report import DataSelectionReport, TrainingStage
+from skadl.sensors import SensorInfo
 
 
 @pytest.fixture
@@ -131,6 +138,122 @@ def test_demo__warning__is_shown_as_a_sentence(run, monkeypatch):
     outcome = run("demo", "--size", "tiny")
     assert outcome.exit_code == 0
     assert outcome.stderr == "Note: sources are scarce.\n"
+
+
+@pytest.fixture
+def model(make_network, sensor_table, conditioning) -> ADLDenoiser:
+    """A model as a fit would leave it behind, without the fit."""
+    recorder = DecisionRecorder(["near", "black\x1b[2J frames"])
+    for domain, accepted in enumerate((True, False)):
+        recorder.append(
+            BatchDecision(
+                domain,
+                recorder.finish().domains[domain],
+                (0,),
+                (800.0,),
+                accepted,
+                31.0 + accepted,
+                31.5,
+                "queue",
+            )
+        )
+    model = ADLDenoiser()
+    model.module_ = make_network(conditioning.length, noise=0.1)
+    model.sensors_ = sensor_table.updated({"spare": SensorInfo("RGGB", 64, 1023)})
+    model.device_ = torch.device("cpu")
+    model.n_iter_ = 7
+    model._conditioning = conditioning
+    model.selection_report_ = DataSelectionReport(
+        recorder.finish(), [TrainingStage("pre-training", 7, 30.25)], ["a note."]
+    )
+    return model
+
+
+@pytest.fixture
+def dng(tmp_path):
+    mosaic = np.arange(64 * 80, dtype=np.uint16).reshape(64, 80) % 3000 + 500
+    image = RawImage(mosaic, "GRBG", 512, 4095, "NIKON D850", 800)
+    return write_dng(tmp_path / "night.dng", image)
+
+
+def test_info__model__says_sensors_noise_stages_and_acceptance(run, model, tmp_path):
+    model.save(tmp_path / "model")
+    outcome = run("info", "model")
+    assert outcome.exit_code == 0, outcome.output
+    words = " ".join(outcome.stdout.split())
+    for expected in (
+        f"model: a model, saved by skadl {skadl.__version__}",
+        "sensor A: RGGB, black 512, white 16383, seen in fit at ISO 100 to 6400",
+        "100 0.2 2",
+        "sensor B: GBRG, black 60 64 66 70, white 1023",
+        "sensor spare: RGGB, black 64, white 1023, not seen in fit",
+        "near 1 1 100 %",
+        "pre-training 7 30.25",
+        "note: a note.",
+    ):
+        assert expected in words
+    assert "\x1b" not in outcome.stdout and outcome.stderr == ""
+
+
+def test_info__model_as_json__holds_plain_values(run, model, tmp_path):
+    model.save(tmp_path / "model.safetensors")
+    facts = json.loads(run("info", "--json", "model.safetensors").stdout)
+    assert (facts["kind"], facts["n_iter"]) == ("model", 7)
+    assert facts["parameters"]["gate"] == model.gate
+    first, _, spare = facts["sensors"]
+    assert first["name"] == "A" and first["seen_in_fit"] and not spare["seen_in_fit"]
+    assert [row["iso"] for row in first["noise"]] == [100, 6400]
+    assert spare["noise"] == [] and spare["iso_range"] is None
+    assert [row["rate"] for row in facts["domains"]] == [1, 0]
+    assert facts["stages"] == [{"name": "pre-training", "n_iter": 7, "psnr": 30.25}]
+
+
+def test_info__raw_file__says_what_read_raw_sees(run, dng):
+    outcome = run("info", dng.name)
+    assert outcome.exit_code == 0, outcome.output
+    assert [line.split(maxsplit=1) for line in outcome.stdout.splitlines()[1:]] == [
+        ["camera", "NIKON D850"],
+        ["ISO", "800"],
+        ["size", "80 x 64 pixels"],
+        ["mosaic", "GRBG"],
+        ["levels", "black 512, white 4095"],
+        ["counts", "500 to 3499, median 1779.5"],
+    ]
+    facts = json.loads(run("info", "--json", dng.name).stdout)
+    assert facts["kind"] == "raw"
+    assert (facts["width"], facts["height"], facts["cfa"]) == (80, 64, "GRBG")
+    assert (facts["camera"], facts["iso"]) == ("NIKON D850", 800)
+
+
+def test_info__raw_file_without_iso__says_the_rest(run, dng, monkeypatch):
+    monkeypatch.setattr("skadl.rawfile._libraw_iso", lambda raw: None)
+    monkeypatch.setattr("skadl.rawfile._ISO_TAGS", ())
+    assert "ISO not in the file" in " ".join(run("info", dng.name).stdout.split())
+    facts = json.loads(run("info", "--json", dng.name).stdout)
+    assert (facts["camera"], facts["iso"]) == ("NIKON D850", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "hint"),
+    [
+        ("cut.safetensors", b"\x07", "Give a file that ADLDenoiser.save wrote"),
+        ("old.safetensors", pickle.dumps([1]), "a pickle"),
+        ("letter.txt", b"Dear reader", "not a RAW file"),
+    ],
+)
+def test_info__other_file__one_line_and_exit_code_1(run, tmp_path, name, content, hint):
+    (tmp_path / name).write_bytes(content)
+    for arguments in (("info", name), ("info", "--json", name)):
+        outcome = run(*arguments)
+        assert outcome.exit_code == 1 and outcome.stdout == ""
+        assert outcome.stderr.count("\n") == 1
+        assert outcome.stderr.startswith(f"Error: {name}") and hint in outcome.stderr
+
+
+def test_info__no_file__exit_code_2(run):
+    for arguments in (("info",), ("info", "nothing.dng"), ("info", ".")):
+        outcome = run(*arguments)
+        assert outcome.exit_code == 2 and "Traceback" not in outcome.output
 
 
 def test_help__names_every_camera_and_option(run):

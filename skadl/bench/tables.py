@@ -1,0 +1,190 @@
+"""The tables of the benchmark: which runs each needs, and how these are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import pandas as pd
+
+from skadl.bench import detection, readings
+from skadl.bench.bars import PLAIN, SIMPLE, state_bars
+from skadl.bench.campaign import Campaign
+from skadl.bench.log import Results
+from skadl.bench.measure import RECORDED
+from skadl.bench.runs import Run
+from skadl.bench.simulation import NO_POOL
+from skadl.bench.strategies import ABLATIONS, TAKES_NO_SOURCES
+
+Sections = Mapping[str, "pd.DataFrame | str"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a table asks of every target and seed.
+
+    Parameters
+    ----------
+    strategy, pool : str
+    target_pairs : int
+    """
+
+    strategy: str
+    pool: str
+    target_pairs: int
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the benchmark.
+
+    Parameters
+    ----------
+    title : str
+    question : str
+        What it answers, in a sentence.
+    read : callable
+        Takes `Results`, returns sections: heading to DataFrame or text.
+    strategies, pools : sequence of str
+        Every strategy is asked for on every pool. Without strategies a table has no
+        runs of its own and reads those of all others.
+    is_curve : bool, default=False
+        Whether the sizes of T^adp are those of the curve.
+    draw : callable, optional
+        Takes `Results` and the folder, writes pictures, returns sections.
+    """
+
+    title: str
+    question: str
+    read: Callable[[Results], Sections]
+    strategies: Sequence[str] = ()
+    pools: Sequence[str] = ()
+    is_curve: bool = False
+    draw: Callable | None = None
+
+    def cells(self, campaign: Campaign) -> list[Cell]:
+        """List what is asked of every target and seed.
+
+        Parameters
+        ----------
+        campaign : Campaign
+
+        Returns
+        -------
+        list of Cell
+            The first strategies first, on all pools and sizes.
+        """
+        sizes = campaign.curve_pairs if self.is_curve else campaign.target_pairs
+        cells = [
+            Cell(name, NO_POOL if name in TAKES_NO_SOURCES else pool, size)
+            for name, pool, size in product(self.strategies, self.pools, sizes)
+        ]
+        return [
+            cell
+            for cell in cells
+            if cell.strategy in (campaign.strategies or self.strategies)
+            and cell.pool in (campaign.pools or (NO_POOL, *self.pools))
+        ]
+
+
+TABLES: dict[str, Table] = {
+    "table1": Table(
+        "Table 1: ways to train for a new sensor",
+        "What is ADL worth against plainer trainings of the same length?",
+        readings.compare_strategies,
+        ("adl", *SIMPLE, "oracle-noise", "no-gate", "adl-queue", "adl-paired", *PLAIN),
+        ("harm", "clean"),
+    ),
+    "detection": Table(
+        "Detection of harmful sources",
+        "Are harmful domains, and harmful pairs in good domains, told from the rest?",
+        detection.describe_detection,
+        RECORDED,
+        ("harm", "planted"),
+    ),
+    "table5": Table(
+        "Table 5: harmful sets added one by one",
+        "What does each harmful set cost, with and without selection?",
+        readings.compare_pools,
+        ("adl", "fine-tune"),
+        ("clean", "harm1", "harm2"),
+    ),
+    "table4": Table(
+        "Table 4: ablations",
+        "Is the default better than without each of its parts?",
+        readings.compare_ablations,
+        ("adl", *ABLATIONS),
+        ("harm",),
+    ),
+    "figure3": Table(
+        "Figure 3: PSNR against the number of target pairs",
+        "How few pairs of the target are enough?",
+        readings.compare_sizes,
+        ("adl", "fixed-validation", "target-only", "fine-tune"),
+        ("harm",),
+        is_curve=True,
+    ),
+    "heatmap": Table(
+        "Figure 4 of the appendix: which source batches are accepted",
+        "Which cameras, at which ISO, help at which time?",
+        detection.tabulate_acceptance,
+        ("adl",),
+        ("harm",),
+        draw=detection.draw_acceptance,
+    ),
+    "cost": Table(
+        "Cost of the selection",
+        "How much longer does a fit take than an ungated one of as many steps?",
+        readings.compare_cost,
+        ("adl", "no-gate"),
+        ("harm", "clean"),
+    ),
+    "bars": Table(
+        "The bars",
+        "What should the defaults reach, and do they?",
+        state_bars,
+    ),
+}
+"""Tables by name, the most telling first."""
+
+
+def runs_of(table: str, campaign: Campaign) -> list[Run]:
+    """List the runs that a table needs, each once.
+
+    Parameters
+    ----------
+    table : str
+    campaign : Campaign
+
+    Returns
+    -------
+    list of Run
+        Seed by seed, so that an interrupted table is complete for some of them.
+    """
+    settings = campaign.settings.digest
+    runs = [
+        Run(target, seed, cell.pool, cell.strategy, cell.target_pairs, settings)
+        for seed in campaign.seeds
+        for cell in TABLES[table].cells(campaign)
+        for target in campaign.targets
+    ]
+    return list(dict.fromkeys(runs))
+
+
+def runs_to_read(table: str, campaign: Campaign) -> list[Run]:
+    """List the runs that a table is made from: its own, or all tables' if it has none.
+
+    Parameters
+    ----------
+    table : str
+    campaign : Campaign
+
+    Returns
+    -------
+    list of Run
+    """
+    names = [name for name, other in TABLES.items() if not other.is_curve]
+    names = [table] if TABLES[table].strategies else names
+    runs = (run for name in names for run in runs_of(name, campaign))
+    return list(dict.fromkeys(runs))
