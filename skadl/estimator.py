@@ -99,9 +99,9 @@ class ADLDenoiser(BaseEstimator):
         :mod:`skadl.conditioning`.
     safeguard : bool, default=True
         Whether `predict` holds back what Stein's risk estimate says would do an image
-        more harm than good, mostly in images of little noise. It needs the noise of
-        the sensor and about one more pass for a small image, a tenth of one for a
-        photograph. See :mod:`skadl.stein`.
+        more harm than good, mostly in images of little noise, and what is more than
+        noise can be; hot pixels stay. It takes about one more pass for a small image,
+        a tenth of one for a photograph. See :mod:`skadl.safeguard`.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Of the convolutions in training and prediction. Gates always compute in
         float32.

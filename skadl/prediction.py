@@ -18,8 +18,8 @@ from skadl.network import ModulatedUNet
 from skadl.noise import MOST_CLIPPED, NEARLY_WHITE
 from skadl.rawfile import read_raw
 from skadl.records import RawImage
+from skadl.safeguard import limit_to_noise, measure_trust
 from skadl.sensors import SensorInfo, SensorTable
-from skadl.stein import measure_trust
 
 UNNAMED = "unnamed sensor"
 _WAY_OUT = (
@@ -167,7 +167,7 @@ def denoise_image(
     if model.safeguard:
         probe_rng = np.random.default_rng(0)  # one image, one result
         trust = measure_trust(removed, planes, residual, noise, probe_rng)
-        residual *= np.float32(trust)
+        residual = limit_to_noise(np.float32(trust) * residual, planes, noise)
     return planes - residual
 
 

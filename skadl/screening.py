@@ -89,7 +89,8 @@ REASONS = {
 REMEDIES = {
     REASONS["exchanged"]: "Exchange the two frames.",
     REASONS["picture"]: "Align the frames, or give the clean frame of that scene.",
-    REASONS["brightness"]: "Correct ratio or the black levels.",
+    REASONS["brightness"]: "Correct ratio or the black levels; a frame that is blurred "
+    "or moved by part of a pixel looks the same.",
     REASONS["noise"]: "Correct iso, or give these pairs a sensor name of their own.",
 }
 

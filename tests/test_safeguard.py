@@ -1,4 +1,4 @@
-"""Stein's estimate against the error that only the clean image shows."""
+"""What is held back, against the error that only the clean image shows."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skadl.conditioning import NoiseLevel
-from skadl.stein import MARGIN, WINDOW, WINDOWS, measure_trust
+from skadl.safeguard import (
+    MARGIN,
+    MOST_SIGMAS,
+    WINDOW,
+    WINDOWS,
+    limit_to_noise,
+    measure_trust,
+)
 
 SIDE = 96
 
@@ -106,3 +113,26 @@ def test_a_large_image_is_judged_by_windows_of_it():
     found = measure_trust(removed, noisy, residual, noise, rng)
     assert sum(sizes) == 2 * 4 * (WINDOWS * WINDOW) ** 2
     assert found == pytest.approx(best_trust(removed, noisy, clean), abs=0.03)
+
+
+@given(shot=st.floats(0, 0.01), sigma=st.floats(1e-3, 0.1), seed=st.integers(0, 2**16))
+def test_no_pixel_changes_by_more_than_noise_can(shot, sigma, seed):
+    rng = np.random.default_rng(seed)
+    planes = rng.uniform(-0.1, 2, (4, 6, 6))
+    residual = rng.normal(scale=1.0, size=planes.shape)
+    noise = NoiseLevel(shot, sigma**2)
+    limited = limit_to_noise(residual, planes, noise)
+    brighter = np.maximum(np.maximum(planes, planes - residual), 0)
+    most = MOST_SIGMAS * np.sqrt(shot * brighter + sigma**2)
+    assert (np.abs(limited) <= most * (1 + 1e-6)).all()
+    assert (limited * residual >= 0).all()
+    within = np.abs(residual) <= most
+    np.testing.assert_array_equal(limited[within], residual[within])
+
+
+def test_the_noise_of_a_flat_frame_is_hardly_limited():
+    noise = NoiseLevel(0.01, 0.001)
+    clean = np.full((4, 128, 128), 0.2)
+    error = photograph(clean, noise, 0) - clean
+    limited = limit_to_noise(error, clean + error, noise)
+    assert np.mean((error - limited) ** 2) < 1e-4 * np.mean(error**2)

@@ -5,7 +5,9 @@ little noise to take. Stein's unbiased risk estimate (Stein, "Estimation of the 
 of a multivariate normal distribution", Annals of Statistics 1981) tells the error of
 a denoised image from the noisy image, its noise level and the network's response to
 a perturbation; the response is measured with one random probe (Ramani, Blu and
-Unser, "Monte-Carlo SURE", IEEE Transactions on Image Processing 2008).
+Unser, "Monte-Carlo SURE", IEEE Transactions on Image Processing 2008). And no pixel
+may change by more than noise can have changed it: beside a star brighter than
+anything seen in training a network leaves dark rings.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from skadl.conditioning import NoiseLevel
 PROBE = 0.3  # size of the perturbation, in standard deviations of the noise
 # Variances are measured to about a sixth: below this the estimate may be blamed.
 MARGIN = 1.2
+MOST_SIGMAS = 4.0  # by which noise changes one pixel in 16,000
 WINDOW = 192  # packed pixels; side of the windows that stand for a large image
 WINDOWS = 3  # in each direction
 
@@ -91,6 +94,36 @@ def measure_trust(
     if power == 0.0:
         return 1.0
     return min(max(MARGIN * response / power, 0.0), 1.0)
+
+
+def limit_to_noise(
+    residual: np.ndarray, planes: np.ndarray, noise: NoiseLevel
+) -> np.ndarray:
+    """Cut a correction down to what noise can have done to each pixel.
+
+    Parameters
+    ----------
+    residual : ndarray of shape (4, h, w)
+        What a denoiser takes away.
+    planes : ndarray of shape (4, h, w)
+        Noisy, normalised.
+    noise : NoiseLevel
+        Of the image.
+
+    Returns
+    -------
+    ndarray of shape (4, h, w)
+        At most `MOST_SIGMAS` standard deviations, those of the brighter of the noisy
+        and the denoised pixel. Hot pixels stay.
+
+    Examples
+    --------
+    >>> limit_to_noise(np.array([0.1, -3.0]), np.zeros(2), NoiseLevel(0.0, 0.01))
+    array([ 0.1, -0.4])
+    """
+    signal = np.maximum(np.maximum(planes, planes - residual), 0)
+    most = np.float32(MOST_SIGMAS) * np.sqrt(noise.shot * signal + noise.read)
+    return np.clip(residual, -most, most)
 
 
 def _windows(height: int, width: int) -> list[tuple[slice, slice, slice]]:
