@@ -4,6 +4,8 @@ from skadl.calibration import calibrate_sensor as calibrate_sensor
 from skadl.dng import write_dng as write_dng
 from skadl.estimator import PAPER_PARAMS as PAPER_PARAMS
 from skadl.estimator import ADLDenoiser as ADLDenoiser
+from skadl.imagefile import write_image as write_image
+from skadl.imagefile import write_tiff as write_tiff
 from skadl.metrics import psnr as psnr
 from skadl.metrics import ssim as ssim
 from skadl.modelfile import load as load

@@ -105,7 +105,7 @@ def read_raw(
         iso = _libraw_iso(raw) if iso is None else iso
     _check_counts(mosaic, black_level, white_level, path)
     if sensor is None or iso is None:
-        tags = _exif_tags(path)
+        tags = exif_tags(path)
         sensor = _exif_sensor(tags, path) if sensor is None else sensor
         iso = _exif_iso(tags, path) if iso is None else iso
     return RawImage(mosaic, cfa, black_level, white_level, sensor, iso, ratio, path)
@@ -296,8 +296,18 @@ def _libraw_iso(raw: rawpy.RawPy) -> float | None:
     return float(iso) if 0 < iso < _ISO_OVERFLOW else None
 
 
-def _exif_tags(path: Path) -> dict:
-    """EXIF tags of a TIFF-like file or of the EXIF block near a file's beginning."""
+def exif_tags(path: Path) -> dict:
+    """Read the EXIF tags of a TIFF-like file, or of a block near a file's beginning.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    dict
+        As from `exifread`; empty where there is none or it cannot be parsed.
+    """
     with path.open("rb") as file:
         head = file.read(1 << 20)
         # exifread knows TIFF (most RAW formats); others carry a TIFF block inside.

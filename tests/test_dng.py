@@ -1,7 +1,9 @@
 """A DNG that LibRaw reads back as it was written, and that leaves no debris."""
 
 import os
+import sys
 
+import exifread
 import numpy as np
 import pytest
 import rawpy
@@ -9,7 +11,9 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skadl.dng import write_dng
+import skadl
+from skadl.dng import _append_ifd, write_dng
+from skadl.exif import encode_entry
 from skadl.mosaic import CFA_PATTERNS
 from skadl.rawfile import open_raw, read_raw
 from skadl.records import RawImage
@@ -93,7 +97,8 @@ def test_write_dng__float_counts__are_rounded_and_clipped(tmp_path):
     mosaic = scene().astype(np.float32)
     mosaic[0, :4] = [-3.0, 1e6, 700.4, 700.6]
     path = write_dng(tmp_path / "a.dng", raw_image(mosaic))
-    assert read_raw(path).mosaic[0, :4].tolist() == [0, 65535, 700, 701]
+    # Times 16, the power of two that takes 4095 to 16 bits.
+    assert read_raw(path).mosaic[0, :4].tolist() == [0, 65535, 11206, 11210]
 
 
 def test_write_dng__fractional_levels__are_kept_in_the_file(tmp_path):
@@ -113,7 +118,7 @@ def test_write_dng__required_tags__are_there(tmp_path):
     assert tag(path, 50778) == 21  # CalibrationIlluminant1: D65
     assert (tag(path, 271), tag(path, 272)) == ("NIKON", "D850")
     assert tag(path, 50708) == "NIKON D850"
-    assert tag(path, 305) == "skadl"
+    assert tag(path, 305) == f"skadl {skadl.__version__}"
     assert len(tag(path, 50721)) == 18 and len(tag(path, 50728)) == 6
 
 
@@ -197,7 +202,7 @@ def test_write_dng__matrix_that_libraw_hides__is_measured(tmp_path, monkeypatch)
     imread = rawpy.imread
     with monkeypatch.context() as patch:
         patch.setattr(rawpy, "imread", lambda path: SecretiveRawPy(imread(path)))
-        patch.setattr("skadl.dng._dng_colour_tags", lambda path: [])
+        patch.setattr("skadl.dng_source._dng_colour_tags", lambda path: [])
         path = write_dng(tmp_path / "a.dng", raw_image(), template=template)
     with rawpy.imread(str(path)) as ours, rawpy.imread(str(template)) as theirs:
         np.testing.assert_allclose(ours.color_matrix, theirs.color_matrix, atol=0.01)
@@ -209,7 +214,7 @@ def test_write_dng__template_that_is_no_dng__takes_libraws_matrix(
     template = write_dng(tmp_path / "camera.dng", raw_image(sensor="NIKON D850"))
     with rawpy.imread(str(template)) as raw:
         known, white = raw.rgb_xyz_matrix[:3], raw.camera_whitebalance[:3]
-    monkeypatch.setattr("skadl.dng._dng_colour_tags", lambda path: [])
+    monkeypatch.setattr("skadl.dng_source._dng_colour_tags", lambda path: [])
     path = write_dng(tmp_path / "a.dng", raw_image(), template=template)
     written = np.reshape(tag(path, 50721), (3, 3, 2))
     np.testing.assert_allclose(written[..., 0] / written[..., 1], known, atol=1e-4)
@@ -224,6 +229,198 @@ def test_write_dng__source_gone_or_no_raw_file__uses_defaults(tmp_path):
     for source in (notes, tmp_path / "gone.dng"):
         path = write_dng(tmp_path / "a.dng", raw_image(path=source))
         assert path.read_bytes() == default
+
+
+# Bit depth
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    bits=st.integers(8, 16),
+    black=st.integers(0, 64),
+    noise=st.floats(0.05, 2),
+    seed=st.integers(0, 2**16),
+)
+def test_write_dng__denoised_shadows__keep_a_quarter_of_their_noise(
+    bits, black, noise, seed, tmp_path_factory
+):
+    # What 16 bits cannot hold is no fault of the file: see the notes of write_dng.
+    noise = max(noise, 1.2 * 2 ** (bits - 16))
+    rng = np.random.default_rng(seed)
+    image = raw_image(
+        black + 10 + rng.normal(0, noise, (64, 64)),
+        black_level=black,
+        white_level=2**bits - 1,
+    )
+    path = write_dng(tmp_path_factory.getbasetemp() / "shadows.dng", image)
+    again = read_raw(path)
+    error = (again.normalised() - image.normalised()) * image.span
+    assert np.sqrt(np.mean(error**2)) < noise / 4
+    assert abs(error.mean()) < noise / 20
+
+
+def test_write_dng__fractional_counts__develop_as_the_whole_ones(tmp_path):
+    whole = develop(write_dng(tmp_path / "a.dng", raw_image()))
+    path = write_dng(tmp_path / "b.dng", raw_image(scene() + 0.01))
+    assert read_raw(path).white_level == 65520
+    assert np.abs(develop(path).astype(int) - whole).max() <= 1
+
+
+# Compression
+
+
+@pytest.mark.parametrize("shape", [(64, 80), (23, 24), (25, 31), (300, 512)])
+@pytest.mark.parametrize("kind", ["scene", "noise"])
+def test_write_dng__compressed__reads_back_bit_exact(tmp_path, shape, kind):
+    pytest.importorskip("imagecodecs")
+    rng = np.random.default_rng(RNG_SEED)
+    noise = rng.integers(0, 65536, shape, dtype=np.uint16)
+    mosaic = scene(shape) if kind == "scene" else noise
+    image = raw_image(mosaic, white_level=65535)
+    path = write_dng(tmp_path / "a.dng", image, compress=True)
+    assert tag(path, 259) == 7  # Compression: JPEG, lossless for 16 bits
+    np.testing.assert_array_equal(read_raw(path).mosaic, mosaic)
+
+
+def test_write_dng__compressed__is_smaller(tmp_path):
+    pytest.importorskip("imagecodecs")
+    plain = write_dng(tmp_path / "a.dng", raw_image()).stat().st_size
+    small = write_dng(tmp_path / "b.dng", raw_image(), compress=True).stat().st_size
+    assert small < 0.6 * plain
+
+
+def test_write_dng__compression_not_installed__says_what_to_install(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    with pytest.raises(ImportError, match=r"pip install 'skadl\[dng\]'"):
+        write_dng(tmp_path / "a.dng", raw_image(), compress=True)
+    assert os.listdir(tmp_path) == []
+
+
+# What is carried over
+
+
+EXPOSURE = [
+    encode_entry(33434, 5, [1 / 125]),
+    encode_entry(33437, 5, [2.8]),
+    encode_entry(36867, 2, "2024:05:06 07:08:09"),
+    encode_entry(37380, 10, [-1 / 3]),
+    encode_entry(37386, 5, [35.0]),
+    encode_entry(42033, 2, "serial number 7"),
+    encode_entry(42036, 2, "35mm f/1.8"),
+]
+POSITION = [encode_entry(1, 2, "N"), encode_entry(2, 5, [48.5, 0.0, 0.0])]
+
+
+def photograph(path, tags=(), margins=(0, 0)):
+    """Write what a camera would: a DNG with make, lens, exposure and position."""
+    tags = [
+        (271, "s", 0, "NIKON CORPORATION", True),
+        (272, "s", 0, "NIKON D850", True),
+        (306, "s", 0, "2024:05:06 07:08:09", True),
+        (33421, "H", 2, (2, 2), True),
+        (33422, "B", 4, bytes((0, 1, 1, 2)), True),
+        (34664, "I", 1, 0, True),
+        (34854, "I", 1, 0, True),
+        (50706, "B", 4, bytes((1, 4, 0, 0)), True),
+        (50708, "s", 0, "NIKON D850", True),
+        (50714, "I", 1, 512, True),
+        (50717, "I", 1, 4095, True),
+        (
+            50721,
+            "2i",
+            9,
+            [n for value in np.eye(3).flat for n in (int(value), 1)],
+            True,
+        ),
+        (50728, "2I", 3, [1, 2, 1, 1, 2, 3], True),
+        (50778, "H", 1, 21, True),
+        (50964, "2i", 9, [n for value in range(9) for n in (value, 9)], True),
+        *tags,
+    ]
+    mosaic = np.pad(scene(), [(margins[0], 0), (margins[1], 0)], constant_values=512)
+    tifffile.imwrite(path, mosaic, photometric=32803, metadata=None, extratags=tags)
+    _append_ifd(path, 34664, 34665, [*EXPOSURE, encode_entry(34855, 3, [640])])
+    _append_ifd(path, 34854, 34853, POSITION)
+    return path
+
+
+def exif(path):
+    with path.open("rb") as file:
+        tags = exifread.process_file(file, details=False)
+    return {name: str(found) for name, found in tags.items()}
+
+
+def test_write_dng__photograph__keeps_camera_lens_and_exposure(tmp_path):
+    template = photograph(tmp_path / "camera.dng")
+    ours = exif(write_dng(tmp_path / "a.dng", read_raw(template)))
+    theirs = exif(template)
+    for name in (
+        "Image Make",
+        "Image Model",
+        "Image DateTime",
+        "EXIF ExposureTime",
+        "EXIF FNumber",
+        "EXIF DateTimeOriginal",
+        "EXIF ExposureBiasValue",
+        "EXIF FocalLength",
+        "EXIF ISOSpeedRatings",
+        "EXIF LensModel",
+    ):
+        assert ours[name] == theirs[name], name
+    assert ours["EXIF ISOSpeedRatings"] == "640"
+
+
+@pytest.mark.parametrize("gps", [False, True])
+def test_write_dng__position__only_on_request(tmp_path, gps):
+    template = photograph(tmp_path / "camera.dng")
+    path = write_dng(tmp_path / "a.dng", read_raw(template), gps=gps)
+    found = exif(path)
+    assert ("GPS GPSLatitude" in found) == gps
+    if gps:
+        assert found["GPS GPSLatitude"] == "[97/2, 0, 0]"
+    assert b"serial number" not in path.read_bytes()
+
+
+def test_write_dng__dng_template__keeps_its_colour_tags(tmp_path):
+    template = photograph(tmp_path / "camera.dng")
+    path = write_dng(tmp_path / "a.dng", read_raw(template))
+    for code in (50708, 50721, 50728, 50778, 50964):
+        assert tag(path, code) == tag(template, code), code
+
+
+def test_write_dng__name_beyond_ascii__survives_two_copies(tmp_path):
+    first = write_dng(tmp_path / "a.dng", raw_image(sensor="Käse 1"))
+    path = write_dng(tmp_path / "b.dng", read_raw(first))
+    assert read_raw(path).sensor == "Käse 1"
+
+
+def test_write_dng__default_crop__follows_the_active_area(tmp_path):
+    crop = [
+        (50719, "I", 2, (4, 6), True),
+        (50720, "I", 2, (60, 50), True),
+        (50829, "I", 4, (8, 12, 72, 92), True),
+    ]
+    template = photograph(tmp_path / "camera.dng", crop, margins=(8, 12))
+    image = read_raw(template)
+    np.testing.assert_array_equal(image.mosaic, scene())
+    path = write_dng(tmp_path / "a.dng", image)
+    assert (tag(path, 50719), tag(path, 50720)) == ((4, 6), (60, 50))
+    part = write_dng(tmp_path / "b.dng", image.with_mosaic(scene()[:32]))
+    with tifffile.TiffFile(part) as tiff:
+        assert 50719 not in tiff.pages[0].tags
+
+
+def test_write_dng__history__stands_in_the_comment(tmp_path):
+    image = raw_image(scene() + np.float32(0.25))
+    path = write_dng(tmp_path / "a.dng", image, history="denoised\nby é")
+    with tifffile.TiffFile(path) as tiff:
+        comment = tiff.pages[0].tags[34665].value["UserComment"]
+    assert comment == (
+        "denoised by é; counts and levels multiplied by 16; "
+        f"written by skadl {skadl.__version__}"
+    )
 
 
 # Failures
@@ -267,6 +464,26 @@ def test_write_dng__template_missing_or_no_raw_file__is_refused(tmp_path):
     with pytest.raises(ValueError, match="notes.txt is damaged.*not a RAW file"):
         write_dng(tmp_path / "a.dng", raw_image(), template=notes)
     assert os.listdir(tmp_path) == ["notes.txt"]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_write_dng__damaged_template__is_used_or_refused(tmp_path, seed):
+    template = photograph(tmp_path / "camera.dng")
+    content = bytearray(template.read_bytes())
+    rng = np.random.default_rng(seed)
+    # In the header and in the blocks at the end; the counts between do not matter.
+    places = np.r_[4:1000, len(content) - 400 : len(content)]
+    for at in rng.choice(places, 1 + seed // 6, replace=False):
+        content[at] = rng.integers(256)
+    template.write_bytes(content)
+    path = tmp_path / "a.dng"
+    try:
+        write_dng(path, raw_image(), template, gps=True)
+    except ValueError as error:
+        assert "camera.dng is damaged" in str(error)
+        assert os.listdir(tmp_path) == ["camera.dng"]
+    else:
+        np.testing.assert_array_equal(read_raw(path).mosaic, scene())
 
 
 def test_write_dng__missing_folder__is_named(tmp_path):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from skadl.dng import write_dng
 from skadl.mosaic import CFA_PATTERNS
-from skadl.rawfile import _exif_tags, camera_name, open_raw, read_raw
+from skadl.rawfile import camera_name, exif_tags, open_raw, read_raw
 from skadl.records import RawImage
 
 COLOUR_CODES = {"R": 0, "G": 1, "B": 2}
@@ -170,22 +170,22 @@ def test_read_raw__rawpy_without_other__takes_iso_from_exif(dng, monkeypatch):
     assert read_raw(dng).iso == 800
 
 
-def test_exif_tags__tiff_block_inside_another_format__is_found(tmp_path, dng):
+def testexif_tags__tiff_block_inside_another_format__is_found(tmp_path, dng):
     inside = tmp_path / "a.raf"
     inside.write_bytes(b"FUJIFILMCCD-RAW " + bytes(132) + dng.read_bytes())
     # A block that starts elsewhere than at 8 is no EXIF block of a camera.
     block = bytearray(inside.read_bytes())
     assert block[148:156] == b"II*\0\x08\0\0\0" or block[148:152] == b"II*\0"
     block[152:156] = (8).to_bytes(4, "little")
-    assert "Image Model" in _exif_tags(dng)
-    assert "Image Model" in _exif_tags(inside)
+    assert "Image Model" in exif_tags(dng)
+    assert "Image Model" in exif_tags(inside)
 
 
-def test_exif_tags__garbage__is_empty(tmp_path):
+def testexif_tags__garbage__is_empty(tmp_path):
     path = tmp_path / "g"
     for content in (b"", b"II*\0", b"MM\0*\0\0\0\x08\xff\xff\xff", bytes(100)):
         path.write_bytes(content)
-        assert _exif_tags(path) == {}
+        assert exif_tags(path) == {}
 
 
 # Refusals
