@@ -7,9 +7,7 @@ chapter 4 ("DNG Tags"); the EXIF block follows CIPA DC-008 (Exif 2.32).
 from __future__ import annotations
 
 import struct
-import uuid
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
@@ -23,6 +21,7 @@ from skadl.exif import ExifEntry, encode_entry, encode_ifd
 from skadl.levels import cast_counts
 from skadl.rawfile import camera_name
 from skadl.records import RawImage
+from skadl.writing import check_folder, replacing
 
 _COUNT_BITS = 16
 _COUNT_LIMIT = 2**_COUNT_BITS - 1
@@ -148,48 +147,13 @@ def check_destination(path: Path, *origins: str | Path | None) -> None:
     ValueError
         If `path` is one of the origins.
     """
-    if not path.parent.is_dir():
-        raise FileNotFoundError(
-            f"there is no folder {str(path.parent)!r} to write {path.name} to; "
-            "create it first."
-        )
+    check_folder(path)
     known = [Path(origin).resolve() for origin in origins if origin is not None]
     if path.exists() and path.resolve() in known:
         raise ValueError(
             f"writing {path.name} would replace the RAW file that the image comes "
             "from; choose another name."
         )
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Write a file under a passing name, and put it in place once it is whole.
-
-    Parameters
-    ----------
-    path : Path
-
-    Yields
-    ------
-    Path
-        The name to write to, in the same folder; gone afterwards.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written.
-    """
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        yield part
-        part.replace(path)
-    except OSError as error:
-        raise type(error)(
-            f"cannot write {str(path)!r} ({error.strerror or error}); choose a folder "
-            "that may be written to and has room."
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def storable(image: RawImage) -> tuple[RawImage, int]:

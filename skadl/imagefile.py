@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from skadl.dng import check_destination, replacing, storable, write_dng
+from skadl.dng import check_destination, storable, write_dng
 from skadl.records import RawImage
+from skadl.writing import replacing
 
 
 def write_image(

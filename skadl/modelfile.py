@@ -8,11 +8,9 @@ safetensors writes several in random order, and equal models shall give equal by
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
-import uuid
 import warnings
 from collections.abc import Mapping
 from dataclasses import fields
@@ -39,6 +37,7 @@ from skadl.modelreader import (
     reason_of,
     unpack,
 )
+from skadl.writing import check_folder, replacing
 
 
 def save_model(model: ADLDenoiser, path: str | os.PathLike) -> None:
@@ -205,24 +204,10 @@ def _plain(value: Any) -> Any:
 
 
 def _write(path: Path, data: bytes) -> None:
-    if not path.parent.is_dir():
-        raise FileNotFoundError(
-            f"there is no folder {str(path.parent)!r} to write {path.name} to; "
-            "create it first."
-        )
+    check_folder(path)
     if path.is_dir():
         raise IsADirectoryError(
             f"{str(path)!r} is a folder; give the name of a file to write."
         )
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
+    with replacing(path) as partial:
         partial.write_bytes(data)
-        os.replace(partial, path)
-    except OSError as error:
-        raise type(error)(
-            f"cannot write {str(path)!r} ({error.strerror or error}); choose a folder "
-            "that may be written to and has room."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()

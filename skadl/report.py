@@ -14,6 +14,7 @@ import numpy as np
 
 from skadl.decisions import BatchDecision, DecisionRecorder, DecisionTable
 from skadl.report_text import html_table, one_line, text_table
+from skadl.writing import replacing
 
 if TYPE_CHECKING:
     import pandas
@@ -356,13 +357,8 @@ class DataSelectionReport:
             "notes": self.notes,
         }
         header = np.frombuffer(json.dumps(header).encode(), np.uint8)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            with open(partial, "wb") as file:
-                np.savez_compressed(file, header=header, **table.columns())
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with replacing(path) as partial, open(partial, "wb") as file:
+            np.savez_compressed(file, header=header, **table.columns())
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> DataSelectionReport:

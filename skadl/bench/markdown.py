@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 import skadl
+from skadl.writing import replacing
 
 NOT_MEASURED = "not measured"
 
@@ -39,9 +40,8 @@ def write_page(
         lines += [f"## {heading}", "", text, ""]
     lines += ["## How this was measured", ""]
     lines += [f"- {name}: {value}" for name, value in origin.items()]
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def markdown_table(frame: pd.DataFrame) -> str:
@@ -74,7 +74,7 @@ def describe_machine() -> dict[str, str]:
     -------
     dict of name to str
     """
-    machine = f"{_processor()}, {os.cpu_count()} cores"
+    machine = describe_processor()
     if torch.cuda.is_available():
         machine += f", {torch.cuda.get_device_name()}"
     return {
@@ -83,6 +83,16 @@ def describe_machine() -> dict[str, str]:
         f"Python {platform.python_version()}",
         "Date": date.today().isoformat(),
     }
+
+
+def describe_processor() -> str:
+    """Name the processor and count its cores.
+
+    Returns
+    -------
+    str
+    """
+    return f"{_processor()}, {os.cpu_count()} cores"
 
 
 def _processor() -> str:
