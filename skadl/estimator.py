@@ -23,7 +23,7 @@ from skadl.device import PRECISIONS, is_available, resolve_device, resolve_preci
 from skadl.gates import GATES, make_gate
 from skadl.intake import check_meta, check_source_pairs, check_target_pairs
 from skadl.learner import LOSS_WEIGHTINGS, Learner
-from skadl.metrics import psnr
+from skadl.metrics import clipped_psnr
 from skadl.pool import SourcePool, check_pairs_sequence
 from skadl.prediction import FittedModel, denoise, denoise_image
 from skadl.preparation import prepare
@@ -426,10 +426,7 @@ class ADLDenoiser(BaseEstimator):
         unseen = {k: info for k, info in meta.items() if k not in seen} if meta else {}
         model = replace(model, sensors=model.sensors.updated(unseen))
         scores = [
-            psnr(
-                np.clip(denoise_image(model, pair.noisy), 0, 1),
-                np.clip(pair.clean.normalised(), 0, 1),
-            )
+            clipped_psnr(denoise_image(model, pair.noisy), pair.clean.normalised())
             for pair in pairs
         ]
         return float(np.mean(scores))

@@ -46,6 +46,32 @@ def psnr(
     return float(-10 * np.log10(max(mse, SMALLEST_MSE)))
 
 
+def clipped_psnr(planes: np.ndarray, clean: np.ndarray) -> float:
+    """PSNR as skadl scores it: what lies beyond black and white does not count.
+
+    Parameters
+    ----------
+    planes, clean : ndarray of shape (4, h, w)
+        Normalised; clipped to [0, 1] here.
+
+    Returns
+    -------
+    float
+        In dB; see `psnr`.
+
+    Raises
+    ------
+    ValueError
+        As `psnr`.
+
+    Examples
+    --------
+    >>> round(clipped_psnr(np.full((4, 2, 2), 1.3), np.full((4, 2, 2), 0.9)), 2)
+    20.0
+    """
+    return psnr(np.clip(planes, 0, 1), np.clip(clean, 0, 1))
+
+
 def ssim(
     prediction: np.ndarray, truth: np.ndarray, *, data_range: float = 1.0
 ) -> float:

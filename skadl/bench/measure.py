@@ -15,7 +15,7 @@ import torch
 from skadl.bench.runs import Run, Settings
 from skadl.bench.simulation import HARMFUL, USEFUL, Simulated, simulate
 from skadl.bench.strategies import STRATEGIES, Training, make_estimator
-from skadl.metrics import psnr
+from skadl.metrics import clipped_psnr
 from skadl.pool import SourcePool
 from skadl.records import RawPair
 from skadl.report import DataSelectionReport
@@ -122,10 +122,7 @@ def noisy_psnr(pair: RawPair) -> float:
     float
         In dB.
     """
-    noisy, clean = (
-        np.clip(image.normalised(), 0, 1) for image in (pair.noisy, pair.clean)
-    )
-    return psnr(noisy, clean)
+    return clipped_psnr(pair.noisy.normalised(), pair.clean.normalised())
 
 
 def count_batches(report: DataSelectionReport, data: Simulated) -> dict[str, int]:
