@@ -9,6 +9,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from skadl.bench.log import KEY, REPORTS_FOLDER, Results, report_name
+from skadl.bench.readings import NOTHING
 from skadl.bench.runs import Run
 from skadl.bench.simulation import USEFUL
 from skadl.plots import plot_acceptance
@@ -37,7 +38,7 @@ def describe_detection(results: Results) -> dict[str, pd.DataFrame | str]:
     """
     pairs = judged_pairs(results.selection)
     if pairs.empty:
-        return {"Nothing yet": "None of the runs is done."}
+        return NOTHING
     harm, planted = pairs[pairs.pool == "harm"], pairs[pairs.pool == "planted"]
     domains = (
         harm.groupby([*KEY, "domain", "kind"], sort=False)[list(SCORES)]
@@ -166,7 +167,7 @@ def tabulate_acceptance(results: Results) -> dict[str, pd.DataFrame | str]:
     """
     pairs = results.selection
     if pairs.empty:
-        return {"Nothing yet": "None of the runs is done."}
+        return NOTHING
     bands = pd.cut(pairs.iso, ISO_EDGES, labels=_band_names())
     sections: dict[str, pd.DataFrame | str] = {}
     for size, own in pairs.groupby("target_pairs"):
