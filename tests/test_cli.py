@@ -18,6 +18,8 @@ from click.testing import CliRunner
 
 import skadl
 from skadl import ADLDenoiser, RawImage, cli, write_dng
+from skadl.commands.demo import CAMERAS
+from skadl.commands.demo import SIZES as OFFERED_SIZES
 from skadl.datasets import camera_names
 from skadl.decisions import BatchDecision, DecisionRecorder
 from skadl.demo import DEFAULT_TARGET, SIZES
@@ -258,14 +260,14 @@ def test_info__no_file__exit_code_2(run):
 
 def test_help__names_every_camera_and_option(run):
     text = " ".join(run("demo", "--help").stdout.split())
-    for name in (*cli.CAMERAS, "--out", "--size", "--seed", "--force"):
+    for name in (*CAMERAS, "--out", "--size", "--seed", "--force"):
         assert name in text
 
 
 def test_choices__are_those_of_the_library():
-    assert cli.CAMERAS == camera_names()
-    assert cli.SIZES == tuple(SIZES)
-    options = {option.name: option for option in cli.demo.params}
+    assert CAMERAS == camera_names()
+    assert OFFERED_SIZES == tuple(SIZES)
+    options = {option.name: option for option in cli.main.commands["demo"].params}
     assert options["target"].default == DEFAULT_TARGET
 
 

@@ -1,0 +1,29 @@
+"""``skadl info``: what a file holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument(
+    "file", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
+def info(file: Path, as_json: bool) -> None:
+    """Say what FILE holds: a model that skadl saved, or a camera's RAW file.
+
+    Of a model: its sensors with ISO range and noise, the stages of its training, and
+    how much of each source was accepted. Of a RAW file: camera, ISO, size, mosaic,
+    levels and counts.
+    """
+    from skadl.info import describe_file
+
+    try:
+        facts, text = describe_file(file)
+    except (OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(json.dumps(facts, allow_nan=False) if as_json else text)
