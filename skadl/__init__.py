@@ -4,6 +4,7 @@ from skadl.calibration import calibrate_sensor as calibrate_sensor
 from skadl.dng import write_dng as write_dng
 from skadl.estimator import PAPER_PARAMS as PAPER_PARAMS
 from skadl.estimator import ADLDenoiser as ADLDenoiser
+from skadl.export import export_onnx as export_onnx
 from skadl.imagefile import write_image as write_image
 from skadl.imagefile import write_tiff as write_tiff
 from skadl.metrics import psnr as psnr

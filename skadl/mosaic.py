@@ -148,6 +148,27 @@ def pad_to_even(mosaic: np.ndarray) -> np.ndarray:
     return np.pad(mosaic, ((0, odd_rows), (0, odd_columns)), mode="reflect")
 
 
+def mirrored_axes(cfa: str) -> tuple[int, ...]:
+    """Return along which axes a pattern is RGGB mirrored.
+
+    Parameters
+    ----------
+    cfa : str
+
+    Returns
+    -------
+    tuple of int
+        From the end: -2 for rows, -1 for columns.
+
+    Examples
+    --------
+    >>> mirrored_axes("RGGB"), mirrored_axes("GRBG")
+    ((), (-1,))
+    """
+    red_row, red_column = _SITES[check_cfa(cfa)][0]
+    return tuple(axis for axis, odd in ((-2, red_row), (-1, red_column)) if odd)
+
+
 def to_rggb_geometry(packed, cfa: str):
     """Mirror packed planes so that their sites lie as in an RGGB mosaic.
 
@@ -175,8 +196,7 @@ def to_rggb_geometry(packed, cfa: str):
     array([[3, 2],
            [1, 0]])
     """
-    red_row, red_column = _SITES[check_cfa(cfa)][0]
-    axes = tuple(axis for axis, odd in ((-2, red_row), (-1, red_column)) if odd)
+    axes = mirrored_axes(cfa)
     if not axes:
         return packed
     if isinstance(packed, np.ndarray):

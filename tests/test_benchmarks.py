@@ -166,3 +166,17 @@ def test_precision__toy_size__tabulates_each_gate(run_benchmark, tmp_path):
     decisions = pd.read_csv(tmp_path / "precision.csv")
     assert (decisions[decisions.gate != "evidence"].gate.value_counts() == 6).all()
     assert "|  | queue | paired | evidence |" in output
+
+
+def test_engines__all_compute_the_same_network(run_benchmark, tmp_path, benchmark):
+    for needed in ("onnx", "onnxruntime", "openvino"):
+        pytest.importorskip(needed)
+    module = benchmark("engines")
+    network = module.random_network(4, 2)
+    tile = np.random.default_rng(0).uniform(0, 1, (1, 4, 32, 48)).astype(np.float32)
+    engines = module.prepare_engines(network)
+    wanted = engines[module.REFERENCE](tile)
+    assert np.abs(wanted - tile).max() > 0.05
+    for name, run in engines.items():
+        tolerance = 1e-5 if name.endswith(("32", "f32")) else 0.03
+        np.testing.assert_allclose(run(tile), wanted, atol=tolerance, err_msg=name)
