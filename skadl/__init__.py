@@ -19,5 +19,6 @@ from skadl.records import make_pairs as make_pairs
 from skadl.report import DataSelectionReport as DataSelectionReport
 from skadl.sensors import SensorInfo as SensorInfo
 from skadl.sensors import SensorTable as SensorTable
+from skadl.store import PatchStore as PatchStore
 
 __version__ = "0.1.0"

@@ -14,9 +14,12 @@ import torch
 from torch import Tensor
 
 from skadl.conditioning import NoiseLevel
+from skadl.frames import StoredFrame
 from skadl.mosaic import to_rggb_geometry
 from skadl.records import RawImage, RawPair
 from skadl.screening import Screening
+from skadl.shelf import Scratch
+from skadl.store import StoredImage
 
 # Planes whose sites lie in the second column, second row of the 2x2 pattern.
 _IN_SECOND_COLUMN = torch.tensor([0, 1, 0, 1])  # Gr, B
@@ -25,12 +28,13 @@ _IN_SECOND_ROW = torch.tensor([0, 0, 1, 1])  # Gb, B
 
 @dataclass(frozen=True, eq=False)
 class StoredPair:
-    """One pair in packed, channels-last, device-resident form.
+    """One pair in packed, channels-last form, at hand for the device.
 
     Parameters
     ----------
-    noisy, clean : Tensor of shape (h, w, 4)
-        Counts, R, Gr, Gb, B, in RGGB geometry.
+    noisy, clean : Tensor or StoredFrame of shape (h, w, 4)
+        Counts, R, Gr, Gb, B, in RGGB geometry: on the device, or in a store on disk
+        of which windows come onto the device.
     noisy_levels, clean_levels : Tensor of shape (5,)
         Four black levels in counts, then light factor over the range from black to
         white: normalised is (counts - black) * scale.
@@ -42,8 +46,8 @@ class StoredPair:
         What is odd about it, if anything.
     """
 
-    noisy: Tensor
-    clean: Tensor
+    noisy: Tensor | StoredFrame
+    clean: Tensor | StoredFrame
     noisy_levels: Tensor
     clean_levels: Tensor
     metadata: Tensor
@@ -83,27 +87,37 @@ def store_pair(
     black_offset: np.ndarray,
     screening: Screening,
     device: torch.device,
+    scratch: Scratch | None = None,
 ) -> StoredPair:
-    """Bring a pair onto the device without changing its counts.
+    """Bring a pair onto the device, or into a store, without changing its counts.
 
     Parameters
     ----------
     pair : RawPair
-        Finite frames of one shape; read here if it is lazy.
+        Finite frames of one shape; read here if it is lazy. What is in a store
+        already stays there.
     metadata : ndarray of shape (n_metadata,)
     noise : NoiseLevel
     black_offset : ndarray of shape (4,)
         Error of the noisy frame's black level in the planes R, Gr, Gb, B, in counts.
     screening : Screening
     device : torch.device
+    scratch : Scratch, optional
+        Where to put frames that are not in a store; else they go to the device.
 
     Returns
     -------
     StoredPair
     """
+
+    def counts(image: RawImage) -> Tensor | StoredFrame:
+        if isinstance(image, StoredImage):
+            return image.frame
+        return _compact(image, device) if scratch is None else scratch.keep(image)
+
     return StoredPair(
-        _compact(pair.noisy, device),
-        _compact(pair.clean, device),
+        counts(pair.noisy),
+        counts(pair.clean),
         _levels(pair.noisy, black_offset, device),
         _levels(pair.clean, np.zeros(4), device),
         torch.as_tensor(metadata, device=device),
@@ -217,10 +231,14 @@ def _symmetric_sites(
 def _cut(
     pairs: Sequence[StoredPair], corners: np.ndarray, side: int
 ) -> tuple[Tensor, Tensor]:
-    device = pairs[0].noisy.device
+    device = pairs[0].metadata.device
     noisy, clean = torch.empty(2, len(pairs), side, side, 4, device=device)
-    for i, (pair, (top, left)) in enumerate(zip(pairs, corners, strict=True)):
-        window = (slice(top, top + side), slice(left, left + side))
+    windows = [(slice(y, y + side), slice(x, x + side)) for y, x in corners]
+    for pair, window in zip(pairs, windows, strict=True):
+        for frame in (pair.noisy, pair.clean):
+            if isinstance(frame, StoredFrame):
+                frame.expect(window)
+    for i, (pair, window) in enumerate(zip(pairs, windows, strict=True)):
         noisy[i] = pair.noisy[window]
         clean[i] = pair.clean[window]
     for planes, levels in (

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from skadl.records import RawPair
+from skadl.store import PatchStore
 
 
 class SourcePool:
@@ -18,6 +19,9 @@ class SourcePool:
     ----------
     pairs : mapping of str to sequence of RawPair, or sequence of RawPair
         A mapping names the domains; a sequence is grouped by sensor.
+    store : PatchStore, optional
+        Where the frames are kept for training; without one `fit` holds all of them
+        in memory.
 
     Raises
     ------
@@ -37,7 +41,11 @@ class SourcePool:
     SourcePool(A: 1 pair, B: 1 pair)
     """
 
-    def __init__(self, pairs: Mapping[str, Sequence[RawPair]] | Sequence[RawPair]):
+    def __init__(
+        self,
+        pairs: Mapping[str, Sequence[RawPair]] | Sequence[RawPair],
+        store: PatchStore | None = None,
+    ) -> None:
         if isinstance(pairs, SourcePool):
             domains = dict(pairs.domains)
         elif isinstance(pairs, Mapping):
@@ -50,6 +58,10 @@ class SourcePool:
         for name, members in domains.items():
             if not members:
                 raise ValueError(f"source domain {name!r} is empty; leave it out.")
+        if store is not None:
+            domains = {
+                name: tuple(map(store.pair, own)) for name, own in domains.items()
+            }
         self._domains = domains
 
     @property

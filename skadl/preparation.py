@@ -19,6 +19,8 @@ from skadl.records import RawPair
 from skadl.renoising import RENOISED, renoised_domain
 from skadl.screening import REMEDIES, Screening, examine, screen
 from skadl.sensors import SensorTable
+from skadl.shelf import Scratch
+from skadl.store import scratch_for
 
 _T = TypeVar("_T")
 MOST_CURVES = 24  # of a sensor that its noise is measured on
@@ -62,14 +64,14 @@ def prepare(
     device: torch.device,
     rng: np.random.RandomState,
 ) -> Prepared:
-    """Measure noise, choose the patch size and bring all pairs onto the device.
+    """Measure noise, choose the patch size and bring all pairs to hand.
 
     Parameters
     ----------
     pairs : sequence of RawPair
         T^adp.
     domains : mapping of domain name to sequence of RawPair
-        Source pairs.
+        Source pairs; those of a store stay on disk, and so do their re-noised ones.
     sensors : SensorTable
         Covers every sensor of the pairs.
     conditioning : str
@@ -111,10 +113,14 @@ def prepare(
     codes = Conditioning(conditioning, tuple(names))
 
     def store(
-        pair: RawPair, noise: NoiseLevel, offset: np.ndarray, screening: Screening
+        pair: RawPair,
+        noise: NoiseLevel,
+        offset: np.ndarray,
+        screening: Screening,
+        scratch: Scratch | None = None,
     ) -> StoredPair:
         vector = codes.vector(pair.sensor, pair.iso, pair.ratio, noise)
-        return store_pair(pair, vector, noise, offset, screening, device)
+        return store_pair(pair, vector, noise, offset, screening, device, scratch)
 
     def expected(pair: RawPair) -> NoiseLevel:
         return expected_noise(sensors.get(pair.sensor), pair.iso, pair.ratio)
@@ -147,8 +153,10 @@ def prepare(
             name: _without_odd(d, screenings[name], 0) for name, d in domains.items()
         }
         scenes = {name: d for name, d in scenes.items() if d} or domains
+        # Made here, and as many as the sources: they go where the sources are.
+        scratch = scratch_for(pair for domain in domains.values() for pair in domain)
         sources[RENOISED] = tuple(
-            store(pair, expected(pair), np.zeros(4), Screening())
+            store(pair, expected(pair), np.zeros(4), Screening(), scratch)
             for pair in renoised_domain(good, scenes, sensors, rng)
         )
     every_pair = [*target, *(pair for domain in sources.values() for pair in domain)]

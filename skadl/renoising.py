@@ -9,7 +9,7 @@ from the pairs themselves.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -31,7 +31,7 @@ def renoised_domain(
     domains: Mapping[str, Sequence[RawPair]],
     sensors: SensorTable,
     rng: np.random.RandomState,
-) -> list[RawPair]:
+) -> Iterator[RawPair]:
     """Show the sources' clean frames as the target's sensor would have seen them.
 
     Parameters
@@ -45,9 +45,9 @@ def renoised_domain(
         With the noise of the target's sensor.
     rng : RandomState
 
-    Returns
-    -------
-    list of RawPair
+    Yields
+    ------
+    RawPair
         One for each source pair, at most `MOST_PAIRS`. Red and blue are scaled so
         that each domain's mean colour is the target's: a raw image shows the
         sensor's colour response as much as its noise.
@@ -65,15 +65,9 @@ def renoised_domain(
     models = [p.noisy.with_mosaic(p.noisy.mosaic[:2, :2]) for p in target_pairs]
     drawn = rng.randint(len(models), size=len(chosen))
     exposures = draw_exposures(target_pairs, len(chosen), rng)
-    return [
-        renoise(
-            *pairs[i],
-            replace(models[j], iso=iso, ratio=ratio),
-            sensors.get(models[j].sensor),
-            noise_rng,
-        )
-        for i, j, (iso, ratio) in zip(chosen, drawn, exposures, strict=True)
-    ]
+    for i, j, (iso, ratio) in zip(chosen, drawn, exposures, strict=True):
+        model = replace(models[j], iso=iso, ratio=ratio)
+        yield renoise(*pairs[i], model, sensors.get(model.sensor), noise_rng)
 
 
 def draw_exposures(

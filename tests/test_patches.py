@@ -21,6 +21,7 @@ from skadl.patches import (
 )
 from skadl.records import RawImage, RawPair
 from skadl.screening import Screening
+from skadl.store import PatchStore
 
 CPU = torch.device("cpu")
 WHITE = 1000
@@ -207,3 +208,30 @@ def test_store_pair__read_only_memory_map__is_copied(tmp_path):
     image = RawImage(np.load(path, mmap_mode="r"), "RGGB", 0, WHITE, "S", 100)
     stored = stored_pair(RawPair(image, image))
     assert int(stored.noisy.to(torch.int32).sum()) == 36
+
+
+@pytest.mark.parametrize("cut", [cut_patches, cut_fixed])
+@pytest.mark.parametrize("memory_gib", [1e-9, 1])
+def test_cut__pairs_of_a_store_among_others__same_batch(
+    cut, memory_gib, device, tmp_path
+):
+    pairs = [numbered_pair(cfa=cfa, ratio=3.0) for cfa in CFA_PATTERNS]
+    store = PatchStore(tmp_path, memory_gib=memory_gib)
+    held = [stored_pair(pair, device=device) for pair in pairs]
+    mixed = [stored_pair(store.pair(pair), device=device) for pair in pairs]
+    mixed[1] = held[1]
+    first, second = (cut(own, 4, np.random.RandomState(7)) for own in (held, mixed))
+    assert torch.equal(first.noisy, second.noisy)
+    assert torch.equal(first.clean, second.clean)
+    assert second.noisy.device.type == device.type
+
+
+def test_store_pair__scratch__takes_what_is_in_no_store(tmp_path):
+    store = PatchStore(tmp_path)
+    facts = (METADATA, NoiseLevel(1e-3, 1e-5), np.zeros(4), Screening(), CPU)
+    pair = numbered_pair(cfa="BGGR")
+    stored = store_pair(pair, *facts, scratch=store.scratch())
+    held = store_pair(pair, *facts)
+    assert stored.sides == held.sides
+    assert torch.equal(stored.clean[0:5, 0:6], held.clean)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".scratch"]

@@ -9,6 +9,7 @@ import pytest
 
 from skadl.pool import SourcePool, check_pairs_sequence
 from skadl.records import make_pairs
+from skadl.store import PatchStore, StoredImage
 
 
 @pytest.fixture
@@ -35,6 +36,20 @@ def test_pool__mapping__keeps_its_names(pairs):
 def test_pool__of_a_pool__has_the_same_domains(pairs):
     pool = SourcePool({"good": pairs})
     assert SourcePool(pool).domains == pool.domains
+
+
+def test_pool__store__takes_every_frame_and_reads_none(pairs, tmp_path):
+    store = PatchStore(tmp_path)
+    for given in (pairs, SourcePool(pairs)):
+        pool = SourcePool(given, store=store)
+        assert list(pool.domains) == ["A", "B"]
+        members = [pair for _, pair in pool.pairs()]
+        images = [image for pair in members for image in (pair.noisy, pair.clean)]
+        assert all(isinstance(image, StoredImage) for image in images)
+        assert {id(image.original) for image in images} == {
+            id(image) for pair in pairs for image in (pair.noisy, pair.clean)
+        }
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["__len__", "__getitem__", "__iter__", "shape"])

@@ -7,7 +7,9 @@ import pytest
 import torch
 from tiny_fits import tiny_denoiser
 
+from skadl import PatchStore, SourcePool
 from skadl.datasets import SPOILED_KINDS, make_domain, spoil_pairs
+from skadl.frames import StoredFrame
 from skadl.preparation import prepare
 from skadl.renoising import RENOISED
 from skadl.screening import REASONS, REMEDIES
@@ -104,6 +106,23 @@ def test_prepare__odd_sources__are_marked_and_lend_no_scene(target):
     assert odd == set(spoiled)
     assert len(data.sources[RENOISED]) == len(mixed) + len(good) - len(spoiled)
     assert not any(pair.screening.is_odd for pair in data.sources[RENOISED])
+
+
+def test_prepare__sources_in_a_store__stay_there_and_measure_the_same(target, tmp_path):
+    sources = make_domain("NikonD850", 4, size=64, random_state=1)
+    pool = SourcePool({"A": sources}, store=PatchStore(tmp_path))
+    data, expected = prepared(target, pool.domains), prepared(target, {"A": sources})
+    for name, pairs in data.sources.items():
+        for pair, other in zip(pairs, expected.sources[name], strict=True):
+            assert isinstance(pair.noisy, StoredFrame)
+            assert isinstance(pair.clean, StoredFrame)
+            assert torch.equal(pair.metadata, other.metadata)
+            assert torch.equal(pair.noisy_levels, other.noisy_levels)
+            assert torch.equal(pair.clean[0:32, 0:32], other.clean)
+            assert pair.screening == other.screening
+    assert all(isinstance(pair.noisy, torch.Tensor) for pair in data.target.pairs)
+    for name in data.sensors.names:
+        assert repr(data.sensors.get(name)) == repr(expected.sensors.get(name))
 
 
 def test_fit__odd_target_pair__is_in_the_report(target):
