@@ -1,16 +1,23 @@
 """skadl: a denoiser for a new camera sensor from about twenty RAW pairs."""
 
 from skadl.calibration import calibrate_sensor as calibrate_sensor
+from skadl.capture import CapturePlan as CapturePlan
+from skadl.capture import recommend_captures as recommend_captures
 from skadl.dng import write_dng as write_dng
 from skadl.estimator import PAPER_PARAMS as PAPER_PARAMS
 from skadl.estimator import ADLDenoiser as ADLDenoiser
+from skadl.evaluation import evaluate as evaluate
+from skadl.evaluation import evaluate_pairs as evaluate_pairs
 from skadl.export import export_onnx as export_onnx
 from skadl.imagefile import write_image as write_image
 from skadl.imagefile import write_tiff as write_tiff
 from skadl.metrics import psnr as psnr
 from skadl.metrics import ssim as ssim
 from skadl.modelfile import load as load
+from skadl.pointsources import StarReport as StarReport
+from skadl.pointsources import evaluate_stars as evaluate_stars
 from skadl.pool import SourcePool as SourcePool
+from skadl.protocols import Score as Score
 from skadl.rawfile import open_raw as open_raw
 from skadl.rawfile import read_raw as read_raw
 from skadl.records import RawImage as RawImage
@@ -19,6 +26,8 @@ from skadl.records import make_pairs as make_pairs
 from skadl.report import DataSelectionReport as DataSelectionReport
 from skadl.sensors import SensorInfo as SensorInfo
 from skadl.sensors import SensorTable as SensorTable
+from skadl.stars import Stars as Stars
+from skadl.stars import find_stars as find_stars
 from skadl.store import PatchStore as PatchStore
 
 __version__ = "0.1.0"

@@ -1,0 +1,134 @@
+"""``skadl plan``: which pairs to shoot for a sensor."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from skadl.commands.terminal import show_warning
+
+if TYPE_CHECKING:
+    from skadl.records import RawPair
+
+
+@click.command()
+@click.option(
+    "--iso",
+    "iso_range",
+    required=True,
+    metavar="LOW-HIGH",
+    help="Lowest and highest ISO of the images to denoise, such as 100-12800.",
+)
+@click.option(
+    "--ratio",
+    "ratios",
+    default="1",
+    show_default=True,
+    metavar="R,...",
+    help="Light factors: how many times too short noisy frames are exposed.",
+)
+@click.option(
+    "--scenes",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="Different scenes to spread over the settings.",
+)
+@click.option(
+    "--stops",
+    default="1",
+    show_default=True,
+    help="Between the ISOs: 1 for octaves, 1/3 for each click of the dial.",
+)
+@click.option(
+    "--time",
+    "base_time",
+    metavar="SECONDS",
+    help="Exposes the scene well at the lowest ISO, such as 2 or 1/30.",
+)
+@click.option(
+    "--camera",
+    metavar="NAME",
+    help="Take gain and read noise of a camera that skadl simulates (see skadl demo).",
+)
+@click.option(
+    "--pairs",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of pairs shot already: say what is missing in them.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
+def plan(
+    iso_range: str,
+    ratios: str,
+    scenes: int,
+    stops: str,
+    base_time: str | None,
+    camera: str | None,
+    folder: Path | None,
+    as_json: bool,
+) -> None:
+    """Say which pairs to shoot for a new camera, and what is missing in a folder.
+
+    A table of ISOs and light factors, with the exposure of the noisy frame and how
+    many frames to average so that the clean one is 10 dB better.
+    """
+    arguments = dict(
+        iso_range=_numbers("--iso", iso_range, "-", 2),
+        ratios=_numbers("--ratio", ratios, ","),
+        stops=_numbers("--stops", stops, ",", 1)[0],
+        base_time=base_time and _numbers("--time", base_time, ",", 1)[0],
+    )
+    # Importing these takes seconds, so that --help does not wait for them.
+    from skadl.capture import recommend_captures
+    from skadl.datasets import camera_info
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show_warning
+        try:
+            info = camera and camera_info(camera)
+            pairs = folder and _load(folder)
+            result = recommend_captures(
+                n_scenes=scenes, info=info, pairs=pairs, **arguments
+            )
+        except (OSError, ValueError) as error:
+            raise click.ClickException(str(error)) from error
+    if as_json:
+        gaps = [asdict(gap) for gap in result.gaps]
+        facts = {"settings": result.rows(), "gaps": gaps, "noise": result.noise}
+        click.echo(json.dumps(facts, allow_nan=False))
+    else:
+        click.echo(result.summary())
+
+
+def _load(folder: Path) -> Sequence[RawPair]:
+    from skadl.folders import load_pairs
+
+    loaded = load_pairs(folder)
+    for problem in loaded.problems:
+        click.echo(f"Note: {problem.path} is left out: {problem.reason}", err=True)
+    return loaded
+
+
+def _numbers(
+    option: str, text: str, separator: str, n_wanted: int | None = None
+) -> list[float]:
+    """Read numbers or fractions, or say what the option takes."""
+    try:
+        values = [float(Fraction(part.strip())) for part in text.split(separator)]
+    except (ValueError, ZeroDivisionError, OverflowError):
+        values = []
+    if not values or n_wanted not in (None, len(values)):
+        wanted = {1: "one number", 2: "two numbers, as in 100-12800"}
+        raise click.UsageError(
+            f"{option} takes {wanted.get(n_wanted, 'numbers with commas between')}, "
+            f"got {text!r}."
+        )
+    return values
