@@ -9,6 +9,8 @@ from skadl.estimator import ADLDenoiser as ADLDenoiser
 from skadl.evaluation import evaluate as evaluate
 from skadl.evaluation import evaluate_pairs as evaluate_pairs
 from skadl.export import export_onnx as export_onnx
+from skadl.folders import LoadedPairs as LoadedPairs
+from skadl.folders import load_pairs as load_pairs
 from skadl.imagefile import write_image as write_image
 from skadl.imagefile import write_tiff as write_tiff
 from skadl.metrics import psnr as psnr

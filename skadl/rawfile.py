@@ -25,6 +25,12 @@ _STRAY_FRACTION = 1e-3
 # The median of a dark frame lies at the black level, give or take its offset drift.
 _BELOW_BLACK = 0.01
 
+# No lossless code takes less than a bit for a photosite, real noise takes several: a
+# header that promises more would only cost memory (LibRaw takes up to 2 GiB).
+_MOST_SITES_PER_BYTE = 16
+# LibRaw keeps a mosaic's colours for eight rows and two columns; Bayer repeats in two.
+_LIBRAW_PERIOD = 8
+
 # EXIF keeps ISO in 16 bits; 65535 says that another tag holds the true one.
 _ISO_OVERFLOW = 65535
 _ISO_TAGS = (
@@ -78,9 +84,10 @@ def read_raw(
         If there is no such file.
     ValueError
         If the file is damaged or no RAW file; if it has no mosaic (linear and
-        lossy DNG, monochrome), an X-Trans mosaic or one of other colours than
-        red, green and blue; if all counts are equal; if a level contradicts the
-        counts; if sensor or ISO is neither in the file nor given.
+        lossy DNG, monochrome), or one that is not Bayer's: X-Trans, Quad Bayer, a
+        rotated one (Super CCD), other colours than red, green and blue; if all
+        counts are equal; if a level contradicts the counts; if sensor or ISO is
+        neither in the file nor given.
 
     Notes
     -----
@@ -167,7 +174,8 @@ def open_libraw(path: Path) -> Iterator[rawpy.RawPy]:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If LibRaw does not know the format or stumbles over the data.
+        If LibRaw does not know the format or stumbles over the data, or the header
+        promises more pixels than a file of this size can hold.
     """
     if not path.is_file():
         raise FileNotFoundError(
@@ -175,8 +183,9 @@ def open_libraw(path: Path) -> Iterator[rawpy.RawPy]:
         )
     try:
         with rawpy.imread(str(path)) as raw:
+            _check_size(raw, path)
             yield raw
-    except rawpy.LibRawError as error:
+    except (rawpy.LibRawError, rawpy.NotSupportedError) as error:
         reason = error.args[0] if error.args else type(error).__name__
         reason = reason.decode() if isinstance(reason, bytes) else reason
         raise ValueError(
@@ -217,37 +226,63 @@ def camera_name(make: str, model: str) -> str:
     return " ".join([*(brand or make_words), *model_words])
 
 
+def _check_size(raw: rawpy.RawPy, path: Path) -> None:
+    """Refuse, before memory is taken for them, more pixels than a file can hold."""
+    n_sites, n_bytes = raw.sizes.raw_height * raw.sizes.raw_width, path.stat().st_size
+    if n_sites > _MOST_SITES_PER_BYTE * n_bytes:
+        raise ValueError(
+            f"{path.name} is damaged or incomplete: its header promises "
+            f"{n_sites / 1e6:,.1f} megapixels, which {n_bytes:,} bytes cannot hold; "
+            "copy it from the camera's card again or leave it out."
+        )
+
+
 def _bayer_pattern(raw: rawpy.RawPy, path: Path) -> tuple[str, list[tuple[int, int]]]:
     """CFA pattern of the visible area, and where its 2x2 lies in the full frame."""
     pattern = raw.raw_pattern
-    next_step = "skadl denoises Bayer mosaics (RGGB and its rotations)"
+    takes = "skadl denoises Bayer mosaics (RGGB and its rotations)"
+    elsewhere = f"{takes}. Leave it out, and denoise it in your RAW developer."
     if pattern is None or raw.raw_image_visible.ndim != 2 or pattern.size == 1:
         raise ValueError(
             f"{path.name} has no mosaic (a linear, lossy, already demosaiced or "
-            f"monochrome file); {next_step}, so give the camera's own RAW file."
+            f"monochrome file); {takes}, so give the camera's own RAW file."
         )
     if pattern.shape == (6, 6):
         raise ValueError(
-            f"{path.name} has an X-Trans mosaic, which is not supported yet; "
-            f"{next_step}."
+            f"{path.name} has an X-Trans mosaic (Fujifilm, 6x6); {elsewhere}"
+        )
+    sizes = raw.sizes
+    if raw.raw_image_visible.shape != (sizes.height, sizes.width):
+        raise ValueError(
+            f"{path.name} has a mosaic rotated by 45 degrees (Super CCD); {elsewhere}"
         )
     colours = raw.color_desc.decode()
     # Margins may be odd, so raw_pattern, which starts in the full frame's corner,
     # need not be the pattern of the visible area.
-    top, left = raw.sizes.top_margin, raw.sizes.left_margin
+    top, left = sizes.top_margin, sizes.left_margin
     sites = [(top + row, left + column) for row in (0, 1) for column in (0, 1)]
     cfa = "".join(colours[raw.raw_color(*site)] for site in sites)
     if not set(colours[index] for index in np.unique(pattern)) <= set("RGB"):
         raise ValueError(
             f"{path.name} has a mosaic of the colours {cfa}, not of red, green and "
-            f"blue; {next_step}."
+            f"blue; {elsewhere}"
         )
-    if pattern.shape != (2, 2) or cfa not in CFA_PATTERNS:
-        shape = "x".join(map(str, pattern.shape))
+    if cfa not in CFA_PATTERNS or not _repeats_in_two(raw):
         raise ValueError(
-            f"{path.name} has a {shape} mosaic that begins with {cfa}; {next_step}."
+            f"{path.name} has a mosaic that begins with {cfa} and is not Bayer's (Quad "
+            f"Bayer, say); {elsewhere}"
         )
     return cfa, sites
+
+
+def _repeats_in_two(raw: rawpy.RawPy) -> bool:
+    """Whether the colours of every 2x2 are those of the first."""
+    period = range(_LIBRAW_PERIOD)
+    return all(
+        raw.raw_color(row, column) == raw.raw_color(row % 2, column % 2)
+        for row in period
+        for column in period
+    )
 
 
 def _check_counts(
@@ -264,7 +299,7 @@ def _check_counts(
             "data; leave it out."
         )
     lowest_black, highest_black = np.min(black_level), np.max(black_level)
-    next_step = "pass black_level=... and white_level=... that fit this file."
+    next_step = "give read_raw black_level=... and white_level=... that fit this file."
     if not white_level > highest_black:
         raise ValueError(
             f"{path.name} has white level {white_level:g}, not above its black level "
@@ -330,7 +365,8 @@ def _exif_sensor(tags: dict, path: Path) -> str:
     sensor = camera_name(make, model) if model else camera_name("", unique_model)
     if not sensor:
         raise ValueError(
-            f"{path.name} does not say which camera took it; pass sensor='...'."
+            f"{path.name} does not say which camera took it; give sensor='...' (on the "
+            "command line --sensor NAME)."
         )
     return sensor
 
@@ -343,5 +379,8 @@ def _exif_iso(tags: dict, path: Path) -> float:
             known += [float(value) for value in tag.values[:1]] if tag else []
     known = [iso for iso in known if iso > 0]
     if not known:
-        raise ValueError(f"{path.name} does not say its ISO; pass iso=...")
+        raise ValueError(
+            f"{path.name} does not say its ISO; give iso=... (on the command line "
+            "--iso NUMBER)."
+        )
     return next((iso for iso in known if iso != _ISO_OVERFLOW), known[0])
