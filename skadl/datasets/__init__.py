@@ -1,28 +1,45 @@
-"""Simulated cameras with published noise, scenes for them, and harmful sets.
+"""Simulated cameras, scenes and harmful sets; and readers of the public datasets.
 
-Nothing is downloaded: the figures and the photographs come with the packages.
+Nothing is downloaded: figures and photographs of the simulation come with the
+packages, and `load_sid`, `load_eld` and `load_sidd` read what lies on disk
+(`skadl datasets` says where to get it).
 """
 
 from skadl.datasets.cameras import Camera, camera_info, camera_names, get_camera
+from skadl.datasets.catalogue import DATASETS, DatasetFacts
 from skadl.datasets.domains import make_domain
+from skadl.datasets.eld import load_eld
 from skadl.datasets.harmful import (
     SPOILED_KINDS,
     make_harmful_noise,
     make_harmful_truth,
     spoil_pairs,
 )
+from skadl.datasets.loaded import DatasetPairs, Missing
 from skadl.datasets.scenes import Scene, make_scenes
+from skadl.datasets.sid import load_sid
+from skadl.datasets.sidd import load_sidd
+from skadl.datasets.sidd_metadata import SiddMetadata, read_sidd_metadata
 
 __all__ = [
+    "DATASETS",
     "SPOILED_KINDS",
     "Camera",
+    "DatasetFacts",
+    "DatasetPairs",
+    "Missing",
     "Scene",
+    "SiddMetadata",
     "camera_info",
     "camera_names",
     "get_camera",
+    "load_eld",
+    "load_sid",
+    "load_sidd",
     "make_domain",
     "make_harmful_noise",
     "make_harmful_truth",
     "make_scenes",
+    "read_sidd_metadata",
     "spoil_pairs",
 ]

@@ -112,27 +112,102 @@ class Camera:
         return float(min(self.gain)), float(max(self.gain))
 
     def gain_at(self, iso: float) -> float:
-        """System gain K at an ISO, in counts per electron."""
+        """System gain K at an ISO, in counts per electron.
+
+        Parameters
+        ----------
+        iso : float
+            Inside `iso_range`.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            If `iso` is outside the range of the camera.
+        """
         return _interpolate_log(self.gain, self._check_iso(iso))
 
     def read_scale_at(self, iso: float) -> float:
-        """Scale of the read noise at an ISO, in counts."""
+        """Scale of the read noise at an ISO, in counts.
+
+        Parameters
+        ----------
+        iso : float
+            Inside `iso_range`.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            If `iso` is outside the range of the camera.
+        """
         return _interpolate_log(self.read_scale, self._check_iso(iso))
 
     def read_shape_at(self, iso: float) -> float | None:
-        """Tukey-lambda shape of the read noise at an ISO; None if it is Gaussian."""
+        """Tukey-lambda shape of the read noise at an ISO; None if it is Gaussian.
+
+        Parameters
+        ----------
+        iso : float
+            Inside `iso_range`.
+
+        Returns
+        -------
+        float or None
+
+        Raises
+        ------
+        ValueError
+            If `iso` is outside the range of the camera.
+        """
         if self.read_shape is None:
             return None
         return float(_interpolate(self.read_shape, self._check_iso(iso)))
 
     def row_noise_at(self, iso: float) -> float:
-        """Row noise at an ISO: standard deviation of the row offsets, in counts."""
+        """Row noise at an ISO: standard deviation of the row offsets, in counts.
+
+        Parameters
+        ----------
+        iso : float
+            Inside `iso_range`.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            If `iso` is outside the range of the camera.
+        """
         if self.row_noise is None:
             return 0.0
         return _interpolate_log(self.row_noise, self._check_iso(iso))
 
     def colour_bias_at(self, iso: float) -> np.ndarray:
-        """Offsets of the planes R, Gr, Gb, B at an ISO, in counts, shape (4,)."""
+        """Offsets of the planes R, Gr, Gb, B at an ISO, in counts.
+
+        Parameters
+        ----------
+        iso : float
+            Inside `iso_range`.
+
+        Returns
+        -------
+        ndarray of shape (4,)
+
+        Raises
+        ------
+        ValueError
+            If `iso` is outside the range of the camera.
+        """
         if self.colour_bias is None:
             return np.zeros(4)
         return _interpolate(self.colour_bias, self._check_iso(iso))

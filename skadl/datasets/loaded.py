@@ -1,0 +1,117 @@
+"""What the dataset loaders hand back: the pairs that are there, and what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+
+from skadl.folders import LoadedPairs
+from skadl.matching import Problem
+from skadl.progress import Progress
+from skadl.records import RawImage, RawPair
+
+
+@dataclass(frozen=True)
+class Missing(Problem):
+    """A scene, folder or file that should be there and is not.
+
+    Parameters
+    ----------
+    path : Path
+        Where it should be, or what lacks it.
+    reason : str
+        A sentence or two: what is missing, and what to do.
+    """
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DatasetPairs(LoadedPairs):
+    """The pairs of a public dataset, in a fixed order, and what was not found.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the dataset was found.
+    pairs : tuple of RawPair
+    problems : tuple of Problem
+        In the order of the scenes; those that are `Missing` are not there at all.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> from skadl import make_pairs
+    >>> frames = np.zeros((2, 4, 4), np.uint16)
+    >>> facts = dict(iso=100, cfa="RGGB", black_level=0, white_level=1023)
+    >>> pairs = make_pairs(frames, frames, sensor=["A", "B"], scene="desk", **facts)
+    >>> loaded = DatasetPairs(Path("set"), tuple(pairs))
+    >>> loaded.groups
+    ['desk', 'desk']
+    >>> list(loaded.by_sensor())
+    ['A', 'B']
+    """
+
+    @property
+    def missing(self) -> tuple[Missing, ...]:
+        """The problems of what is not there at all."""
+        return tuple(found for found in self.problems if isinstance(found, Missing))
+
+    @property
+    def groups(self) -> list[Hashable]:
+        """Scene of each pair, to pass as `groups` to scikit-learn's splitters."""
+        return [pair.scene for pair in self.pairs]
+
+    def by_sensor(self) -> dict[str, tuple[RawPair, ...]]:
+        """Group the pairs by sensor, in the order of first appearance.
+
+        Returns
+        -------
+        dict of str to tuple of RawPair
+            What `skadl.SourcePool` takes; leave the target's out.
+        """
+        groups: dict[str, list[RawPair]] = {}
+        for pair in self.pairs:
+            groups.setdefault(pair.sensor, []).append(pair)
+        return {name: tuple(members) for name, members in groups.items()}
+
+    def verified(self, *, verbose: int = 0) -> DatasetPairs:
+        """Read every frame once, to know that all can be read before a long fit.
+
+        Parameters
+        ----------
+        verbose : int, default=0
+            1 shows a progress bar.
+
+        Returns
+        -------
+        DatasetPairs
+            The pairs whose frames can be read and have one shape; the others are
+            among its problems.
+        """
+        known: dict[Path | int, tuple[int, ...] | str] = {}
+        kept, problems = [], list(self.problems)
+        steps = Progress(verbose).track("verifying", self.pairs, len(self.pairs))
+        for pair in steps:
+            looks = [_look(image, known) for image in (pair.noisy, pair.clean)]
+            reasons = [look for look in looks if isinstance(look, str)]
+            if not reasons and looks[0] != looks[1]:
+                sizes = " and ".join("x".join(map(str, look)) for look in looks)
+                reasons = [f"noisy and clean frame differ in size: {sizes}."]
+            if reasons:
+                place = pair.noisy.path or self.folder
+                problems.append(Problem(place, " ".join(dict.fromkeys(reasons))))
+            else:
+                kept.append(pair)
+        return DatasetPairs(self.folder, tuple(kept), tuple(problems))
+
+
+def _look(image: RawImage, known: dict) -> tuple[int, ...] | str:
+    """Shape of a frame, or the reason why it cannot be read; each file once."""
+    key = id(image) if image.path is None else image.path
+    if key not in known:
+        try:
+            known[key] = image.mosaic.shape
+        except (OSError, ValueError) as error:
+            known[key] = str(error)
+    return known[key]

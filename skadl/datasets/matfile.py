@@ -1,0 +1,191 @@
+"""Arrays in MATLAB files: the old format, and version 7.3, which is HDF5."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.io import loadmat
+
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_MATLAB_CLASS = "MATLAB_class"  # the attribute that MATLAB gives every variable
+
+
+def is_hdf5(path: Path) -> bool:
+    """Tell whether a file is HDF5, as MATLAB writes it from version 7.3 on.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
+    """
+    with path.open("rb") as file:
+        head = file.read(512 + len(_HDF5_SIGNATURE))
+    return head.startswith(_HDF5_SIGNATURE) or head[512:] == _HDF5_SIGNATURE
+
+
+def mat_problem(path: Path) -> str | None:
+    """Say why a MATLAB file is not whole, without reading its arrays.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    str or None
+        A sentence; None if nothing shows. A file of version 7.3 that was cut off is
+        always found.
+
+    Raises
+    ------
+    ImportError
+        If the file is of version 7.3 and h5py is not installed.
+    """
+    try:
+        if path.stat().st_size == 0:
+            return f"{path.name} is empty; download it again."
+        if is_hdf5(path):
+            with _open_hdf5(path):
+                pass
+    except ValueError as error:
+        return str(error)
+    except OSError as error:
+        return f"{path.name} cannot be opened ({error.strerror or error})."
+    return None
+
+
+def read_mat(path: Path, *, landscape: bool = False) -> np.ndarray:
+    """Read the one array of a MATLAB file, with its axes as MATLAB shows them.
+
+    Parameters
+    ----------
+    path : Path
+    landscape : bool, default=False
+        Whether a two-dimensional array is known to be wider than high. It decides
+        where the file does not tell the order of its axes.
+
+    Returns
+    -------
+    ndarray
+        The variable "x" if there is one, else the only numeric array.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ImportError
+        If the file is of version 7.3 and h5py is not installed.
+    ValueError
+        If it is damaged or does not hold one array.
+
+    Notes
+    -----
+    MATLAB stores arrays column by column, so that HDF5 sees the axes of a variable
+    of version 7.3 in reverse. Whether MATLAB, or a program that does as it does,
+    wrote it is told by the attribute "MATLAB_class"; an HDF5 file without it is
+    taken as it lies, unless it contradicts `landscape`.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {str(path)!r}.")
+    if is_hdf5(path):
+        array, is_reversed = _read_hdf5(path)
+    else:
+        array, is_reversed = _only_array(read_old_mat(path), path), False
+    unsure = not is_reversed and landscape and array.ndim == 2 and is_hdf5(path)
+    if is_reversed or (unsure and array.shape[0] > array.shape[1]):
+        array = array.T
+    return array
+
+
+def read_old_mat(path: Path, **options: Any) -> dict[str, Any]:
+    """Read the variables of a MATLAB file of version 4 to 7.
+
+    Parameters
+    ----------
+    path : Path
+    **options
+        Of `scipy.io.loadmat`.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ValueError
+        If it is damaged or no such file.
+    """
+    try:
+        variables = loadmat(path, **options)
+    except NotImplementedError as error:  # version 7.3 by its header, yet no HDF5
+        raise ValueError(
+            f"{path.name} is cut off behind its header; download it again."
+        ) from error
+    except Exception as error:  # loadmat lets any parsing error out
+        raise ValueError(
+            f"{path.name} is damaged, incomplete or no MATLAB file ({error}); "
+            "download it again."
+        ) from error
+    return {
+        name: value for name, value in variables.items() if not name.startswith("__")
+    }
+
+
+def _read_hdf5(path: Path) -> tuple[np.ndarray, bool]:
+    with _open_hdf5(path) as file:
+        try:
+            found = {
+                name: item
+                for name, item in file.items()
+                if not name.startswith("#") and hasattr(item, "dtype")
+            }
+            name = _only_name({name: item.dtype for name, item in found.items()}, path)
+            return found[name][()], _MATLAB_CLASS in found[name].attrs
+        except (KeyError, OSError, RuntimeError) as error:
+            raise _damaged(path, error) from error
+
+
+def _open_hdf5(path: Path) -> Any:
+    try:
+        import h5py
+    except ImportError as error:
+        raise ImportError(
+            f"{path.name} is a MATLAB 7.3 file, which takes h5py to read: "
+            "pip install 'skadl[sidd]'"
+        ) from error
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"{path.name} is damaged or incomplete ({error}); download it again."
+    )
+
+
+def _only_array(variables: dict[str, Any], path: Path) -> np.ndarray:
+    dtypes = {name: np.asarray(value).dtype for name, value in variables.items()}
+    return variables[_only_name(dtypes, path)]
+
+
+def _only_name(dtypes: dict[str, np.dtype], path: Path) -> str:
+    names = [name for name, dtype in dtypes.items() if dtype.kind in "uif"]
+    if "x" in names:
+        return "x"
+    if len(names) != 1:
+        raise ValueError(
+            f"{path.name} holds the arrays {names}; needed is one, or one called 'x'."
+        )
+    return names[0]
