@@ -81,6 +81,18 @@ def pretrain(
 
     The rate rises and then stays: an annealed start would let no later step look
     like an improvement.
+
+    Parameters
+    ----------
+    learner : Learner
+        Trained in place.
+    target : Target
+    plan : Plan
+    rng : RandomState
+
+    Yields
+    ------
+    float
     """
     n_warm = max(1, round(WARM_UP * plan.n_pretrain_iter))
     for t in range(plan.n_pretrain_iter):
@@ -97,6 +109,16 @@ def adapt(
     rng: np.random.RandomState,
 ) -> Iterator[BatchDecision]:
     """Second stage, lines 2-13: train on source batches that the gate accepts.
+
+    Parameters
+    ----------
+    learner : Learner
+        Trained in place.
+    target : Target
+    sources : mapping of domain name to sequence of StoredPair
+    gate : Gate
+    plan : Plan
+    rng : RandomState
 
     Yields
     ------
@@ -158,7 +180,20 @@ def finetune(
     plan: Plan,
     rng: np.random.RandomState,
 ) -> Iterator[float]:
-    """Third stage, line 14: fine-tune theta_T on pairs of T^adp; yields each loss."""
+    """Third stage, line 14: fine-tune theta_T on pairs of T^adp; yields each loss.
+
+    Parameters
+    ----------
+    learner : Learner
+        Trained in place.
+    pairs : sequence of StoredPair
+    plan : Plan
+    rng : RandomState
+
+    Yields
+    ------
+    float
+    """
     for t in range(plan.n_finetune_iter):
         rate = plan.learning_rate * plan.finetune_rate
         rate *= _cosine(t / plan.n_finetune_iter)
@@ -166,7 +201,19 @@ def finetune(
 
 
 def validation_size(fraction: float, n_pairs: int) -> int:
-    """Return k: `fraction` of `n_pairs`, at least one image, at most all but one."""
+    """Return k: `fraction` of `n_pairs`, at least one image, at most all but one.
+
+    Parameters
+    ----------
+    fraction : float
+        From 0 to 1.
+    n_pairs : int
+        Two or more.
+
+    Returns
+    -------
+    int
+    """
     return min(max(1, round(fraction * n_pairs)), n_pairs - 1)
 
 

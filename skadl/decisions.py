@@ -177,7 +177,16 @@ class DecisionTable:
         )
 
     def equals(self, other: DecisionTable) -> bool:
-        """Tell whether two tables hold the same values; NaN equals NaN."""
+        """Tell whether two tables hold the same values; NaN equals NaN.
+
+        Parameters
+        ----------
+        other : DecisionTable
+
+        Returns
+        -------
+        bool
+        """
         return (
             self.domains == other.domains
             and self.reasons == other.reasons

@@ -141,6 +141,12 @@ class Learner:
         """Put the weights on the line from `start` (`part` 0) to `end` (`part` 1).
 
         Both ends are met bit by bit. The optimizer's moments stay.
+
+        Parameters
+        ----------
+        start, end : list of Tensor
+            From `weights`.
+        part : float
         """
         if part in (0.0, 1.0):
             torch._foreach_copy_(self.parameters, end if part else start)

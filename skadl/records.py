@@ -120,7 +120,17 @@ class RawImage:
         return normalise(self.packed(), self.black_planes, self.white_level, self.ratio)
 
     def with_mosaic(self, mosaic: np.ndarray) -> RawImage:
-        """Return the same image with other counts (a denoised one, say)."""
+        """Return the same image with other counts (a denoised one, say).
+
+        Parameters
+        ----------
+        mosaic : ndarray of shape (H, W)
+            Counts, black level not subtracted.
+
+        Returns
+        -------
+        RawImage
+        """
         return RawImage(
             mosaic,
             self.cfa,

@@ -22,11 +22,11 @@ class SourceDraw:
     ----------
     domain : str or None
         Where the batch comes from; None where no domain has a pair left.
-    pair_ids : ndarray of int
+    pair_ids : ndarray of shape (n,), int
         Positions of its pairs in that domain.
     refused_domain : str
         Domain that was drawn first.
-    refused_ids : ndarray of int
+    refused_ids : ndarray of shape (n,), int
         Pairs of that domain that were drawn and refused; often empty.
     """
 

@@ -61,7 +61,7 @@ def hold_out(
 
     Returns
     -------
-    kept, held_out : ndarray of int
+    kept, held_out : ndarrays of shape (n,), int
         Positions; the held-out ones span the range of gains.
     """
     n_pairs = len(target.pairs)
