@@ -16,6 +16,8 @@ from skadl.imagefile import write_tiff as write_tiff
 from skadl.metrics import psnr as psnr
 from skadl.metrics import ssim as ssim
 from skadl.modelfile import load as load
+from skadl.paircheck import check_pairs as check_pairs
+from skadl.pairtable import PairCheck as PairCheck
 from skadl.pointsources import StarReport as StarReport
 from skadl.pointsources import evaluate_stars as evaluate_stars
 from skadl.pool import SourcePool as SourcePool

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from joblib import Parallel, delayed
+from numpy.typing import DTypeLike
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -20,12 +23,23 @@ from sklearn.utils.validation import check_is_fitted
 from skadl.adapt import Plan
 from skadl.conditioning import CONDITIONINGS
 from skadl.device import PRECISIONS, is_available, resolve_device, resolve_precision
-from skadl.gates import GATES, make_gate
-from skadl.intake import check_meta, check_source_pairs, check_target_pairs
+from skadl.gates import GATES, Gate, make_gate
+from skadl.intake import (
+    check_meta,
+    check_source_pairs,
+    check_target_pairs,
+    settle_bad_pairs,
+)
 from skadl.learner import LOSS_WEIGHTINGS, Learner
 from skadl.metrics import clipped_psnr
 from skadl.pool import SourcePool, check_pairs_sequence
-from skadl.prediction import FittedModel, denoise, denoise_image
+from skadl.prediction import (
+    DEFAULT_MEMORY_LIMIT,
+    FittedModel,
+    Wishes,
+    denoise,
+    denoise_image,
+)
 from skadl.preparation import prepare
 from skadl.progress import Progress
 from skadl.records import RawImage, RawPair
@@ -62,13 +76,15 @@ class ADLDenoiser(BaseEstimator):
     val_fraction : float or pair of floats, default=(0.2, 0.5)
         Size of the validation subset V' as a fraction of the target pairs, at the
         first and at the last iteration of the second stage.
-    gate : {"evidence", "queue", "paired", "none"}, default="evidence"
+    gate : {"evidence", "queue", "paired", "none"} or callable, default="evidence"
         What decides on a source batch: the residuals of its pairs and evidence
         pooled over its domain, the paper's queue of best PSNRs, the same V' before
-        and after the step, or nothing. See :mod:`skadl.gates`.
-    n_iter : int, default=1800
+        and after the step, or nothing; or your own: what builds a
+        :class:`skadl.gates.Gate` from `queue_size`, such as a class. See
+        :mod:`skadl.gates`.
+    n_iter : int, default=5400
         Iterations of gated adaptation; 0 leaves the stage out.
-    n_pretrain_iter, n_finetune_iter : int, default=400, 200
+    n_pretrain_iter, n_finetune_iter : int, default=1200, 600
         Iterations of the first and the last stage.
     batch_size : int, default=8
         Patches in a step.
@@ -102,6 +118,11 @@ class ADLDenoiser(BaseEstimator):
         more harm than good, mostly in images of little noise, and what is more than
         noise can be; hot pixels stay. It takes about one more pass for a small image,
         a tenth of one for a photograph. See :mod:`skadl.safeguard`.
+    on_bad_pair : {"warn", "raise", "drop"}, default="warn"
+        What `fit` does with target pairs whose frames do not belong together: names
+        them in a warning and trains on them all the same, refuses them, or leaves
+        out, with a note in `selection_report_`, those that `skadl.check_pairs` finds
+        bad.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Of the convolutions in training and prediction. Gates always compute in
         float32.
@@ -144,7 +165,7 @@ class ADLDenoiser(BaseEstimator):
             tuple,
             list,
         ],
-        "gate": [StrOptions(set(GATES))],
+        "gate": [StrOptions(set(GATES)), callable],
         "n_iter": [Interval(numbers.Integral, 0, None, closed="left")],
         "n_pretrain_iter": [Interval(numbers.Integral, 0, None, closed="left")],
         "n_finetune_iter": [Interval(numbers.Integral, 0, None, closed="left")],
@@ -161,6 +182,7 @@ class ADLDenoiser(BaseEstimator):
         "loss_weighting": [StrOptions(set(LOSS_WEIGHTINGS))],
         "conditioning": [StrOptions(set(CONDITIONINGS))],
         "safeguard": ["boolean"],
+        "on_bad_pair": [StrOptions({"warn", "raise", "drop"})],
         "precision": [StrOptions(set(PRECISIONS))],
         "device": [str, torch.device],
         "random_state": ["random_state"],
@@ -181,10 +203,10 @@ class ADLDenoiser(BaseEstimator):
         *,
         queue_size: int = 40,
         val_fraction: float | tuple[float, float] = (0.2, 0.5),
-        gate: str = "evidence",
-        n_iter: int = 1800,
-        n_pretrain_iter: int = 400,
-        n_finetune_iter: int = 200,
+        gate: str | Callable[[int], Gate] = "evidence",
+        n_iter: int = 5400,
+        n_pretrain_iter: int = 1200,
+        n_finetune_iter: int = 600,
         batch_size: int = 8,
         source_share: float = 0.5,
         renoised_share: float = 0.8,
@@ -198,6 +220,7 @@ class ADLDenoiser(BaseEstimator):
         loss_weighting: str = "noise",
         conditioning: str = "noise",
         safeguard: bool = True,
+        on_bad_pair: str = "warn",
         precision: str = "auto",
         device: str | torch.device = "auto",
         random_state: int | np.random.RandomState | None = None,
@@ -222,6 +245,7 @@ class ADLDenoiser(BaseEstimator):
         self.loss_weighting = loss_weighting
         self.conditioning = conditioning
         self.safeguard = safeguard
+        self.on_bad_pair = on_bad_pair
         self.precision = precision
         self.device = device
         self.random_state = random_state
@@ -257,13 +281,16 @@ class ADLDenoiser(BaseEstimator):
         Raises
         ------
         TypeError, ValueError
-            If the pairs, the pool, `meta` or a parameter cannot be used.
+            If the pairs, the pool, `meta` or a parameter cannot be used; for bad
+            target pairs with ``on_bad_pair="raise"``, or if "drop" leaves fewer than
+            two.
         FloatingPointError
             If training diverged.
         """
         start, end = check_val_fraction(self.val_fraction)
         pairs = check_target_pairs(target_pairs)
         pool = check_source_pairs(source_pairs, len(pairs))
+        pairs, settled = settle_bad_pairs(pairs, self.on_bad_pair)
         domains = {} if pool is None else pool.domains
         every_pair = [*pairs, *(pair for d in domains.values() for pair in d)]
         sensors = check_meta(meta, every_pair)
@@ -325,7 +352,7 @@ class ADLDenoiser(BaseEstimator):
             for name in data.conditioning.sensors
             for note in data.sensors.get(name).notes
         ]
-        notes = (*data.notes, *notes, *report.notes)
+        notes = (*settled, *data.notes, *notes, *report.notes)
         self.selection_report_ = replace(report, notes=notes)
         self._conditioning = data.conditioning
         return self
@@ -336,6 +363,12 @@ class ADLDenoiser(BaseEstimator):
         sensor: str | SensorInfo | None = None,
         iso: float | None = None,
         ratio: float | None = None,
+        *,
+        strength: float = 1.0,
+        self_ensemble: bool = False,
+        dtype: DTypeLike | None = None,
+        memory_limit: float = DEFAULT_MEMORY_LIMIT,
+        n_jobs: int | None = None,
     ) -> Any:
         """Denoise one image or a list of them.
 
@@ -353,6 +386,24 @@ class ADLDenoiser(BaseEstimator):
             Taken from the image where not given.
         ratio : float, optional
             Light factor; taken from the image where not given, 1 for an array.
+        strength : float, default=1
+            How much of the change to make: ``raw + strength * (denoised - raw)``. 0
+            gives the image as it is; in between fine detail stays, with as much of
+            the noise.
+        self_ensemble : bool, default=False
+            Average over the eight flips and transpositions of the mosaic: a little
+            better, eight times slower.
+        dtype : dtype, optional
+            Of the counts of the result, by default those of the image. A file holds
+            whole counts; ``dtype=np.float32`` keeps the fractions that a denoised
+            shadow is made of, which `write_dng` can store.
+        memory_limit : float, default=1.5
+            In GiB, for everything but the image, Python and torch. Images for which
+            that is too little are predicted in overlapping tiles, with the same
+            result up to rounding.
+        n_jobs : int, optional
+            Images of a list to predict at a time, each in a process with its own
+            `memory_limit`, on a GPU in threads; -1 is one for each processor.
 
         Returns
         -------
@@ -366,7 +417,10 @@ class ADLDenoiser(BaseEstimator):
             Before `fit`.
         TypeError, ValueError
             If sensor or ISO is missing or unknown, the noise of a sensor never seen
-            is not known, or the image cannot be used.
+            is not known, the image or an argument cannot be used, or `memory_limit`
+            is too low for the image.
+        FloatingPointError
+            If the result is not finite.
 
         Warns
         -----
@@ -375,9 +429,17 @@ class ADLDenoiser(BaseEstimator):
             its noise is given for.
         """
         model = self._model()
-        if isinstance(raw, (list, tuple)):
-            return [denoise(model, item, sensor, iso, ratio) for item in raw]
-        return denoise(model, raw, sensor, iso, ratio)
+        wishes = Wishes(strength, bool(self_ensemble), dtype, memory_limit)
+        progress = Progress(self.verbose)
+        if not isinstance(raw, (list, tuple)):
+            track = partial(progress.track, "denoising")
+            return denoise(model, raw, sensor, iso, ratio, wishes, track)
+        jobs = (delayed(denoise)(model, r, sensor, iso, ratio, wishes) for r in raw)
+        shares_gpu = self.device_.type != "cpu"
+        denoised = Parallel(
+            n_jobs, prefer="threads" if shares_gpu else None, return_as="generator"
+        )(jobs)
+        return list(progress.track("denoising", denoised, len(raw)))
 
     def score(
         self,

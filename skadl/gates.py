@@ -1,7 +1,9 @@
 """Gates decide whether the model is better for having taken a source batch.
 
-A gate is asked once an iteration and answers with a `Verdict`. To add one, write a
-class with the three members of `Gate` and name it in `make_gate`.
+A gate is asked once an iteration and answers with a `Verdict`. To bring one, write a
+class with the members of `Gate`, built from a queue size, and give the class to
+``ADLDenoiser(gate=...)``: each fit builds its own, so that no fit sees another's
+memory.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -72,16 +75,53 @@ class Gate(Protocol):
     compares_before: bool
 
     def seed(self, psnr: np.ndarray) -> None:
-        """Take Eval(V', theta_0) before the first iteration."""
+        """Take Eval(V', theta_0) before the first iteration.
+
+        Parameters
+        ----------
+        psnr : ndarray of shape (k,)
+            Of each image of V', in dB.
+        """
 
     def refuse(self, screening: Screening) -> Verdict | None:
-        """Refuse a pair for what it is, before any training; None admits it."""
+        """Refuse a pair for what it is, before any training.
+
+        Parameters
+        ----------
+        screening : Screening
+            What its residual shows.
+
+        Returns
+        -------
+        Verdict or None
+            None admits the pair.
+        """
 
     def judge(self, trial: Trial) -> Verdict:
-        """Decide on one trial step."""
+        """Decide on one trial step.
+
+        Parameters
+        ----------
+        trial : Trial
+            With finite scores where V' was measured.
+
+        Returns
+        -------
+        Verdict
+        """
 
     def preference(self, domain: str) -> float:
-        """How often to draw a domain, relative to one that nothing is known of."""
+        """How often to draw a domain, relative to one that nothing is known of.
+
+        Parameters
+        ----------
+        domain : str
+
+        Returns
+        -------
+        float
+            0 or more; 1 draws it as often as an unknown one.
+        """
 
 
 class QueueGate:
@@ -297,18 +337,21 @@ class OpenGate:
         return 1.0
 
 
-def make_gate(name: str, queue_size: int) -> Gate:
-    """Build the gate of that name.
+def make_gate(name: str | Callable[[int], Gate], queue_size: int) -> Gate:
+    """Build the gate of that name, or the one that a callable builds.
 
     Parameters
     ----------
-    name : {"evidence", "queue", "paired", "none"}
+    name : {"evidence", "queue", "paired", "none"} or callable
+        A callable gets `queue_size`.
     queue_size : int
 
     Returns
     -------
     Gate
     """
+    if callable(name):
+        return name(queue_size)
     if name == "none":
         return OpenGate()
     gates = {"evidence": EvidenceGate, "queue": QueueGate, "paired": PairedGate}

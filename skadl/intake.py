@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from skadl.paircheck import check_pairs
 from skadl.pool import SourcePool, check_pairs_sequence
 from skadl.records import RawPair
 from skadl.renoising import RENOISED
@@ -39,6 +40,55 @@ def check_target_pairs(target_pairs: Any) -> tuple[RawPair, ...]:
             "one to validate on, one to train on."
         )
     return pairs
+
+
+def settle_bad_pairs(
+    pairs: tuple[RawPair, ...], on_bad_pair: str
+) -> tuple[tuple[RawPair, ...], tuple[str, ...]]:
+    """Refuse or leave out target pairs that `check_pairs` finds bad.
+
+    Parameters
+    ----------
+    pairs : tuple of RawPair
+        Target pairs.
+    on_bad_pair : {"warn", "raise", "drop"}
+        "warn" leaves all to :func:`skadl.preparation.prepare`, which names odd ones.
+
+    Returns
+    -------
+    pairs : tuple of RawPair
+        That are left to train on.
+    notes : tuple of str
+        Which were left out, and why.
+
+    Raises
+    ------
+    ValueError
+        If there are bad pairs and they are not to be dropped, or if fewer than two
+        others would be left.
+    """
+    if on_bad_pair == "warn":
+        return pairs, ()
+    checked = check_pairs(pairs)
+    if not checked.bad:
+        return pairs, ()
+    listed = "; ".join(
+        f"{index} ({checked.pairs[index].what})" for index in checked.bad
+    )
+    what = f"target pairs {listed}" if len(checked.bad) > 1 else f"target pair {listed}"
+    if on_bad_pair == "raise":
+        raise ValueError(
+            f"bad {what}, counted from 0. See skadl.check_pairs for what to do, or "
+            'fit with on_bad_pair="drop" or "warn".'
+        )
+    kept = tuple(x for i, x in enumerate(pairs) if i not in checked.bad)
+    if len(kept) < MIN_TARGET_PAIRS:
+        raise ValueError(
+            f"without the bad {what}, counted from 0, {len(kept)} of {len(pairs)} "
+            f"target pairs would be left; at least {MIN_TARGET_PAIRS} are needed. See "
+            'skadl.check_pairs for what to do, or fit with on_bad_pair="warn".'
+        )
+    return kept, (f"left out before training, counted from 0: {what}.",)
 
 
 def check_source_pairs(

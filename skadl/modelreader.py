@@ -42,7 +42,7 @@ from skadl.strictjson import (
 
 FORMAT = "skadl model"
 # Also to be raised when a parameter or a fact of a sensor is added.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 ENTRY = "skadl"  # of safetensors' metadata; holds the description as JSON
 NETWORK_PREFIX, REPORT_PREFIX = "network.", "report."  # of names of tensors
 

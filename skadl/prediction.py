@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,17 +11,21 @@ from typing import Any
 import numpy as np
 import torch
 
+from skadl.bands import each_band
 from skadl.calibration import expected_noise
 from skadl.conditioning import Conditioning
+from skadl.correction import Correction, correct, is_clipped
+from skadl.folding import fold
 from skadl.levels import cast_counts, denormalise
-from skadl.mosaic import pad_to_even, to_rggb_geometry, unpack_bayer
+from skadl.mosaic import pack_bayer, pad_to_even, unpack_bayer
 from skadl.network import ModulatedUNet
-from skadl.noise import MOST_CLIPPED, NEARLY_WHITE
 from skadl.rawfile import read_raw
-from skadl.records import RawImage
-from skadl.safeguard import limit_to_noise, measure_trust
+from skadl.records import RawImage, check_positive
+from skadl.removal import ImageNetwork, NormalisedMosaic, Track
 from skadl.sensors import SensorInfo, SensorTable
 
+DEFAULT_MEMORY_LIMIT = 1.5
+GIB = 2**30
 UNNAMED = "unnamed sensor"
 _WAY_OUT = (
     'A model fitted with conditioning="noise" predicts any sensor whose noise is known.'
@@ -51,12 +56,57 @@ class FittedModel:
     safeguard: bool
 
 
+@dataclass(frozen=True)
+class Wishes:
+    """How an image shall be denoised.
+
+    Parameters
+    ----------
+    strength : float
+        From 0, the image as it is, to 1: how much of the change is made.
+    self_ensemble : bool
+        Whether to average over the eight symmetries of the mosaic.
+    dtype : dtype, optional
+        Of the result; None is that of the image.
+    memory_limit : float
+        In GiB: for all but the image itself.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one of them is something else.
+    """
+
+    strength: float = 1.0
+    self_ensemble: bool = False
+    dtype: Any = None
+    memory_limit: float = DEFAULT_MEMORY_LIMIT
+
+    def __post_init__(self) -> None:
+        is_real = isinstance(self.strength, numbers.Real)
+        if not is_real or not 0 <= self.strength <= 1:
+            raise ValueError(
+                f"strength must be a number from 0 to 1, got {self.strength!r}."
+            )
+        check_positive("memory_limit", self.memory_limit)
+        if self.dtype is not None and np.dtype(self.dtype).kind not in "uif":
+            raise TypeError(
+                f"dtype must be one of numbers, such as np.float32, got {self.dtype!r}."
+            )
+
+    def result_dtype(self, dtype: np.dtype) -> np.dtype:
+        """Return the dtype of the result for an image of some dtype."""
+        return dtype if self.dtype is None else np.dtype(self.dtype)
+
+
 def denoise(
     model: FittedModel,
     raw: Any,
     sensor: str | SensorInfo | None = None,
     iso: float | None = None,
     ratio: float | None = None,
+    wishes: Wishes | None = None,
+    track: Track | None = None,
 ) -> RawImage | np.ndarray:
     """Denoise an image of any kind and return the same kind.
 
@@ -69,17 +119,22 @@ def denoise(
         only its noise counts; pattern and levels of a `RawImage` or a file stay.
     iso, ratio : optional
         Replace what the image says.
+    wishes : Wishes, optional
+    track : callable, optional
+        Takes tiles and their number, and passes them through: for a progress bar.
 
     Returns
     -------
     RawImage or ndarray
-        In the dtype of the input; integers are rounded.
+        In the dtype of the input unless `wishes` name one; integers are rounded.
 
     Raises
     ------
     TypeError, ValueError
-        If the image cannot be used, or sensor or ISO is missing or unknown.
+        If the image cannot be used, sensor or ISO is missing or unknown, or the
+        memory limit is too low.
     """
+    wishes = wishes or Wishes()
     info, name = (sensor, None) if isinstance(sensor, SensorInfo) else (None, sensor)
     if isinstance(raw, (str, Path)):
         raw = _read_file(raw, info, name, iso)
@@ -88,7 +143,7 @@ def denoise(
     if isinstance(raw, RawImage):
         image = replace(raw.with_mosaic(raw.mosaic), **facts)
         info = sensor_info(model, image.sensor, info)
-        return raw.with_mosaic(_denoise_mosaic(model, image, info))
+        return raw.with_mosaic(_denoise_mosaic(model, image, info, wishes, track))
     array = np.asarray(raw)
     if array.dtype.kind not in "uif":
         raise TypeError(
@@ -109,9 +164,8 @@ def denoise(
         info.white_level,
         **{"sensor": UNNAMED, **facts},
     )
-    if packed:
-        return cast_counts(_denoise_counts(model, image, info), array.dtype)
-    return _denoise_mosaic(model, image, info)
+    mosaic = _denoise_mosaic(model, image, info, wishes, track)
+    return pack_bayer(mosaic, info.cfa).astype(mosaic.dtype) if packed else mosaic
 
 
 def denoise_image(
@@ -145,30 +199,17 @@ def denoise_image(
         noise is given for.
     """
     info = sensor_info(model, image.sensor) if info is None else info
-    _warn_outside_iso_range(info, image)
-    image = image.with_mosaic(image.mosaic)  # a lazy one reads at every access
-    planes = image.normalised()
-    if not np.isfinite(planes).all():
-        raise ValueError(
-            f"{image!r} holds NaN or infinity; repair those pixels before predicting."
-        )
-    noise = expected_noise(info, image.iso, image.ratio)
-    codes = model.conditioning.vector(image.sensor, image.iso, image.ratio, noise)
-    noise_has_mean = is_clipped(planes, image)
-    offset = info.offset_at(image.iso) * (image.ratio / info.span)
-    planes = planes - offset[:, None, None].astype(np.float32)
+    mosaic = image.mosaic
+    height, width = mosaic.shape
+    image = image.with_mosaic(mosaic[: height - height % 2, : width - width % 2])
+    correction = _correct(model, image, info, Wishes())
+    planes = np.empty(correction.noisy.shape, np.float32)
 
-    def removed(x: np.ndarray) -> np.ndarray:
-        denoised = _run_network(model, to_rggb_geometry(x, image.cfa), codes)
-        residual = x - to_rggb_geometry(denoised, image.cfa)
-        return residual if noise_has_mean else without_mean(residual)
+    def fill(rows: slice) -> None:
+        planes[:, rows] = correction.denoised(rows)
 
-    residual = removed(planes)
-    if model.safeguard:
-        probe_rng = np.random.default_rng(0)  # one image, one result
-        trust = measure_trust(removed, planes, residual, noise, probe_rng)
-        residual = limit_to_noise(np.float32(trust) * residual, planes, noise)
-    return planes - residual
+    each_band(fill, *planes.shape[1:])
+    return planes
 
 
 def known_sensors(model: FittedModel) -> list[str]:
@@ -231,53 +272,6 @@ def sensor_info(
     )
 
 
-def without_mean(residual: np.ndarray) -> np.ndarray:
-    """Take the mean of each plane out of a correction: noise has none.
-
-    A network draws an image towards the brightness and colour that it was trained
-    on: a darker night by two per cent of its sky, and each colour by its own amount.
-
-    Parameters
-    ----------
-    residual : ndarray of shape (4, h, w)
-        What the network would remove.
-
-    Returns
-    -------
-    ndarray of shape (4, h, w)
-
-    Examples
-    --------
-    >>> without_mean(np.array([[[0.0, 2.0]]]))
-    array([[[-1.,  1.]]])
-    """
-    mean = residual.mean(axis=(1, 2), keepdims=True, dtype=float)
-    return residual - mean.astype(residual.dtype)
-
-
-def is_clipped(planes: np.ndarray, image: RawImage) -> bool:
-    """Tell whether so much of a plane is clipped that its noise has a mean.
-
-    Parameters
-    ----------
-    planes : ndarray of shape (4, h, w)
-        Normalised.
-    image : RawImage
-        Where they come from.
-
-    Returns
-    -------
-    bool
-        True where more than 1 % of a plane lies at black or white.
-    """
-    clipped = planes >= NEARLY_WHITE * image.ratio
-    if image.mosaic.dtype.kind == "u":
-        clipped |= planes <= -image.black_planes[:, None, None] * (
-            image.ratio / image.span
-        )
-    return bool(clipped.mean(axis=(1, 2)).max() > MOST_CLIPPED)
-
-
 def _read_file(
     path: str | Path, info: SensorInfo | None, name: str | None, iso: float | None
 ) -> RawImage:
@@ -290,42 +284,84 @@ def _read_file(
         return read_raw(path, sensor=UNNAMED, iso=iso)
 
 
-def _denoise_counts(
-    model: FittedModel, image: RawImage, info: SensorInfo
-) -> np.ndarray:
-    planes = denoise_image(model, image, info)
-    return denormalise(planes, image.black_planes, image.white_level, image.ratio)
-
-
 def _denoise_mosaic(
-    model: FittedModel, image: RawImage, info: SensorInfo
+    model: FittedModel,
+    image: RawImage,
+    info: SensorInfo,
+    wishes: Wishes,
+    track: Track | None,
 ) -> np.ndarray:
     height, width = image.mosaic.shape
-    even = image.with_mosaic(pad_to_even(image.mosaic))
-    counts = unpack_bayer(_denoise_counts(model, even, info), image.cfa)
-    return cast_counts(counts[:height, :width], image.mosaic.dtype)
+    dtype = wishes.result_dtype(image.mosaic.dtype)
+    image = image.with_mosaic(pad_to_even(image.mosaic))
+    correction = _correct(model, image, info, wishes, track)
+    # What is removed from a band makes room for its result, where that is float32.
+    is_float32 = dtype == np.float32
+    result = (
+        correction.residual.counts
+        if is_float32
+        else np.empty(image.mosaic.shape, dtype)
+    )
+    strength = np.float32(wishes.strength)
+
+    def fill(rows: slice) -> None:
+        planes = correction.denoised(rows)
+        counts = denormalise(planes, image.black_planes, image.white_level, image.ratio)
+        counts = unpack_bayer(counts, image.cfa)
+        rows = slice(2 * rows.start, 2 * rows.stop)
+        if strength < 1:
+            noisy = image.mosaic[rows]
+            counts = noisy + strength * (counts - noisy)
+        result[rows] = cast_counts(counts, dtype)
+
+    each_band(fill, *correction.noisy.shape[1:])
+    return np.ascontiguousarray(result[:height, :width])
 
 
-@torch.no_grad()
-def _run_network(
-    model: FittedModel, planes: np.ndarray, codes: np.ndarray
-) -> np.ndarray:
-    network, dtype = model.network, model.autocast_dtype
-    device = next(network.parameters()).device
-    height, width = planes.shape[1:]
-    padding = [(0, -side % network.multiple) for side in (height, width)]
-    padded = np.pad(planes, [(0, 0), *padding], mode="reflect")  # a fresh array
-    x = torch.from_numpy(padded)[None].to(device)  # (1, 4, h', w')
-    x = x.contiguous(memory_format=torch.channels_last)
-    with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
-        denoised = network(x, torch.as_tensor(codes, device=device)[None])
-    result = denoised[0, :, :height, :width].cpu().numpy()
-    if not np.isfinite(result).all():
-        raise FloatingPointError(
-            "the network gave NaN or infinity; predict with precision='float32', or "
-            "fit again with a smaller learning_rate."
+def _correct(
+    model: FittedModel,
+    image: RawImage,
+    info: SensorInfo,
+    wishes: Wishes,
+    track: Track | None = None,
+) -> Correction:
+    """Find out what to take away from an image of even sides."""
+    _warn_outside_iso_range(info, image)
+    scale, zeros = image.ratio / image.span, np.zeros(4)
+    noisy = NormalisedMosaic(image.mosaic, image.cfa, image.black_planes, scale, zeros)
+    noise_has_mean = is_clipped(noisy, image)
+    noise = expected_noise(info, image.iso, image.ratio)
+    codes = model.conditioning.vector(image.sensor, image.iso, image.ratio, noise)
+    network = ImageNetwork(fold(model.network, codes), model.autocast_dtype)
+    return correct(
+        network,
+        replace(noisy, offset=info.offset_at(image.iso) * (image.ratio / info.span)),
+        noise,
+        keeps_mean=noise_has_mean,
+        safeguard=model.safeguard,
+        self_ensemble=wishes.self_ensemble,
+        memory=_memory_for_tiles(network, image.mosaic, wishes),
+        track=track,
+    )
+
+
+def _memory_for_tiles(
+    network: ImageNetwork, mosaic: np.ndarray, wishes: Wishes
+) -> float:
+    """Return the bytes that frames leave over, or say how many are needed."""
+    dtype = wishes.result_dtype(mosaic.dtype)
+    frames = mosaic.size * (4 + (0 if dtype == np.float32 else dtype.itemsize))
+    taken = frames + network.fixed_memory
+    memory = wishes.memory_limit * GIB - taken
+    needed = network.least_memory((4, *(side // 2 for side in mosaic.shape)))
+    if memory < needed:
+        height, width = mosaic.shape
+        raise ValueError(
+            f"a memory limit of {wishes.memory_limit:g} GiB is too low for an image "
+            f"of {height}x{width}; predict it with memory_limit="
+            f"{np.ceil((taken + needed) / GIB * 100) / 100:g} or more."
         )
-    return result
+    return memory
 
 
 def _warn_outside_iso_range(info: SensorInfo, image: RawImage) -> None:

@@ -332,7 +332,16 @@ class DataSelectionReport:
         return pandas.DataFrame(columns)
 
     def equals(self, other: DataSelectionReport) -> bool:
-        """Tell whether two reports hold the same values; NaN equals NaN."""
+        """Tell whether two reports hold the same values; NaN equals NaN.
+
+        Parameters
+        ----------
+        other : DataSelectionReport
+
+        Returns
+        -------
+        bool
+        """
         return (
             self.decisions.equals(other.decisions)
             and self.stages == other.stages

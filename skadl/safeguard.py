@@ -17,6 +17,7 @@ from collections.abc import Callable
 import numpy as np
 
 from skadl.conditioning import NoiseLevel
+from skadl.removal import NormalisedMosaic
 
 PROBE = 0.3  # size of the perturbation, in standard deviations of the noise
 # Variances are measured to about a sixth: below this the estimate may be blamed.
@@ -28,8 +29,8 @@ WINDOWS = 3  # in each direction
 
 def measure_trust(
     removed: Callable[[np.ndarray], np.ndarray],
-    planes: np.ndarray,
-    residual: np.ndarray,
+    planes: np.ndarray | NormalisedMosaic,
+    residual: np.ndarray | NormalisedMosaic,
     noise: NoiseLevel,
     rng: np.random.Generator,
 ) -> float:
@@ -39,9 +40,9 @@ def measure_trust(
     ----------
     removed : callable
         Gives what a denoiser takes away: noisy minus denoised, of the same shape.
-    planes : ndarray of shape (4, h, w)
-        Noisy, normalised.
-    residual : ndarray of shape (4, h, w)
+    planes : ndarray or NormalisedMosaic of shape (4, h, w)
+        Noisy, normalised; read where it is looked at.
+    residual : ndarray or NormalisedMosaic of shape (4, h, w)
         ``removed(planes)``.
     noise : NoiseLevel
         Of the image.
@@ -83,7 +84,7 @@ def measure_trust(
     for window in _windows(*planes.shape[1:]):
         part = planes[window]
         is_whole = part.shape == planes.shape
-        own_residual = residual if is_whole else removed(part)
+        own_residual = residual[window] if is_whole else removed(part)
         signal = np.maximum(part - own_residual, 0)
         sigma = np.sqrt(noise.shot * signal + noise.read)
         # Rademacher: of all probes the one whose estimate varies least.
@@ -121,8 +122,12 @@ def limit_to_noise(
     >>> limit_to_noise(np.array([0.1, -3.0]), np.zeros(2), NoiseLevel(0.0, 0.01))
     array([ 0.1, -0.4])
     """
-    signal = np.maximum(np.maximum(planes, planes - residual), 0)
-    most = np.float32(MOST_SIGMAS) * np.sqrt(noise.shot * signal + noise.read)
+    most = np.maximum(planes, planes - residual)
+    np.maximum(most, 0, out=most)
+    most *= noise.shot
+    most += noise.read
+    np.sqrt(most, out=most)
+    most *= np.float32(MOST_SIGMAS)
     return np.clip(residual, -most, most)
 
 

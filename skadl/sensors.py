@@ -252,11 +252,31 @@ class SensorTable:
             ) from None
 
     def items(self) -> Iterator[tuple[str, SensorInfo]]:
-        """Iterate over (name, SensorInfo)."""
+        """Iterate over the sensors in the order in which they were given.
+
+        Returns
+        -------
+        iterator of (str, SensorInfo)
+        """
         return iter(self.sensors.items())
 
     def updated(self, changes: Mapping[str, SensorInfo]) -> SensorTable:
-        """Return a table with some sensors added or replaced."""
+        """Return a table with some sensors added or replaced.
+
+        Parameters
+        ----------
+        changes : mapping of str to SensorInfo
+
+        Returns
+        -------
+        SensorTable
+            This one stays as it is.
+
+        Raises
+        ------
+        TypeError
+            If `changes` maps anything else.
+        """
         return SensorTable({**self.sensors, **changes})
 
     @classmethod

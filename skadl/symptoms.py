@@ -42,18 +42,15 @@ def find_symptoms(measured: Residual) -> dict[str, float]:
     """
     if len(measured.bins) < LEAST_BINS:
         return {}
-    sigma, known = np.ones(measured.signal.size), np.zeros(measured.signal.size)
-    for pixels, spread in zip(measured.bins, measured.sigma, strict=True):
-        sigma[pixels], known[pixels] = spread, 1.0
     sigma, known, residual, signal = (
-        middle(planes.reshape(measured.signal.shape), _LARGEST_SIDE)
-        for planes in (sigma, known, measured.residual, measured.signal)
+        middle(planes, _LARGEST_SIDE)
+        for planes in (*expected_sigma(measured), measured.residual, measured.signal)
     )
-    known = known * ~_is_hot(residual, sigma)
+    known = known * ~is_hot(residual, sigma)
     # Black level, row and column noise are free: they say nothing on the picture.
     weight = known / sigma**2
-    residual, signal = (_without_offsets(x, weight) for x in (residual, signal))
-    slope, error = _slope(residual, signal, sigma, known)
+    residual, signal = (without_offsets(x, weight) for x in (residual, signal))
+    slope, error = brightness_slope(residual, signal, sigma, known)
     frames = _Frames(residual, signal, sigma, known)
     # The best brightness first, or a wrong light factor would show a picture.
     rest = _Frames(residual - slope * signal, signal, sigma, known)
@@ -97,13 +94,45 @@ class _Frames:
         return self.n_known >= 0.5 * size**2
 
 
-def _slope(
+def expected_sigma(measured: Residual) -> tuple[np.ndarray, np.ndarray]:
+    """Spread the robust standard deviations of the bins over the pixels.
+
+    Parameters
+    ----------
+    measured : Residual
+
+    Returns
+    -------
+    sigma : ndarray of shape (4, h, w)
+        In counts; 1 where it is not known.
+    known : ndarray of shape (4, h, w)
+        1 in the bins, 0 where clipping leaves no say.
+    """
+    sigma, known = np.ones(measured.signal.size), np.zeros(measured.signal.size)
+    for pixels, spread in zip(measured.bins, measured.sigma, strict=True):
+        sigma[pixels], known[pixels] = spread, 1.0
+    shape = measured.signal.shape
+    return sigma.reshape(shape), known.reshape(shape)
+
+
+def brightness_slope(
     residual: np.ndarray, signal: np.ndarray, sigma: np.ndarray, known: np.ndarray
 ) -> tuple[float, float]:
     """Slope of the residual on the clean signal, and its standard error.
 
     The signal's diagonal neighbours are its instrument: noise in the clean frame,
     which they do not share, would draw the slope towards -1.
+
+    Parameters
+    ----------
+    residual, signal, sigma, known : ndarray of shape (4, h, w)
+        In counts, `known` 0 or 1; both frames without offsets.
+
+    Returns
+    -------
+    slope, error : float
+        How much brighter the noisy frame is than its light factor says: 0.1 is
+        10 %. The error is infinite where the picture has no contrast.
     """
     instrument = _diagonal_mean(signal) * known
     scale = (instrument * signal / sigma**2).sum()
@@ -201,15 +230,33 @@ def _exchange(frames: _Frames) -> float:
     return beyond(shared.sum() / chance, share, _EXCHANGED)
 
 
-def _is_hot(residual: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    """Pixels far above or below all neighbours but one; no picture is so sharp."""
+def is_hot(residual: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """Find pixels far above or below all neighbours but one; no picture is so sharp.
+
+    Parameters
+    ----------
+    residual, sigma : ndarray of shape (4, h, w)
+
+    Returns
+    -------
+    ndarray of shape (4, h, w), bool
+    """
     above = residual - rank_filter(residual, -2, footprint=_AROUND)
     below = rank_filter(residual, 1, footprint=_AROUND) - residual
     return np.maximum(above, below) > OUTLIER * sigma
 
 
-def _without_offsets(planes: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Subtract the weighted means of planes, then of their rows and columns."""
+def without_offsets(planes: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Subtract the weighted means of planes, then of their rows and columns.
+
+    Parameters
+    ----------
+    planes, weight : ndarray of shape (4, h, w)
+
+    Returns
+    -------
+    ndarray of shape (4, h, w)
+    """
     for axes in ((1, 2), (2,), (1,)):
         total = (weight * planes).sum(axes, keepdims=True)
         planes = planes - total / np.maximum(weight.sum(axes, keepdims=True), 1e-300)

@@ -91,6 +91,17 @@ def test__predict__path_with_facts__puts_them_in_place_of_the_files(
     assert np.isfinite(denoised.mosaic).all()
 
 
+def test__predict__path_and_float_dtype__keeps_fractions_that_a_dng_can_hold(
+    model, image, tmp_path
+):
+    path = write_dng(tmp_path / "noisy.dng", image)
+    denoised = model.predict(path, ratio=image.ratio, dtype=np.float32)
+    exact = model.predict(image.with_mosaic(image.mosaic.astype(np.float32)))
+    np.testing.assert_array_equal(denoised.mosaic, exact.mosaic)
+    assert (denoised.mosaic != np.rint(denoised.mosaic)).any()
+    write_dng(tmp_path / "denoised.dng", denoised)
+
+
 def test__predict__missing_file__is_not_found(model, tmp_path):
     with pytest.raises(FileNotFoundError):
         model.predict(tmp_path / "absent.dng")

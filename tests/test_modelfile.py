@@ -343,7 +343,8 @@ def test_load__from_a_newer_skadl__says_to_upgrade(saved, path):
     description |= {"format_version": FORMAT_VERSION + 1, "skadl_version": "9.1"}
     description["more"] = "of it"
     path.write_bytes(_join(description, entries, body))
-    with pytest.raises(ValueError, match=r"skadl '9.1' in format 2.*Upgrade skadl"):
+    newer = rf"skadl '9.1' in format {FORMAT_VERSION + 1}.*Upgrade skadl"
+    with pytest.raises(ValueError, match=newer):
         skadl.load(path)
 
 

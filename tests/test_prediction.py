@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from dataclasses import replace
 
@@ -14,10 +15,12 @@ from hypothesis import strategies as st
 from skadl import ADLDenoiser, write_dng
 from skadl.conditioning import Conditioning
 from skadl.datasets import make_domain
+from skadl.folding import fold
 from skadl.metrics import psnr
 from skadl.mosaic import CFA_PATTERNS, pack_bayer, unpack_bayer
-from skadl.prediction import FittedModel, denoise, denoise_image
+from skadl.prediction import GIB, FittedModel, Wishes, denoise, denoise_image
 from skadl.records import LazyRawImage, RawImage
+from skadl.removal import ImageNetwork
 from skadl.sensors import SensorInfo
 
 # Axes that a mosaic of even sides is mirrored along to become RGGB.
@@ -445,6 +448,153 @@ def test_denoise__facts_but_no_iso__asks_for_it(make_noise_model):
         denoise(make_noise_model(), counts(), stranger())
 
 
+# Wishes: memory, strength, self-ensemble, dtype
+
+
+def little_memory(model):
+    """Room for frames of 82 kB, and for tiles that are smaller."""
+    n_metadata = model.conditioning.length
+    network = ImageNetwork(fold(model.network, np.zeros(n_metadata)), None)
+    return (network.fixed_memory + 150e3) / GIB
+
+
+@given(
+    height=st.integers(100, 131),
+    width=st.integers(140, 161),
+    cfa=st.sampled_from(CFA_PATTERNS),
+    safeguard=st.booleans(),
+    self_ensemble=st.booleans(),
+)
+def test_denoise__little_memory__gives_the_same_in_tiles(
+    make_model, height, width, cfa, safeguard, self_ensemble
+):
+    model = make_model(0.05, safeguard=safeguard)
+    image = raw_image(counts((height, width), np.float32), cfa)
+    n_tiles = []
+
+    def track(tiles, total):
+        n_tiles.append(total)
+        return tiles
+
+    whole, tiled = (
+        denoise(
+            model,
+            image,
+            wishes=Wishes(self_ensemble=self_ensemble, memory_limit=limit),
+            track=track,
+        ).mosaic
+        for limit in (1.0, little_memory(model))
+    )
+    assert n_tiles[1] > n_tiles[0] == (8 if self_ensemble else 1)
+    span = image.white_level - image.black_level
+    np.testing.assert_allclose(tiled / span, whole / span, atol=1e-5)
+
+
+def test_denoise__too_little_memory__says_how_much_is_needed(make_model):
+    image = raw_image(counts((500, 500)))
+    with pytest.raises(ValueError, match="0.001 GiB is too low .* 500x500; .*=0.07 or"):
+        denoise(make_model(), image, wishes=Wishes(memory_limit=0.001))
+    denoise(make_model(), image, wishes=Wishes(memory_limit=0.07))
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32, np.float64])
+def test_denoise__strength_0__is_the_image_itself(model, cfa, dtype):
+    image = raw_image(counts((9, 12), dtype), cfa)
+    result = denoise(model, image, wishes=Wishes(strength=0))
+    np.testing.assert_array_equal(result.mosaic, image.mosaic)
+    assert result.mosaic.dtype == dtype
+
+
+@given(strength=st.floats(0, 1))
+def test_denoise__strength__is_that_part_of_the_change(make_model, strength):
+    model, image = make_model(0.05), raw_image(counts(dtype=np.float64))
+    full = denoise(model, image).mosaic
+    result = denoise(model, image, wishes=Wishes(strength=strength)).mosaic
+    expected = image.mosaic + strength * (full - image.mosaic)
+    np.testing.assert_allclose(result, expected, atol=0.01)
+
+
+def test_denoise__float_result_of_whole_counts__keeps_the_fractions(model, cfa):
+    image = raw_image(counts((9, 12)), cfa)
+    result = denoise(model, image, wishes=Wishes(dtype=np.float32)).mosaic
+    exact = denoise(model, raw_image(image.mosaic.astype(np.float32), cfa)).mosaic
+    assert result.dtype == np.float32 and (result != np.rint(result)).any()
+    np.testing.assert_array_equal(result, exact)
+    planes = pack_bayer(counts(), "RGGB")
+    packed = denoise(model, planes, "A", 800, wishes=Wishes(dtype="f4"))
+    assert packed.dtype == np.float32
+
+
+def test_denoise__float_result__leaves_the_image_alone(model):
+    image = raw_image(counts(dtype=np.float32))
+    before = image.mosaic.copy()
+    result = denoise(model, image)
+    np.testing.assert_array_equal(image.mosaic, before)
+    assert not np.shares_memory(result.mosaic, image.mosaic)
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        (dict(strength=-0.1), "strength must be a number from 0 to 1, got -0.1"),
+        (dict(strength=1.1), "strength must be a number"),
+        (dict(strength=np.nan), "strength must be a number"),
+        (dict(strength="much"), "strength must be a number"),
+        (dict(memory_limit=0), "memory_limit must be a positive finite number, got 0"),
+        (dict(memory_limit=np.nan), "memory_limit must be a positive"),
+    ],
+)
+def test_wishes__out_of_range__are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        Wishes(**wrong)
+
+
+@pytest.mark.parametrize("dtype", [bool, complex, str, object])
+def test_wishes__dtype_that_holds_no_counts__is_refused(dtype):
+    with pytest.raises(TypeError, match="such as np.float32"):
+        Wishes(dtype=dtype)
+
+
+@pytest.mark.parametrize("self_ensemble", [False, True])
+@pytest.mark.parametrize("in_tiles", [False, True])
+def test_denoise__mean_level_and_green_balance__stay(
+    make_model, cfa, self_ensemble, in_tiles
+):
+    model = make_model(0.05)
+    rng = np.random.default_rng(0)
+    planes = rng.normal([[[900]], [[1200]], [[1210]], [[700]]], 40.0, (4, 60, 70))
+    image = raw_image(unpack_bayer(planes, cfa).astype(np.float32), cfa)
+    limit = little_memory(model) if in_tiles else 1.0
+    wishes = Wishes(self_ensemble=self_ensemble, memory_limit=limit)
+    denoised = denoise(model, image, wishes=wishes)
+    assert np.abs(denoised.mosaic - image.mosaic).max() > 1  # it did something
+    levels, before = (
+        part.packed().mean(axis=(1, 2), dtype=float) for part in (denoised, image)
+    )
+    np.testing.assert_allclose(levels, before, atol=0.01)
+    assert levels[2] - levels[1] == pytest.approx(before[2] - before[1], abs=0.01)
+
+
+def test_denoise__below_black__is_not_clipped(make_model):
+    image = raw_image(np.random.default_rng(0).normal(512, 20, (128, 160)))
+    model = make_model(0.01)
+    for limit in (1.0, little_memory(model)):
+        wishes = Wishes(memory_limit=limit, dtype=np.float32)
+        result = denoise(model, image, wishes=wishes).mosaic
+        assert 0.4 < np.mean(result < 512) < 0.6
+
+
+def test_denoise__borders_of_tiles__show_no_step(make_model):
+    """A slope of light: each tile has another mean, which must not be taken out."""
+    slope = np.linspace(600, 9000, 160)[None] + np.zeros((128, 1))
+    image = raw_image(slope.astype(np.float32))
+    model = make_model(0.05)
+    tiled = denoise(model, image, wishes=Wishes(memory_limit=little_memory(model)))
+    whole = denoise(model, image)
+    step = np.abs(np.diff(tiled.mosaic - whole.mosaic, axis=1))
+    assert step.max() < 0.01 * np.diff(slope).max()
+
+
 # Through the estimator
 
 
@@ -498,6 +648,33 @@ def test_predict__mean_level_of_each_plane__is_kept():
     np.testing.assert_allclose(change, -info.offset_at(image.iso), atol=0.02)
 
 
+def test_predict__wishes_and_jobs__are_those_of_each_image_alone(fitted):
+    raws = [counts((9, 11), seed=seed) for seed in range(3)]
+    wishes = dict(strength=0.5, self_ensemble=True, dtype=np.float32, memory_limit=0.1)
+    alone = [fitted.predict(raw, "SonyA7S2", 1600, **wishes) for raw in raws]
+    for n_jobs in (None, 2):
+        results = fitted.predict(raws, "SonyA7S2", 1600, n_jobs=n_jobs, **wishes)
+        assert isinstance(results, list)
+        np.testing.assert_allclose(results, alone, rtol=1e-6)
+        assert results[0].dtype == np.float32
+
+
+def test_predict__wish_that_cannot_be__is_refused_before_any_work(fitted):
+    with pytest.raises(ValueError, match="strength must be"):
+        fitted.predict([], strength=2)
+
+
+def test_predict__verbose__shows_tiles_of_an_image_and_images_of_a_list(fitted, capfd):
+    raw, facts = counts((8, 8)), ("SonyA7S2", 1600)
+    fitted.predict(raw, *facts)
+    assert capfd.readouterr() == ("", "")
+    loud = copy.copy(fitted).set_params(verbose=1)
+    loud.predict(raw, *facts, self_ensemble=True)
+    assert "denoising" in (shown := capfd.readouterr().err) and "8/8" in shown
+    loud.predict([raw, raw, raw], *facts)
+    assert "3/3" in capfd.readouterr().err
+
+
 # Holding back what would harm
 
 
@@ -536,8 +713,8 @@ def test_safeguard__an_image_of_nothing_but_noise__is_denoised_in_full(
     scene = np.full((4, 48, 48), 0.01)
     image = photograph(scene, sensor_table)
     monkeypatch.setattr(
-        "skadl.prediction._run_network",
-        lambda model, planes, codes: np.full_like(planes, planes.mean()),
+        "skadl.removal.ImageNetwork.removed",
+        lambda network, tiles: tiles - tiles.mean(),
     )
     plain, safe = (
         denoise_image(make_model(safeguard=safeguard), image)

@@ -1,0 +1,121 @@
+"""``skadl check``: what is wrong with the pairs of a folder, before any training."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from skadl.commands.terminal import cannot_write, say, show_warning
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from skadl.pairtable import PairCheck
+    from skadl.records import RawPair
+
+_POSITIVE = click.FloatRange(0, min_open=True)
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--iso-range",
+    nargs=2,
+    type=_POSITIVE,
+    metavar="LOW HIGH",
+    help="ISOs that you will denoise at: says which are missing.",
+)
+@click.option("--sensor", metavar="NAME", help="Sensor, instead of the files' camera.")
+@click.option("--iso", type=_POSITIVE, metavar="NUMBER", help="Instead of the files'.")
+@click.option(
+    "--ratio",
+    type=_POSITIVE,
+    metavar="NUMBER",
+    help="Light factor, instead of what the exposure says.",
+)
+@click.option(
+    "--pictures",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Write a picture of each pair that is not good; made if it is not there.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
+def check(
+    folder: Path,
+    iso_range: tuple[float, float] | None,
+    sensor: str | None,
+    iso: float | None,
+    ratio: float | None,
+    pictures: Path | None,
+    as_json: bool,
+) -> None:
+    """Check the noisy/clean pairs of RAW files in FOLDER, before any training.
+
+    Says for each pair whether it is good, should be looked at, or is bad, and what to
+    do: misaligned, something moved, wrong brightness or levels, clipped, wrong Bayer
+    order, identical or exchanged frames, noise that does not fit the ISO. FOLDER is
+    laid out as for `skadl fit`.
+
+    Ends with exit code 0 if no pair is bad, 1 if one is, if fewer than two of a camera
+    are left, or if a file could not be used. Pairs to look at do not count.
+    """
+    if pictures is not None and importlib.util.find_spec("matplotlib") is None:
+        raise click.ClickException(
+            "pictures need matplotlib, which is not installed. Install it with: "
+            'python -m pip install "skadl[plot]"'
+        )
+    # Importing these takes seconds, so that --help does not wait for them.
+    from skadl.folders import load_pairs
+    from skadl.paircheck import check_pairs
+
+    verbose = int(sys.stderr.isatty())
+    with warnings.catch_warnings():
+        warnings.showwarning = show_warning
+        try:
+            pairs = load_pairs(
+                folder, sensor=sensor, iso=iso, ratio=ratio, verbose=verbose
+            )
+            result = check_pairs(pairs, iso_range=iso_range, verbose=verbose)
+        except (OSError, ValueError) as error:
+            raise click.ClickException(" ".join(str(error).split())) from error
+    drawn = [] if pictures is None else _draw(pairs, result, pictures)
+    if as_json:
+        facts = result.as_dict() | {
+            "problems": pairs.facts()["problems"],
+            "pictures": [str(path) for path in drawn],
+        }
+        click.echo(json.dumps(facts, allow_nan=False))
+    else:
+        say([pairs.summary(), "", result.summary()])
+        say(f"Picture: {path}" for path in drawn)
+    if not result.is_good or pairs.problems:
+        raise click.exceptions.Exit(1)
+
+
+def _draw(pairs: Sequence[RawPair], result: PairCheck, folder: Path) -> list[Path]:
+    from skadl.pairplots import draw_pair
+    from skadl.writing import replacing
+
+    paths = []
+    for checked in result.pairs:
+        # Of a pair without figures nothing can be drawn.
+        if checked.verdict == "good" or checked.noise is None:
+            continue
+        name = Path(checked.name).stem.replace("/", "_").replace(" ", "_")
+        path = folder / f"{checked.index:03d}_{name}.png"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            figure = draw_pair(pairs[checked.index], checked)
+            with replacing(path) as partial:
+                figure.savefig(partial, format="png")
+        except OSError as error:
+            text = cannot_write(folder, error).replace("--out", "--pictures")
+            raise click.ClickException(text) from error
+        paths.append(path)
+    return paths
