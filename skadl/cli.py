@@ -6,8 +6,13 @@ import click
 
 import skadl
 from skadl.commands.bench import bench
+from skadl.commands.check import check
+from skadl.commands.datasets import datasets
 from skadl.commands.demo import demo
+from skadl.commands.denoise import denoise
+from skadl.commands.fit import fit
 from skadl.commands.info import info
+from skadl.commands.plan import plan
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -15,10 +20,11 @@ from skadl.commands.info import info
 def main() -> None:
     """Fit a denoiser for a new camera sensor from about twenty RAW pairs.
 
-    Start with `skadl demo`. To fit your own pairs, use skadl from Python; the README
-    has an example.
+    To see what it does, start with `skadl demo`. With a camera: `skadl plan` says what
+    to shoot, `skadl check` whether the pairs are good, `skadl fit` makes a model of
+    them, `skadl denoise` uses it.
     """
 
 
-for _command in (demo, info, bench):
+for _command in (demo, plan, check, fit, denoise, info, datasets, bench):
     main.add_command(_command)

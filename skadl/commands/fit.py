@@ -25,7 +25,7 @@ _EXAMPLES = """\b
 Examples:
   skadl fit pairs --out sony.safetensors
   skadl fit pairs --sources nikon --sources canon --out sony.safetensors
-  skadl fit pairs --simulated-sources --set n_iter=5400 --out sony.safetensors
+  skadl fit pairs --simulated-sources --iterations 1800 --out sony.safetensors
 """
 
 

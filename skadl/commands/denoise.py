@@ -1,0 +1,262 @@
+"""``skadl denoise``: RAW files in, denoised DNGs out."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from skadl.commands.terminal import cannot_write
+
+if TYPE_CHECKING:
+    from skadl.files import FileResult
+
+# Written out so that --help needs no imports; a test compares it with the library.
+FORMATS = ("dng", "tiff", "npy")
+
+
+class Noise(click.ParamType):
+    """Three positive numbers: ISO, gain, read noise."""
+
+    name = "ISO,GAIN,READ_NOISE"
+
+    def convert(
+        self,
+        value: str,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> tuple[float, ...]:
+        """Parse one ``--noise``."""
+        try:
+            numbers = tuple(float(word) for word in value.split(","))
+        except ValueError:
+            numbers = ()
+        if len(numbers) != 3 or not all(0 < x < float("inf") for x in numbers):
+            self.fail(
+                f"{value!r} is not three positive numbers with commas between: ISO, "
+                "gain in counts per electron, read noise in counts.",
+                param,
+                ctx,
+            )
+        return numbers
+
+
+_EXAMPLES = """\b
+Examples:
+  skadl denoise sony.safetensors DSC0001.ARW
+  skadl denoise sony.safetensors card/ --out denoised --jobs 2 --compress
+"""
+_POSITIVE = click.FloatRange(0, min_open=True)
+
+
+@click.command(epilog=_EXAMPLES)
+@click.argument(
+    "model", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+)
+@click.argument(
+    "raws", nargs=-1, required=True, metavar="RAW...", type=click.Path(path_type=Path)
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("skadl-denoised"),
+    show_default=True,
+    help="Folder for the results; made if it does not exist.",
+)
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(FORMATS),
+    default="dng",
+    show_default=True,
+    help="dng: for any RAW program. tiff: the mosaic in 16 bits. npy: the mosaic as "
+    "a NumPy array, in counts.",
+)
+@click.option("--force", is_flag=True, help="Write results anew that are there.")
+@click.option("--sensor", metavar="NAME", help="Sensor, instead of the file's camera.")
+@click.option("--iso", type=_POSITIVE, metavar="NUMBER", help="Instead of the file's.")
+@click.option(
+    "--ratio",
+    type=_POSITIVE,
+    metavar="NUMBER",
+    default=1.0,
+    show_default=True,
+    help="Light factor: how many times too dark the photographs are.",
+)
+@click.option(
+    "--noise",
+    type=Noise(),
+    multiple=True,
+    help="Noise of a sensor that MODEL does not know: at an ISO the gain in counts "
+    "per electron and the read noise in counts. Repeat it for other ISOs.",
+)
+@click.option(
+    "--strength",
+    type=click.FloatRange(0, 1),
+    metavar="NUMBER",
+    default=1.0,
+    show_default=True,
+    help="0 leaves an image as it is, 1 takes out all noise that is found.",
+)
+@click.option(
+    "--self-ensemble",
+    is_flag=True,
+    help="Average over flips and rotations: a little better, eight times slower.",
+)
+@click.option("--compress", is_flag=True, help="Lossless JPEG inside the DNG.")
+@click.option("--gps", is_flag=True, help="Carry the position into the DNG too.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Files at a time.",
+)
+@click.option(
+    "--memory",
+    type=_POSITIVE,
+    metavar="GIB",
+    default=1.5,
+    show_default=True,
+    help="For denoising one file, in GiB, beside the image itself; larger images are "
+    "cut into tiles.",
+)
+@click.option(
+    "--device",
+    metavar="NAME",
+    default="auto",
+    show_default=True,
+    help="cpu, cuda, or auto: a GPU if there is one.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
+def denoise(
+    model: Path,
+    raws: tuple[Path, ...],
+    out: Path,
+    file_format: str,
+    force: bool,
+    sensor: str | None,
+    iso: float | None,
+    ratio: float,
+    noise: tuple[tuple[float, ...], ...],
+    strength: float,
+    self_ensemble: bool,
+    compress: bool,
+    gps: bool,
+    jobs: int,
+    memory: float,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Denoise RAW files with MODEL, a file that skadl saved.
+
+    RAW is a camera's RAW file, or a folder of them, without the folders inside. Each
+    becomes a DNG of the same name in --out, with the colours, white balance, crop and
+    EXIF of its file, for any RAW program. Results that are there already are kept, so
+    that a run that was stopped goes on; the files given are never changed.
+
+    A file that cannot be denoised gets one line on standard error and no result, and
+    the others go on; the exit code is 1 then, 0 if all went well.
+    """
+    if compress and importlib.util.find_spec("imagecodecs") is None:
+        raise click.ClickException(
+            "--compress needs imagecodecs; install it with pip install 'skadl[dng]'."
+        )
+    # Importing these takes seconds, so that --help does not wait for them.
+    from tqdm import tqdm
+
+    import skadl
+    from skadl.files import FileResult as Result
+    from skadl.files import (
+        Options,
+        denoise_files,
+        find_raw_files,
+        one_line,
+        plan_outputs,
+    )
+
+    try:
+        denoiser = skadl.load(model, device=device)
+    except (OSError, ValueError) as error:
+        raise click.ClickException(one_line(str(error))) from error
+    if noise and denoiser.conditioning != "noise":
+        raise click.UsageError(
+            f"--noise is for models that know sensors by their noise, and {model.name} "
+            f"has conditioning {denoiser.conditioning!r}; leave it out."
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.ClickException(cannot_write(out, error)) from error
+
+    files, empty = find_raw_files(raws)
+    plan = [
+        Result(folder, error=one_line(f"there is no RAW file in the folder {folder}."))
+        for folder in empty
+    ] + plan_outputs(files, out, f".{file_format}", force)
+    options = Options(
+        file_format,
+        sensor,
+        iso,
+        ratio,
+        noise,
+        {
+            "strength": strength,
+            "self_ensemble": self_ensemble,
+            "memory_limit": memory,
+        },
+        compress,
+        gps,
+        _history(model, strength, self_ensemble),
+    )
+    # One bar: over the tiles of a lone file, else over the files.
+    is_watched, is_lone = sys.stderr.isatty(), len(plan) == 1
+    denoiser.set_params(verbose=int(is_watched and is_lone))
+    results = []
+    with tqdm(
+        denoise_files(denoiser, plan, options, jobs),
+        total=len(plan),
+        unit="file",
+        disable=is_lone or not is_watched,
+    ) as bar:
+        for result in bar:
+            results.append(result)
+            for note in result.notes:
+                bar.write(f"Note: {result.source.name}: {note}", file=sys.stderr)
+            if result.error:
+                bar.write(f"Error: {result.error}", file=sys.stderr)
+            elif not as_json:
+                bar.write(_outcome(result), file=sys.stdout)
+    if as_json:
+        facts = [_facts(result) for result in results]
+        click.echo(json.dumps({"model": str(model), "files": facts}, allow_nan=False))
+    if any(result.error for result in results):
+        raise SystemExit(1)
+
+
+def _history(model: Path, strength: float, self_ensemble: bool) -> str:
+    words = [f"denoised with {model.name}"]
+    words += [f"strength {strength:g}"] if strength < 1 else []
+    words += ["self-ensemble"] if self_ensemble else []
+    return ", ".join(words)
+
+
+def _outcome(result: FileResult) -> str:
+    if result.is_kept:
+        return f"Kept: {result.output} (--force writes it anew)"
+    return f"Written: {result.output} ({result.seconds:.1f} s)"
+
+
+def _facts(result: FileResult) -> dict[str, Any]:
+    """Give one file's result as plain values."""
+    facts: dict[str, Any] = {"input": str(result.source)}
+    if result.error:
+        return facts | {"status": "failed", "error": result.error}
+    facts |= {"status": "kept" if result.is_kept else "written"}
+    facts |= {"output": str(result.output), "seconds": result.seconds}
+    return facts | {"notes": list(result.notes)}
