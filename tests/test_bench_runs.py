@@ -17,13 +17,18 @@ from skadl.bench.measure import (
     limited_threads,
     measure,
 )
-from skadl.bench.runs import Run, Settings, estimator_parameters, read_assignments
+from skadl.bench.runs import (
+    Run,
+    RunData,
+    Settings,
+    estimator_parameters,
+    read_assignments,
+)
 from skadl.bench.simulation import (
     HARMFUL,
     NO_POOL,
     POOLS,
     USEFUL,
-    Simulated,
     simulate,
     spread_isos,
 )
@@ -46,7 +51,7 @@ def make_run(strategy="adl", pool="harm", seed=0, target="SonyA7S2", target_pair
 
 
 @pytest.fixture(scope="module")
-def data() -> Simulated:
+def data() -> RunData:
     return simulate(make_run(), SETTINGS)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from skadl.bench.dataset import DatasetSettings
 from skadl.bench.runs import Settings, estimator_parameters
 
 
@@ -15,7 +16,7 @@ class Campaign:
     Parameters
     ----------
     targets : sequence of str
-        Cameras taken as new.
+        Cameras or sensors taken as new.
     seeds : sequence of int
     target_pairs : sequence of int
         Sizes of T^adp.
@@ -23,7 +24,9 @@ class Campaign:
         Sizes of T^adp for the curve against them.
     strategies, pools : sequence of str
         Only these of what a table asks for; all where empty.
-    settings : Settings
+    settings : Settings or DatasetSettings
+    gaps : sequence of str
+        What is missing from the data, a line each.
 
     Examples
     --------
@@ -37,7 +40,8 @@ class Campaign:
     curve_pairs: Sequence[int] = (2, 5, 10, 20, 40)
     strategies: Sequence[str] = ()
     pools: Sequence[str] = ()
-    settings: Settings = field(default_factory=Settings)
+    settings: Settings | DatasetSettings = field(default_factory=Settings)
+    gaps: Sequence[str] = ()
 
 
 REDUCED_PARAMETERS = {

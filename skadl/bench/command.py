@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from skadl.bench.campaign import Campaign, reduced
+from skadl.bench.dataset import (
+    DATASETS,
+    DatasetSettings,
+    check_targets,
+    load_datasets,
+)
 from skadl.bench.log import RunLog
 from skadl.bench.running import check_tables, run_campaign
 from skadl.bench.runs import Settings, estimator_parameters, read_assignments
 from skadl.bench.simulation import NO_POOL, POOLS
 from skadl.bench.strategies import STRATEGIES
-from skadl.bench.tables import TABLES, runs_of
+from skadl.bench.tables import runs_of, tables_of
 from skadl.datasets import get_camera
 from skadl.estimator import ADLDenoiser
+
+FRAMES_FOLDER = "frames"
+REDUCED_DATASET = {"source_pairs": 5, "test_pairs": 7, "size": 64}
 
 
 def read_campaign(
@@ -76,6 +85,87 @@ def read_campaign(
     return replace(campaign, settings=replace(settings, parameters=parameters))
 
 
+@dataclass(frozen=True)
+class DatasetWords:
+    """What the command line says of datasets.
+
+    Parameters
+    ----------
+    names : sequence of str
+    roots : sequence of Path
+    test_scenes : str, optional
+        With commas between.
+    """
+
+    names: Sequence[str]
+    roots: Sequence[Path]
+    test_scenes: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.names:
+            if name not in DATASETS:
+                raise ValueError(
+                    f"--dataset takes one of {', '.join(DATASETS)}, got {name!r}."
+                )
+        if len(self.names) != len(self.roots):
+            raise ValueError(
+                f"got {len(self.names)} --dataset and {len(self.roots)} --root; give "
+                "each dataset the folder it lies in."
+            )
+        if self.test_scenes is not None and not self.names:
+            raise ValueError("--test-scenes are of a dataset; give --dataset as well.")
+
+
+def move_to_datasets(
+    campaign: Campaign,
+    words: DatasetWords,
+    folder: Path,
+    targets: str | None = None,
+    size: int | None = None,
+    is_reduced: bool = False,
+) -> Campaign:
+    """Measure on pairs from disk what a campaign was to measure on simulated ones.
+
+    Parameters
+    ----------
+    campaign : Campaign
+    words : DatasetWords
+    folder : Path
+        Of the finished runs; the frames that fits read from are kept there too.
+    targets : str, optional
+        Sensors, with commas between; all of the first dataset by default.
+    size : int, optional
+        Side of the windows cut from source frames, in pixels.
+    is_reduced : bool
+        Whether to shrink it.
+
+    Returns
+    -------
+    Campaign
+
+    Raises
+    ------
+    FileNotFoundError
+        If a dataset is not where it should be.
+    ValueError
+        If it holds too little.
+    """
+    settings, gaps = load_datasets(words.names, words.roots, folder / FRAMES_FOLDER)
+    changes: dict = {"parameters": campaign.settings.parameters}
+    if is_reduced:
+        changes |= REDUCED_DATASET
+    if words.test_scenes is not None:
+        changes["test_scenes"] = tuple(words.test_scenes.split(","))
+    if size is not None:
+        changes["size"] = size
+    settings = replace(settings, **changes)
+    sensors = tuple(settings.own)[: 2 if is_reduced else None]
+    if targets is not None:
+        sensors = tuple(targets.split(","))
+    check_targets(settings, sensors, campaign.target_pairs)
+    return replace(campaign, targets=sensors, settings=settings, gaps=tuple(gaps))
+
+
 def list_tables(
     campaign: Campaign, folder: Path, tables: Sequence[str]
 ) -> Iterator[str]:
@@ -93,11 +183,12 @@ def list_tables(
         Lines.
     """
     finished = RunLog(folder).finished()
-    check_tables(tables)
+    check_tables(tables, campaign)
     for name in tables:
         runs = runs_of(name, campaign)
         done = sum(run in finished for run in runs)
-        yield f"{name:<10} {TABLES[name].question} ({done} of {len(runs)} runs done)"
+        question = tables_of(campaign)[name].question
+        yield f"{name:<10} {question} ({done} of {len(runs)} runs done)"
 
 
 def run_bench(
@@ -107,6 +198,7 @@ def run_bench(
     n_jobs: int,
     n_threads: int,
     announce: Callable[[str], object],
+    dask: str | None = None,
 ) -> list[Path]:
     """Run a campaign and quote the command that does the same again.
 
@@ -118,6 +210,8 @@ def run_bench(
     n_jobs, n_threads : int
     announce : callable
         Takes lines.
+    dask : str, optional
+        Address of a dask scheduler.
 
     Returns
     -------
@@ -130,6 +224,7 @@ def run_bench(
         tables,
         n_jobs=n_jobs,
         n_threads=n_threads,
+        dask=dask,
         command=command_line(campaign, tables, n_jobs, n_threads),
         announce=announce,
     )
@@ -150,22 +245,34 @@ def command_line(
     -------
     str
     """
-    default = Settings()
-    base, words = default, ["skadl", "bench", *tables]
-    if campaign.settings.source_pairs != default.source_pairs:
-        base, words = reduced(Campaign()).settings, [*words, "--reduced"]
+    settings, words = campaign.settings, ["skadl", "bench", *tables]
+    is_reduced = settings.source_pairs != Settings().source_pairs
+    base = _base_settings(is_reduced)
+    base_size = base.size
+    if isinstance(settings, DatasetSettings):
+        base_size = REDUCED_DATASET["size"] if is_reduced else DatasetSettings.size
+        for name, root in zip(settings.names, settings.roots, strict=True):
+            words += ["--dataset", name, "--root", str(root)]
+        if settings.test_scenes:
+            words += ["--test-scenes", ",".join(settings.test_scenes)]
+    if is_reduced:
+        words.append("--reduced")
     for option in ("targets", "seeds", "target_pairs", "strategies", "pools"):
         values = ",".join(map(str, getattr(campaign, option)))
         if not values:  # all that the table asks for
             continue
         words += [f"--{option.replace('_', '-')}", values]
-    if campaign.settings.size != base.size:
-        words += ["--size", str(campaign.settings.size)]
-    for name, value in campaign.settings.parameters.items():
+    if settings.size != base_size:
+        words += ["--size", str(settings.size)]
+    for name, value in settings.parameters.items():
         if value != base.parameters[name]:
             words += ["--set", f"{name}={value}"]
     words += ["--jobs", str(n_jobs), "--threads", str(n_threads)]
     return shlex.join(words)
+
+
+def _base_settings(is_reduced: bool) -> Settings:
+    return reduced(Campaign()).settings if is_reduced else Settings()
 
 
 def _names(option: str, text: str, known: Iterable[str]) -> tuple[str, ...]:

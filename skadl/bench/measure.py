@@ -1,4 +1,4 @@
-"""One run from simulation to its rows of figures."""
+"""One run from its data to its rows of figures."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from skadl.bench.runs import Run, Settings
-from skadl.bench.simulation import HARMFUL, USEFUL, Simulated, simulate
+from skadl.bench.dataset import DatasetSettings
+from skadl.bench.draws import take_pairs
+from skadl.bench.runs import Run, RunData, Settings
+from skadl.bench.simulation import HARMFUL, USEFUL, simulate
 from skadl.bench.strategies import STRATEGIES, Training, make_estimator
-from skadl.metrics import clipped_psnr
+from skadl.evaluation import evaluate_pairs
 from skadl.pool import SourcePool
-from skadl.records import RawPair
 from skadl.report import DataSelectionReport
 from skadl.screening import screen_pairs
 
@@ -52,21 +53,24 @@ class Measured:
     report: DataSelectionReport
 
 
-def measure(run: Run, settings: Settings, n_threads: int = 1) -> Measured:
+def measure(
+    run: Run, settings: Settings | DatasetSettings, n_threads: int = 1
+) -> Measured:
     """Train once and measure on the test images.
 
     Parameters
     ----------
     run : Run
-    settings : Settings
+    settings : Settings or DatasetSettings
     n_threads : int, default=1
         Of torch.
 
     Returns
     -------
     Measured
+        Scored under the protocol of the settings, whose name is with each score.
     """
-    data = simulate(run, settings)
+    data = (simulate if settings.is_simulated else take_pairs)(run, settings)
     given = Training(settings.parameters, data.target, data.sources, data.test)
     with limited_threads(n_threads):
         training = STRATEGIES[run.strategy](given)
@@ -75,8 +79,13 @@ def measure(run: Run, settings: Settings, n_threads: int = 1) -> Measured:
         wall, cpu = time.perf_counter(), time.process_time()
         estimator.fit(training.target, sources, meta=training.meta)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        scores = np.array([estimator.score([pair]) for pair in training.test])
-    noisy = np.array([noisy_psnr(pair) for pair in data.test])
+        rules = {"protocol": settings.protocol}
+        scored = evaluate_pairs(estimator, training.test, **rules).images
+        unchanged = evaluate_pairs(None, data.test, **rules).images
+    scores, ssims = (
+        np.array([getattr(s, n) for s in scored]) for n in ("psnr", "ssim")
+    )
+    noisy = np.array([score.psnr for score in unchanged])
     key = asdict(run)
     gains = scores - noisy
     report = estimator.selection_report_
@@ -84,6 +93,8 @@ def measure(run: Run, settings: Settings, n_threads: int = 1) -> Measured:
         "n_steps": estimator.n_iter_,
         "noisy": noisy.mean(),
         "psnr": scores.mean(),
+        "ssim": ssims.mean(),
+        "protocol": settings.protocol,
         "gain": gains.mean(),
         "worst_gain": gains.min(),
         "n_worse": int((gains < -TOLERANCE).sum()),
@@ -100,6 +111,8 @@ def measure(run: Run, settings: Settings, n_threads: int = 1) -> Measured:
             "ratio": [pair.ratio for pair in data.test],
             "noisy": noisy,
             "psnr": scores,
+            "ssim": ssims,
+            "protocol": settings.protocol,
         }
     )
     images = images.assign(**key)[[*key, *images]]
@@ -110,28 +123,13 @@ def measure(run: Run, settings: Settings, n_threads: int = 1) -> Measured:
     return Measured(run, summary, images, selection, report)
 
 
-def noisy_psnr(pair: RawPair) -> float:
-    """PSNR of the noisy input, as `ADLDenoiser.score` computes it.
-
-    Parameters
-    ----------
-    pair : RawPair
-
-    Returns
-    -------
-    float
-        In dB.
-    """
-    return clipped_psnr(pair.noisy.normalised(), pair.clean.normalised())
-
-
-def count_batches(report: DataSelectionReport, data: Simulated) -> dict[str, int]:
+def count_batches(report: DataSelectionReport, data: RunData) -> dict[str, int]:
     """Count batches offered and accepted by kind of source data.
 
     Parameters
     ----------
     report : DataSelectionReport
-    data : Simulated
+    data : RunData
         That the report is about.
 
     Returns
@@ -158,13 +156,13 @@ def count_batches(report: DataSelectionReport, data: Simulated) -> dict[str, int
     return counts | {f"accepted_{kind}": n for kind, n in accepted.items()}
 
 
-def describe_pairs(report: DataSelectionReport, data: Simulated) -> pd.DataFrame:
+def describe_pairs(report: DataSelectionReport, data: RunData) -> pd.DataFrame:
     """Say of each source pair how its batches fared.
 
     Parameters
     ----------
     report : DataSelectionReport
-    data : Simulated
+    data : RunData
         That the report is about.
 
     Returns
@@ -202,7 +200,7 @@ def describe_pairs(report: DataSelectionReport, data: Simulated) -> pd.DataFrame
     return pd.DataFrame(rows)
 
 
-def harms(data: Simulated) -> bool:
+def harms(data: RunData) -> bool:
     """Tell whether any source pair should be left out."""
     return any(kind != USEFUL for kinds in data.kinds.values() for kind in kinds)
 

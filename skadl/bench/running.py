@@ -9,20 +9,23 @@ from pathlib import Path
 from joblib import Parallel, delayed
 
 from skadl.bench.campaign import Campaign
+from skadl.bench.cluster import on_cluster
+from skadl.bench.dataset import DatasetSettings
 from skadl.bench.log import Results, RunLog
 from skadl.bench.markdown import describe_machine, write_page
 from skadl.bench.measure import Measured, measure
 from skadl.bench.runs import Run, Settings
-from skadl.bench.tables import TABLES, runs_of, runs_to_read
+from skadl.bench.tables import runs_of, runs_to_read, tables_of
 
 
 def run_campaign(
     campaign: Campaign,
     folder: str | Path,
-    tables: Sequence[str] = tuple(TABLES),
+    tables: Sequence[str] | None = None,
     *,
     n_jobs: int = 1,
     n_threads: int = 1,
+    dask: str | None = None,
     command: str = "",
     announce: Callable[[str], object] = lambda line: None,
 ) -> list[Path]:
@@ -35,11 +38,14 @@ def run_campaign(
         Holds the finished runs, as CSV, and the tables, as Markdown. One process at
         a time may write to it.
     tables : sequence of str, optional
-        Names from `TABLES`; all of them by default.
+        Names from `tables_of`; all of them by default.
     n_jobs : int, default=1
         Runs at a time, in processes of their own.
     n_threads : int, default=1
         Of torch, in each run.
+    dask : str, optional
+        Address of a dask scheduler, whose workers do the runs instead, as many at a
+        time as there are workers. Datasets lie at the same path on all machines.
     command : str, optional
         To be quoted in the tables.
     announce : callable, optional
@@ -54,11 +60,29 @@ def run_campaign(
     ------
     ValueError
         If a table is unknown.
+    ImportError
+        If dask is asked for and not installed.
     RuntimeError
-        At the end, if runs have failed: all others are done and in the tables.
+        If the cluster cannot be used; at the end, if runs have failed: all others are
+        done and in the tables.
     """
-    check_tables(tables)
-    folder = Path(folder)
+    tables = tuple(tables_of(campaign)) if tables is None else tables
+    check_tables(tables, campaign)
+    with on_cluster(dask):
+        return _run(
+            campaign, Path(folder), tables, n_jobs, n_threads, command, announce
+        )
+
+
+def _run(
+    campaign: Campaign,
+    folder: Path,
+    tables: Sequence[str],
+    n_jobs: int,
+    n_threads: int,
+    command: str,
+    announce: Callable[[str], object],
+) -> list[Path]:
     log = RunLog(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _note_settings(folder / "settings.json", campaign.settings)
@@ -91,23 +115,31 @@ def run_campaign(
     return pages
 
 
-def check_tables(names: Sequence[str]) -> None:
-    """Refuse names of tables that do not exist.
+def check_tables(names: Sequence[str], campaign: Campaign) -> None:
+    """Refuse names of tables that do not exist for a campaign.
+
+    Parameters
+    ----------
+    names : sequence of str
+    campaign : Campaign
 
     Raises
     ------
     ValueError
         The message lists those that do.
     """
+    known = tables_of(campaign)
     for name in names:
-        if name not in TABLES:
+        if name not in known:
+            where = "" if campaign.settings.is_simulated else " on a dataset"
             raise ValueError(
-                f"table {name!r} is not known; known tables are {', '.join(TABLES)}."
+                f"table {name!r} is not known{where}; known tables are "
+                f"{', '.join(known)}."
             )
 
 
 def _attempt(
-    run: Run, settings: Settings, n_threads: int
+    run: Run, settings: Settings | DatasetSettings, n_threads: int
 ) -> tuple[Run, Measured | str]:
     """Measure; an error becomes a sentence, so that the other runs go on."""
     try:
@@ -127,12 +159,14 @@ def _describe(run: Run, measured: Measured) -> str:
 def _write_table(
     path: Path, name: str, campaign: Campaign, log: RunLog, command: str
 ) -> None:
-    table = TABLES[name]
+    table = tables_of(campaign)[name]
     wanted = runs_to_read(name, campaign)
     results = log.read(wanted)
     sections = dict(table.read(results))
     if table.draw is not None:
         sections |= table.draw(results, log.folder)
+    if campaign.gaps:
+        sections["Missing from the data"] = "\n".join(f"- {g}" for g in campaign.gaps)
     origin = {
         "Question": table.question,
         "Runs": f"{len(results.runs)} of {len(wanted)}, each keyed by settings "
@@ -150,7 +184,7 @@ def _hours(results: Results) -> float:
     return 0.0 if results.runs.empty else results.runs.seconds.sum() / 3600
 
 
-def _note_settings(path: Path, settings: Settings) -> None:
+def _note_settings(path: Path, settings: Settings | DatasetSettings) -> None:
     """Keep what each digest stands for beside the runs."""
     known = json.loads(path.read_text("utf-8")) if path.exists() else {}
     known[settings.digest] = json.loads(settings.to_json())

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
-from skadl.estimator import ADLDenoiser
+from skadl.parameters import estimator_parameters as estimator_parameters
+from skadl.parameters import read_assignments as read_assignments
+from skadl.records import RawPair
 
 
 @dataclass(frozen=True)
@@ -19,17 +20,18 @@ class Run:
     Parameters
     ----------
     target : str
-        Camera taken as new.
+        Camera or sensor taken as new.
     seed : int
         Of the pairs and of the fit.
     pool : str
-        Kind of source pool; see `skadl.bench.simulation.POOLS`.
+        Kind of source pool; see `skadl.bench.simulation.POOLS` and, for datasets,
+        `skadl.bench.dataset.OTHER_SENSORS`.
     strategy : str
         Of training; see `skadl.bench.strategies.STRATEGIES`.
     target_pairs : int
     settings : str
-        Digest of `Settings`: runs with other settings, or of a version with other
-        defaults, are other runs.
+        Digest of `Settings` or `DatasetSettings`: runs with other settings, or of a
+        version with other defaults, are other runs.
     """
 
     target: str
@@ -46,9 +48,31 @@ class Run:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class RunData:
+    """What a strategy may train on, and what it is measured on.
+
+    Parameters
+    ----------
+    target : sequence of RawPair
+    sources : mapping of domain name to sequence of RawPair
+        Empty where the strategy takes none.
+    test : sequence of RawPair
+        The same for every seed, pool and strategy.
+    kinds : mapping of domain name to sequence of str
+        Of each source pair: useful, or what is wrong with it. Never shown to a
+        strategy.
+    """
+
+    target: Sequence[RawPair]
+    sources: Mapping[str, Sequence[RawPair]]
+    test: Sequence[RawPair]
+    kinds: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Settings:
-    """Sizes of the data, and the estimator's parameters before a strategy's changes.
+    """Sizes of simulated data, and the estimator's parameters before a strategy.
 
     Parameters
     ----------
@@ -68,11 +92,16 @@ class Settings:
     False
     """
 
+    is_simulated: ClassVar[bool] = True
+    protocol: ClassVar[str] = "skadl"
+
     source_pairs: int = 60
     test_pairs: int = 24
     size: int = 128
     test_size: int = 256
-    parameters: Mapping[str, Any] = field(default_factory=lambda: _defaults())
+    parameters: Mapping[str, Any] = field(
+        default_factory=lambda: estimator_parameters({})
+    )
 
     @property
     def digest(self) -> str:
@@ -82,70 +111,3 @@ class Settings:
     def to_json(self) -> str:
         """One line of JSON, the same for the same settings."""
         return json.dumps(asdict(self), sort_keys=True, default=str)
-
-
-def estimator_parameters(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Complete parameters of `ADLDenoiser` with its defaults.
-
-    Parameters
-    ----------
-    given : mapping
-
-    Returns
-    -------
-    dict
-        Without those that are no part of a setting: the seed, which is the run's,
-        and `verbose`.
-
-    Raises
-    ------
-    ValueError
-        If a name is unknown; the message lists those that exist.
-    """
-    parameters = _defaults()
-    unknown = [name for name in given if name not in parameters]
-    if unknown:
-        raise ValueError(
-            f"ADLDenoiser has no parameter {unknown[0]!r} to set here; it has "
-            f"{', '.join(sorted(parameters))}."
-        )
-    return parameters | dict(given)
-
-
-def read_assignments(texts: Sequence[str]) -> dict[str, Any]:
-    """Read ``name=value`` texts; values are Python literals, else strings.
-
-    Parameters
-    ----------
-    texts : sequence of str
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    ValueError
-        If a text has no equals sign.
-
-    Examples
-    --------
-    >>> read_assignments(["n_iter=500", "gate=queue", "val_fraction=(0.2, 0.2)"])
-    {'n_iter': 500, 'gate': 'queue', 'val_fraction': (0.2, 0.2)}
-    """
-    values = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not (name and equals):
-            raise ValueError(f"a setting is name=value, got {text!r}.")
-        try:
-            values[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            values[name] = value
-    return values
-
-
-def _defaults() -> dict[str, Any]:
-    parameters = ADLDenoiser().get_params()
-    del parameters["random_state"], parameters["verbose"]
-    return parameters

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 import numpy as np
 
-from skadl.bench.runs import Run, Settings
+from skadl.bench.runs import Run, RunData, Settings
 from skadl.datasets import (
     SPOILED_KINDS,
     get_camera,
@@ -44,30 +43,7 @@ _TEST_SEED = 4242
 _TARGET_STREAM, _HARMFUL_STREAM, _SOURCE_STREAM = 0, 100, 200
 
 
-@dataclass(frozen=True, eq=False)
-class Simulated:
-    """What a strategy may train on, and what it is measured on.
-
-    Parameters
-    ----------
-    target : list of RawPair
-        Their ISO spans the camera's range, so no test image lies outside.
-    sources : mapping of domain name to list of RawPair
-        Empty where the strategy takes none.
-    test : list of RawPair
-        The same for every seed, pool and strategy.
-    kinds : mapping of domain name to sequence of str
-        Of each source pair: useful, or what is wrong with it. Never shown to a
-        strategy.
-    """
-
-    target: Sequence[RawPair]
-    sources: Mapping[str, Sequence[RawPair]]
-    test: Sequence[RawPair]
-    kinds: Mapping[str, Sequence[str]] = field(default_factory=dict)
-
-
-def simulate(run: Run, settings: Settings) -> Simulated:
+def simulate(run: Run, settings: Settings) -> RunData:
     """Photograph the pairs of a run.
 
     Parameters
@@ -78,7 +54,8 @@ def simulate(run: Run, settings: Settings) -> Simulated:
 
     Returns
     -------
-    Simulated
+    RunData
+        The target's ISOs span the camera's range, so no test image lies outside.
     """
     target = make_domain(
         run.target,
@@ -110,7 +87,7 @@ def simulate(run: Run, settings: Settings) -> Simulated:
             sources[name] = make(**each, camera=cameras[index], random_state=rng)
             kinds[name] = [name] * settings.source_pairs
     test = photograph_test_scenes(run.target, settings)
-    return Simulated(target, sources, test, kinds)
+    return RunData(target, sources, test, kinds)
 
 
 def photograph_test_scenes(camera: str, settings: Settings) -> list[RawPair]:

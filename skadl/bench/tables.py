@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import pandas as pd
@@ -11,6 +11,7 @@ import pandas as pd
 from skadl.bench import detection, readings
 from skadl.bench.bars import PLAIN, SIMPLE, state_bars
 from skadl.bench.campaign import Campaign
+from skadl.bench.dataset import OTHER_SENSORS
 from skadl.bench.log import Results
 from skadl.bench.measure import RECORDED
 from skadl.bench.runs import Run
@@ -148,6 +149,32 @@ TABLES: dict[str, Table] = {
 }
 """Tables by name, the most telling first."""
 
+DATASET_TABLES: dict[str, Table] = {
+    "table1": replace(
+        TABLES["table1"],
+        title="Table 1: each sensor in turn taken as new",
+        read=readings.compare_on_sensors,
+        # The true noise of a real sensor is not known.
+        strategies=[s for s in TABLES["table1"].strategies if s != "oracle-noise"],
+        pools=(OTHER_SENSORS,),
+    ),
+}
+"""Tables that can be measured on pairs from disk."""
+
+
+def tables_of(campaign: Campaign) -> dict[str, Table]:
+    """Give the tables by name that a campaign's data allow.
+
+    Parameters
+    ----------
+    campaign : Campaign
+
+    Returns
+    -------
+    dict of str to Table
+    """
+    return TABLES if campaign.settings.is_simulated else DATASET_TABLES
+
 
 def runs_of(table: str, campaign: Campaign) -> list[Run]:
     """List the runs that a table needs, each once.
@@ -166,7 +193,7 @@ def runs_of(table: str, campaign: Campaign) -> list[Run]:
     runs = [
         Run(target, seed, cell.pool, cell.strategy, cell.target_pairs, settings)
         for seed in campaign.seeds
-        for cell in TABLES[table].cells(campaign)
+        for cell in tables_of(campaign)[table].cells(campaign)
         for target in campaign.targets
     ]
     return list(dict.fromkeys(runs))
@@ -184,7 +211,8 @@ def runs_to_read(table: str, campaign: Campaign) -> list[Run]:
     -------
     list of Run
     """
-    names = [name for name, other in TABLES.items() if not other.is_curve]
-    names = [table] if TABLES[table].strategies else names
+    tables = tables_of(campaign)
+    names = [name for name, other in tables.items() if not other.is_curve]
+    names = [table] if tables[table].strategies else names
     runs = (run for name in names for run in runs_of(name, campaign))
     return list(dict.fromkeys(runs))

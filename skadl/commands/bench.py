@@ -1,16 +1,41 @@
-"""``skadl bench``: the benchmark's tables."""
+"""``skadl bench``: the benchmark's tables, on simulated cameras or on datasets."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from skadl.commands.terminal import cannot_write, say
 
+_MOST_SHOWN = 10
+
 
 @click.command()
 @click.argument("tables", nargs=-1, metavar="[TABLE]...")
+@click.option(
+    "--dataset",
+    "datasets",
+    multiple=True,
+    metavar="NAME",
+    help="Pairs on disk instead of simulated ones: sid, eld, sidd, or folder for pairs "
+    "of your own. Each of its sensors in turn is the new one, the others are sources; "
+    "repeat it for sources from more datasets.",
+)
+@click.option(
+    "--root",
+    "roots",
+    multiple=True,
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="Where the dataset lies; one for each --dataset.",
+)
+@click.option(
+    "--test-scenes",
+    metavar="NAMES",
+    help="Scenes of a dataset to test on, with commas between, as ELD-scene-1.",
+)
 @click.option("--targets", help="Cameras taken as new, with commas between.")
 @click.option("--seeds", help="Integers, with commas between.")
 @click.option("--target-pairs", help="Pairs of the target, with commas between.")
@@ -18,7 +43,17 @@ from skadl.commands.terminal import cannot_write, say
 @click.option("--pools", help="Only these of a table, with commas between.")
 @click.option("--jobs", type=click.IntRange(1), default=1, help="Runs at a time.")
 @click.option("--threads", type=click.IntRange(1), default=1, help="Of each run.")
-@click.option("--size", type=click.IntRange(16), help="Side of mosaics, in pixels.")
+@click.option(
+    "--dask",
+    metavar="ADDRESS",
+    help="Do the runs on the workers of this dask scheduler, as tcp://host:8786.",
+)
+@click.option(
+    "--size",
+    type=click.IntRange(16),
+    help="Side of the mosaics, in pixels; with a dataset, of the windows cut from the "
+    "sources' frames.",
+)
 @click.option(
     "--set",
     "assignments",
@@ -29,9 +64,8 @@ from skadl.commands.terminal import cannot_write, say
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path("skadl-bench"),
-    show_default=True,
-    help="Folder of the finished runs and the tables.",
+    help="Folder of the finished runs and the tables; skadl-bench by default, with a "
+    "dataset skadl-bench-NAME.",
 )
 @click.option(
     "--reduced",
@@ -41,6 +75,9 @@ from skadl.commands.terminal import cannot_write, say
 @click.option("--list", "only_lists", is_flag=True, help="List the tables and stop.")
 def bench(
     tables: tuple[str, ...],
+    datasets: tuple[str, ...],
+    roots: tuple[Path, ...],
+    test_scenes: str | None,
     targets: str | None,
     seeds: str | None,
     target_pairs: str | None,
@@ -48,35 +85,55 @@ def bench(
     pools: str | None,
     jobs: int,
     threads: int,
+    dask: str | None,
     size: int | None,
     assignments: tuple[str, ...],
-    out: Path,
+    out: Path | None,
     reduced: bool,
     only_lists: bool,
 ) -> None:
-    """Measure the benchmark's tables on simulated cameras; all without TABLE.
+    """Measure the benchmark's tables, all without TABLE, on simulated cameras or data.
 
     Every finished run is kept in --out: stop at any time, and start the same command
     again to go on. A run that two tables need is done once.
     """
     try:
-        from skadl.bench.command import list_tables, read_campaign, run_bench
-        from skadl.bench.tables import TABLES
+        from skadl.bench.command import (
+            DatasetWords,
+            list_tables,
+            move_to_datasets,
+            read_campaign,
+            run_bench,
+        )
+        from skadl.bench.tables import tables_of
     except ImportError as error:
         raise click.ClickException(str(error)) from error
 
-    names = tables or tuple(TABLES)
+    out = out or Path("-".join(["skadl-bench", *datasets]))
     try:
+        words = DatasetWords(datasets, roots, test_scenes)
+        if datasets and pools is not None:
+            raise ValueError("--pools are of simulated cameras; leave it out.")
         campaign = read_campaign(
-            targets,
+            None if datasets else targets,
             seeds,
-            target_pairs,
+            target_pairs or ("6" if datasets else None),
             strategies,
             pools,
             size,
             assignments,
             reduced,
         )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if datasets:
+        try:
+            campaign = move_to_datasets(campaign, words, out, targets, size, reduced)
+        except (ImportError, OSError, ValueError) as error:
+            raise click.ClickException(str(error)) from error
+        _show_gaps(campaign.gaps)
+    names = tables or tuple(tables_of(campaign))
+    try:
         lines = list(list_tables(campaign, out, names))
     except ValueError as error:
         raise click.UsageError(str(error)) from error
@@ -84,9 +141,18 @@ def bench(
         say(lines)
         return
     try:
-        pages = run_bench(campaign, out, names, jobs, threads, announce=click.echo)
+        pages = run_bench(campaign, out, names, jobs, threads, click.echo, dask)
     except OSError as error:
         raise click.ClickException(cannot_write(out, error)) from error
-    except (RuntimeError, ValueError) as error:
+    except (ImportError, RuntimeError, ValueError) as error:
         raise click.ClickException(str(error)) from error
     say([f"Written: {page}" for page in pages])
+
+
+def _show_gaps(gaps: Sequence[str]) -> None:
+    """Say on standard error what a dataset lacks; the tables list all of it."""
+    for gap in gaps[:_MOST_SHOWN]:
+        click.echo(f"Missing: {gap}", err=True)
+    if len(gaps) > _MOST_SHOWN:
+        more = len(gaps) - _MOST_SHOWN
+        click.echo(f"Missing: {more} more, which the tables list.", err=True)
