@@ -33,5 +33,6 @@ from skadl.sensors import SensorTable as SensorTable
 from skadl.stars import Stars as Stars
 from skadl.stars import find_stars as find_stars
 from skadl.store import PatchStore as PatchStore
+from skadl.versions import show_versions as show_versions
 
 __version__ = "0.1.0"

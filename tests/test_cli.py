@@ -122,7 +122,7 @@ def test_demo__without_matplotlib__says_how_to_get_it(run, monkeypatch):
     )
     outcome = run("demo", "--size", "tiny")
     assert outcome.exit_code == 1
-    assert "pip install matplotlib" in outcome.stderr
+    assert "pip install 'skadl[plot]'" in outcome.stderr
     assert "Simulating" not in outcome.output
 
 

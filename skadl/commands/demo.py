@@ -76,7 +76,7 @@ def demo(out: Path, target: str, size: str, seed: int, force: bool) -> None:
     if importlib.util.find_spec("matplotlib") is None:
         raise click.ClickException(
             "the demo draws pictures with matplotlib, which is not installed. "
-            "Install it with: python -m pip install matplotlib"
+            "Install it with: python -m pip install 'skadl[plot]'"
         )
     # Importing these takes seconds, so that --help does not wait for them.
     from skadl.demo import SIZES as budgets

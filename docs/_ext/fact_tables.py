@@ -1,0 +1,108 @@
+"""Tables that pages take from the package itself: extras, datasets, protocols."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from results_table import build_table
+
+from skadl.datasets import DATASETS
+from skadl.protocols import PROTOCOLS
+
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
+FOR = {
+    "plot": "pictures: `skadl.plots` and `skadl demo`",
+    "dng": "DNG files compressed without loss",
+    "frame": "selection reports as pandas tables",
+    "bench": "`skadl bench`",
+    "sidd": "`load_sidd`",
+    "onnx": "`export_onnx`",
+    "dask": "`skadl bench --dask`, together with `bench`",
+}
+DEVELOPERS = ("test", "lint", "docs")
+
+
+class FactTable(Directive):
+    """A directive without arguments that shows the rows it is given."""
+
+    def rows(self) -> list[list[str]]:
+        """Titles, then rows."""
+        raise NotImplementedError
+
+    def run(self) -> list[nodes.Node]:
+        """Build the table."""
+        frame = nodes.container(classes=["result-table", "prose-table"])
+        frame += build_table(self.rows())
+        return [frame]
+
+
+class Extras(FactTable):
+    """The extras that users may want, with the packages of each."""
+
+    def rows(self) -> list[list[str]]:
+        """One row an extra, from pyproject.toml."""
+        project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
+        rows = [["extra", "for", "brings"]]
+        for name, packages in project["optional-dependencies"].items():
+            if name not in DEVELOPERS:
+                brings = ", ".join(
+                    re.split("[<>=]", package)[0] for package in packages
+                )
+                rows.append([f"`skadl[{name}]`", FOR.get(name, ""), brings])
+        return rows
+
+
+class Datasets(FactTable):
+    """What `skadl datasets` knows of each public dataset, in short."""
+
+    def rows(self) -> list[list[str]]:
+        """One row a dataset."""
+        known = DATASETS.values() if isinstance(DATASETS, dict) else DATASETS
+        return [
+            ["dataset", "read with", "size", "mind"],
+            *(
+                [f"{d.name}: {d.title}", f"`{d.reader}`", d.size, "; ".join(d.notes)]
+                for d in known
+            ),
+        ]
+
+
+class Protocols(FactTable):
+    """The rules of each protocol."""
+
+    def rows(self) -> list[list[str]]:
+        """One row a protocol."""
+        titles = [
+            "protocol",
+            "crop",
+            "border",
+            "light corrected",
+            "SSIM window",
+            "source",
+        ]
+        return [
+            titles,
+            *(
+                [
+                    f"`{p.name}`",
+                    f"middle {p.crop}" if p.crop else "whole",
+                    str(p.border),
+                    "yes" if p.corrected else "no",
+                    "Gaussian 11x11" if p.gaussian_ssim else "uniform 7x7",
+                    p.source,
+                ]
+                for p in PROTOCOLS.values()
+            ),
+        ]
+
+
+def setup(app) -> dict:
+    """Register the directives."""
+    app.add_directive("extras-table", Extras)
+    app.add_directive("datasets-table", Datasets)
+    app.add_directive("protocols-table", Protocols)
+    return {"version": "1", "parallel_read_safe": True}

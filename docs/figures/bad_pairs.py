@@ -1,0 +1,54 @@
+"""What is wrong with a pair shows in its residual, noisy minus clean."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from skadl.datasets import make_domain, spoil_pairs
+from skadl.rendering import display_settings, render
+from skadl.screening import screen_pairs
+
+KINDS = {
+    None: "a good pair",
+    "misaligned by 2": "moved by 2 pixels",
+    "other scene": "clean frame of\nanother scene",
+    "ratio times 2": "light factor\ntwice too high",
+    "black truth": "clean frame black",
+}
+
+
+def draw():
+    """Show noisy, clean and residual of a good pair and of four bad ones."""
+    pairs = make_domain(
+        "NikonD850",
+        6,
+        size=200,
+        iso=3200,
+        ratio=1,
+        scenes="photographs",
+        random_state=5,
+    )
+    figure = Figure((11, 7.4), layout="constrained")
+    axes = figure.subplots(3, len(KINDS))
+    limit = None
+    for column, (kind, title) in zip(axes.T, KINDS.items(), strict=True):
+        pair = pairs[1]
+        if kind is not None:
+            spoiled, _ = spoil_pairs(pairs, kind, 1.0, random_state=0)
+            pair = spoiled[1]
+        display = display_settings(pairs[1].clean)
+        residual = pair.noisy.normalised() - pair.clean.normalised()
+        residual = residual.mean(axis=0)
+        if limit is None:
+            limit = 4 * float(np.std(residual))
+        column[0].imshow(render(pair.noisy, display=display))
+        column[1].imshow(render(pair.clean, display=display))
+        column[2].imshow(residual, cmap="gray", vmin=-limit, vmax=limit)
+        column[0].set_title(title, fontsize=12)
+        (seen,) = screen_pairs([pair])
+        verdict = "not odd" if not seen.is_odd else f"oddness {seen.score:.1f}"
+        column[2].set_xlabel(verdict, fontsize=12)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+    for axis, name in zip(axes[:, 0], ("noisy", "clean", "residual"), strict=True):
+        axis.set_ylabel(name, fontsize=13)
+    return figure
