@@ -111,7 +111,7 @@ ax.minorticks_off()
 ax.set_xlabel("ISO", fontsize=12)
 ax.set_ylabel("PSNR gained over the noisy frames (dB)", fontsize=12)
 ax.grid(True, color="#dddddd", linewidth=0.6)
-ax.legend(fontsize=12)
+legend = ax.legend(fontsize=12)
 
 # %%
 # And what it looks like

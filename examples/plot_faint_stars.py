@@ -114,4 +114,4 @@ for (name, bias), colour, marker in zip(biases.items(), colours, "os^", strict=T
 ax.axhline(0, color="#8a8a8a", linewidth=1, zorder=0)
 ax.set_xlabel("magnitude (fainter to the right)", fontsize=12)
 ax.set_ylabel("median error of flux (%)", fontsize=12)
-ax.legend(fontsize=11)
+legend = ax.legend(fontsize=11)

@@ -117,7 +117,7 @@ def test_bench__workers_of_a_dask_cluster__give_the_same_numbers(
 
     monkeypatch.setattr(running, "measure", here)
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None
+        n_workers=2, threads_per_worker=1, dashboard_address=":0"
     ) as local:
         address = local.scheduler_address
         outcome = bench_sidd(sidd, tmp_path / "out", *words, "--dask", address)
@@ -435,7 +435,7 @@ def test_bench__nobody_at_the_address__one_sentence(sidd, tmp_path, monkeypatch)
 def test_on_cluster__workers_of_several_threads__are_refused():
     with (
         LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0"
         ) as local,
         pytest.raises(RuntimeError, match="several threads.*--nthreads 1"),
         cluster.on_cluster(local.scheduler_address),
