@@ -90,7 +90,7 @@ figure = plot_before_after(
 # --------------
 # A negative flux bias means that stars became too faint. Trained on everyday scenes,
 # the fluxes stay about as they were; trained on skies, all stars lose light, faint
-# ones most. At the same threshold, no more stars are found after denoising than
+# ones most. At the same threshold about as many stars are found after denoising as
 # before. So try ``evaluate_stars`` on a field that you know before you measure in
 # denoised frames, or measure in the noisy ones and denoise for the eye.
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,16 +13,43 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from tiny_fits import TARGET, target_pairs, tiny_denoiser
+from sklearn.model_selection import GroupKFold
+from tiny_fits import (
+    BRIEF,
+    TARGET,
+    TINY,
+    search_for,
+    source_pairs,
+    target_pairs,
+    tiny_denoiser,
+)
 
-from skadl import export_onnx, write_dng
+import skadl
+from skadl import (
+    ADLDenoiser,
+    SourcePool,
+    export_onnx,
+    load,
+    load_pairs,
+    read_raw,
+    write_dng,
+)
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 def run_example(name, *arguments):
-    words = [sys.executable, str(EXAMPLES / name), *map(str, arguments)]
-    return subprocess.run(words, check=True, capture_output=True, text=True)
+    return run_script(EXAMPLES / name, *arguments)
+
+
+def run_script(script, *arguments):
+    words = [sys.executable, str(script), *map(str, arguments)]
+    # The skadl under test, installed or not, whatever the folder of the script.
+    places = [str(Path(skadl.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))}
+    return subprocess.run(
+        words, check=True, capture_output=True, text=True, env=environment
+    )
 
 
 def test_denoise_with_onnxruntime__same_as_predict_without_safeguard(tmp_path):
@@ -39,3 +69,95 @@ def test_denoise_with_onnxruntime__same_as_predict_without_safeguard(tmp_path):
     wanted = fitted.predict(replace(frame, mosaic=mosaic.astype(np.float32)))
     assert np.abs(wanted.mosaic - mosaic).max() > 1
     assert_allclose(np.load(out), wanted.mosaic, atol=0.05)
+
+
+def brief_copy(name, folder):
+    """The script with a few steps of a tiny network, as a person would change it."""
+    text = (EXAMPLES / name).read_text(encoding="utf-8")
+    line = re.compile(r"^PARAMETERS = .*$", re.MULTILINE)
+    assert len(line.findall(text)) == 1
+    brief = {**TINY, **BRIEF}
+    del brief["device"], brief["random_state"]  # the scripts set them
+    copy = folder / name
+    copy.write_text(line.sub(f"PARAMETERS = {brief}", text), encoding="utf-8")
+    return copy
+
+
+def test_search_on_dask__parameters__are_a_third_of_the_defaults():
+    """What the script says of the length of a fit holds."""
+    text = (EXAMPLES / "search_on_dask.py").read_text(encoding="utf-8")
+    (stated,) = re.findall(r"^PARAMETERS = (.*)$", text, re.MULTILINE)
+    defaults = ADLDenoiser().get_params()
+    for name, value in ast.literal_eval(stated).items():
+        assert value * 3 == defaults[name]
+
+
+@pytest.fixture(scope="module")
+def raw_folders(tmp_path_factory):
+    """Folders of pairs of two cameras."""
+    folder = tmp_path_factory.mktemp("raw")
+    for place, pairs in (("mine", target_pairs()), ("other", source_pairs())):
+        for role in ("noisy", "clean"):
+            (folder / place / role).mkdir(parents=True)
+        table = ["noisy,clean,ratio,scene"]
+        for index, pair in enumerate(pairs):
+            files = [f"noisy/{index}.dng", f"clean/{index}.dng"]
+            for file, image in zip(files, (pair.noisy, pair.clean), strict=True):
+                write_dng(folder / place / file, image)
+            table.append(f"{files[0]},{files[1]},{pair.noisy.ratio},{index}")
+        (folder / place / "pairs.csv").write_text("\n".join(table), encoding="utf-8")
+    return folder
+
+
+def test_fit_and_denoise_folder__write_what_the_library_does(raw_folders, tmp_path):
+    model, out = tmp_path / "model.safetensors", tmp_path / "out"
+    script = brief_copy("fit_folder.py", tmp_path)
+    places = (raw_folders / "mine", model, raw_folders / "other")
+    told = run_script(script, *places).stdout
+    assert f"{len(target_pairs())} pairs found" in told
+    assert source_pairs()[0].sensor in told
+    noisy = raw_folders / "mine" / "noisy"
+    run_example("denoise_folder.py", model, noisy, out)
+    assert [p.name for p in sorted(out.iterdir())] == [
+        p.name for p in sorted(noisy.iterdir())
+    ]
+    wanted = load(model).predict(noisy / "0.dng", dtype=np.float32)
+    written = read_raw(out / "0.dng")
+    scale = written.white_level / wanted.white_level
+    assert_allclose(written.mosaic / scale, wanted.mosaic, atol=0.51 / scale)
+
+
+def test_denoise_folder__damaged_file__costs_no_other(raw_folders, tmp_path):
+    fitted = tiny_denoiser(**BRIEF).fit(target_pairs())
+    fitted.save(tmp_path / "model")
+    folder, out = tmp_path / "card", tmp_path / "out"
+    folder.mkdir()
+    whole = (raw_folders / "mine" / "noisy" / "0.dng").read_bytes()
+    (folder / "a.dng").write_bytes(whole[:100])
+    (folder / "b.dng").write_bytes(whole)
+    with pytest.raises(subprocess.CalledProcessError) as failure:
+        run_example("denoise_folder.py", tmp_path / "model", folder, out)
+    assert "a.dng" in failure.value.stderr and "1 of 2" in failure.value.stderr
+    assert [path.name for path in out.iterdir()] == ["b.dng"]
+
+
+def test_search_on_dask__every_candidate__gets_the_score_of_one_process(
+    raw_folders, tmp_path
+):
+    distributed = pytest.importorskip("distributed")
+    script = brief_copy("search_on_dask.py", tmp_path)
+    places = (raw_folders / "mine", raw_folders / "other")
+    options = dict(n_workers=1, threads_per_worker=1, dashboard_address=":0")
+    with distributed.LocalCluster(**options) as cluster:
+        told = run_script(script, *places, cluster.scheduler_address).stdout
+    scores = [float(score) for score in re.findall(r"^([\d.]+) dB", told, re.M)]
+    search = search_for(
+        tiny_denoiser(**BRIEF),
+        {"queue_size": [10, 40], "learning_rate": [1e-3, 2e-3]},
+        cv=GroupKFold(3),
+        refit=False,
+    )
+    pairs, others = (list(load_pairs(place)) for place in places)
+    scenes = [pair.scene for pair in pairs]
+    search.fit(pairs, groups=scenes, source_pairs=SourcePool(others))
+    assert_allclose(scores, search.cv_results_["mean_test_score"], atol=0.011)
