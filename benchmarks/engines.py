@@ -20,8 +20,8 @@ import torch
 from result_files import DEFAULT_FOLDER, write_markdown
 
 from skadl.export import onnx_model
-from skadl.folding import FoldedUNet, fold
-from skadl.training import build_network
+from skadl.prediction.folding import FoldedUNet, fold
+from skadl.training.run import build_network
 
 SIDE = 512
 MEGAPIXELS = 4 * SIDE**2 / 1e6

@@ -19,10 +19,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from skadl import RawImage, SensorInfo, SensorTable
 from skadl.conditioning import Conditioning
-from skadl.folding import fold
-from skadl.prediction import FittedModel, denoise
-from skadl.removal import ImageNetwork
-from skadl.training import build_network
+from skadl.prediction.folding import fold
+from skadl.prediction.image import FittedModel, denoise
+from skadl.prediction.removal import ImageNetwork
+from skadl.training.run import build_network
 
 CPU = torch.device("cpu")
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}

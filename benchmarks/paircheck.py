@@ -1,6 +1,6 @@
 """Plant every defect at graded strength in simulated pairs, and count what is found.
 
-What a defect costs is argued, not trained: see `skadl.paircheck`. A network that
+What a defect costs is argued, not trained: see `skadl.paircheck.check`. A network that
 learns from pairs whose residual holds, beside noise of mean variance s, a defect of
 mean square e loses 0.1 dB if all pairs are so and e / s exceeds 0.0023 (its error
 without the defect being a tenth of the noise). For a wrong ISO the loss is that of a
@@ -25,10 +25,10 @@ from result_files import DEFAULT_FOLDER, write_markdown
 from skadl.datasets import Camera, Scene, camera_names, get_camera, make_scenes
 from skadl.datasets.domains import draw_isos, draw_ratios, label_pair
 from skadl.datasets.exposures import add_camera_noise, expose
-from skadl.mosaic import CFA_PATTERNS, pack_bayer
-from skadl.paircheck import COSTLY, judge_pairs
-from skadl.pairfigures import measure_pair
-from skadl.records import RawPair
+from skadl.paircheck.check import COSTLY, judge_pairs
+from skadl.paircheck.figures import measure_pair
+from skadl.raw.mosaic import CFA_PATTERNS, pack_bayer
+from skadl.raw.records import RawPair
 
 FINE = 4  # scene points to a pixel along a side, averaged as a pixel does
 MARGIN = 16  # pixels around the frame, for shifts

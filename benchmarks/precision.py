@@ -24,8 +24,8 @@ from result_files import DEFAULT_FOLDER, write_markdown
 from skadl import ADLDenoiser, RawPair, SourcePool
 from skadl.datasets import make_domain, make_harmful_noise, make_harmful_truth
 from skadl.gates import Gate, Trial, Verdict, make_gate
-from skadl.learner import Learner
-from skadl.patches import Batch
+from skadl.training.learner import Learner
+from skadl.training.patches import Batch
 
 
 @click.command(name="precision")

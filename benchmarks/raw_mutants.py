@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from skadl.dng import write_dng
-from skadl.exif import encode_entry, encode_ifd
-from skadl.records import RawImage
+from skadl.raw.dng import write_dng
+from skadl.raw.exif import encode_entry, encode_ifd
+from skadl.raw.records import RawImage
 
 HEADER = 4096  # bytes
 _EXIF_POINTER = 34665

@@ -17,7 +17,7 @@ import numpy as np
 
 from skadl import ADLDenoiser, RawImage, RawPair, SourcePool, write_dng
 from skadl.datasets import make_domain
-from skadl.mosaic import pack_bayer
+from skadl.raw.mosaic import pack_bayer
 
 SENSOR, ISO = "burst camera", 800.0  # bursts carry no ISO; one value for all serves
 SOURCES = ("SonyA7S2", "NikonD850", "CanonEOS5D4", "OppoReno10x")

@@ -36,11 +36,11 @@ from skadl import ADLDenoiser, RawPair, SensorTable, SourcePool
 from skadl.datasets import make_domain
 from skadl.device import resolve_precision
 from skadl.gates import Gate, Trial, Verdict, make_gate
-from skadl.learner import Learner
 from skadl.network import ModulatedUNet
-from skadl.patches import Batch, cut_patches, select
-from skadl.preparation import prepare
-from skadl.training import build_network
+from skadl.training.learner import Learner
+from skadl.training.patches import Batch, cut_patches, select
+from skadl.training.preparation import prepare
+from skadl.training.run import build_network
 
 CPU = torch.device("cpu")
 LEARNING_RATE = 1e-3
@@ -286,7 +286,7 @@ def time_adaptation(
         mock.patch.object(
             Learner, "evaluate", clock.timed("evaluate", Learner.evaluate)
         ),
-        mock.patch("skadl.adapt.cut_patches", clock.timed("cut", cut_patches)),
+        mock.patch("skadl.training.adapt.cut_patches", clock.timed("cut", cut_patches)),
     ):
         estimator.fit(*simulate(side))
     rows = []

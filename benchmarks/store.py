@@ -21,13 +21,13 @@ from result_files import DEFAULT_FOLDER, write_markdown
 from store_memory import weigh
 
 from skadl import ADLDenoiser, PatchStore, RawPair, SensorTable, SourcePool
-from skadl.adapt import Plan, adapt
 from skadl.datasets import make_domain
 from skadl.device import resolve_precision
 from skadl.gates import make_gate
-from skadl.learner import Learner
-from skadl.preparation import Prepared, prepare
-from skadl.training import build_network
+from skadl.training.adapt import Plan, adapt
+from skadl.training.learner import Learner
+from skadl.training.preparation import Prepared, prepare
+from skadl.training.run import build_network
 
 CPU = torch.device("cpu")
 NOTHING = 1e-9  # GiB: no frame is mapped

@@ -12,7 +12,7 @@ import torch
 
 from skadl import ADLDenoiser, PatchStore, RawImage, RawPair, SourcePool
 from skadl.datasets import make_domain
-from skadl.records import LazyRawImage
+from skadl.raw.records import LazyRawImage
 
 FACTS = dict(
     cfa="RGGB", black_level=512, white_level=16383, sensor="simulated", iso=1600

@@ -20,7 +20,6 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
-from skadl.adapt import Plan
 from skadl.conditioning import CONDITIONINGS
 from skadl.device import PRECISIONS, is_available, resolve_device, resolve_precision
 from skadl.gates import GATES, Gate, make_gate
@@ -30,21 +29,22 @@ from skadl.intake import (
     check_target_pairs,
     settle_bad_pairs,
 )
-from skadl.learner import LOSS_WEIGHTINGS, Learner
 from skadl.metrics import clipped_psnr
 from skadl.pool import SourcePool, check_pairs_sequence
-from skadl.prediction import (
+from skadl.prediction.image import (
     DEFAULT_MEMORY_LIMIT,
     FittedModel,
     Wishes,
     denoise,
     denoise_image,
 )
-from skadl.preparation import prepare
 from skadl.progress import Progress
-from skadl.records import RawImage, RawPair
+from skadl.raw.records import RawImage, RawPair
 from skadl.sensors import SensorInfo, SensorTable
-from skadl.training import build_network, train
+from skadl.training.adapt import Plan
+from skadl.training.learner import LOSS_WEIGHTINGS, Learner
+from skadl.training.preparation import prepare
+from skadl.training.run import build_network, train
 
 PAPER_PARAMS = {
     "gate": "queue",
@@ -94,7 +94,7 @@ class ADLDenoiser(BaseEstimator):
     renoised_share : float, default=0.8
         Fraction of source batches drawn from one more domain: the sources' clean
         frames under the noise measured on the target pairs. 0 leaves it out. See
-        :mod:`skadl.renoising`.
+        :mod:`skadl.noise.renoising`.
     patch_size : int, default=64
         Side of a patch in packed pixels; made smaller where an image is smaller.
     learning_rate : float, default=2e-3
@@ -107,7 +107,7 @@ class ADLDenoiser(BaseEstimator):
         Width and depth of the U-Net, hidden width of the modulation MLPs.
     loss_weighting : {"noise", "none"}, default="noise"
         Whether an image's L1 error counts in units of its own noise or, as in the
-        paper, as it is. See :func:`skadl.learner.noise_weight`.
+        paper, as it is. See :func:`skadl.training.learner.noise_weight`.
     conditioning : {"noise", "sensor_iso_noise", "sensor_iso"}, default="noise"
         What the network is told of an image: light factor and noise level, which lets
         sensors share what they have in common and `predict` take a sensor never seen
@@ -117,7 +117,7 @@ class ADLDenoiser(BaseEstimator):
         Whether `predict` holds back what Stein's risk estimate says would do an image
         more harm than good, mostly in images of little noise, and what is more than
         noise can be; hot pixels stay. It takes about one more pass for a small image,
-        a tenth of one for a photograph. See :mod:`skadl.safeguard`.
+        a tenth of one for a photograph. See :mod:`skadl.prediction.safeguard`.
     on_bad_pair : {"warn", "raise", "drop"}, default="warn"
         What `fit` does with target pairs whose frames do not belong together: names
         them in a warning and trains on them all the same, refuses them, or leaves

@@ -11,9 +11,9 @@ from skimage.metrics import structural_similarity
 from skadl.estimator import ADLDenoiser
 from skadl.metrics import SMALLEST_MSE
 from skadl.pool import check_pairs_sequence
-from skadl.prediction import denoise_image
+from skadl.prediction.image import denoise_image
 from skadl.protocols import Protocol, Score, get_protocol
-from skadl.records import RawImage, RawPair
+from skadl.raw.records import RawImage, RawPair
 
 # A clean frame with less than this share of its pixels above one step of 8 bits is
 # black: a wrong black level, which the illuminance correction would reward.

@@ -15,12 +15,12 @@ import numpy as np
 from torch import Tensor, nn
 
 import skadl
-from skadl.calibration import expected_noise
 from skadl.estimator import ADLDenoiser
-from skadl.folding import FoldedUNet, fold
-from skadl.mosaic import mirrored_axes
 from skadl.network import N_PLANES, SLOPE
-from skadl.prediction import sensor_info
+from skadl.noise.calibration import expected_noise
+from skadl.prediction.folding import FoldedUNet, fold
+from skadl.prediction.image import sensor_info
+from skadl.raw.mosaic import mirrored_axes
 from skadl.sensors import SensorInfo
 from skadl.writing import check_folder, replacing
 

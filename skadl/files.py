@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from joblib import Parallel, delayed
 
-from skadl.dng import write_dng
 from skadl.estimator import ADLDenoiser
-from skadl.imagefile import write_image
-from skadl.prediction import known_sensors
-from skadl.rawfile import read_raw
-from skadl.records import RawImage
+from skadl.prediction.image import known_sensors
+from skadl.raw.dng import write_dng
+from skadl.raw.imagefile import write_image
+from skadl.raw.rawfile import read_raw
+from skadl.raw.records import RawImage
 from skadl.sensors import SensorInfo
 
 FORMATS = ("dng", "tiff", "npy")

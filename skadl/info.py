@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from skadl.modelreader import ModelFile, looks_like_model_file, read_model_file
-from skadl.rawfile import read_raw
+from skadl.raw.rawfile import read_raw
 from skadl.report_text import short_label
 from skadl.sensors import SensorInfo
 

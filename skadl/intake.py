@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from skadl.paircheck import check_pairs
+from skadl.noise.renoising import RENOISED
+from skadl.paircheck.check import check_pairs
 from skadl.pool import SourcePool, check_pairs_sequence
-from skadl.records import RawPair
-from skadl.renoising import RENOISED
+from skadl.raw.records import RawPair
 from skadl.sensors import SensorInfo, SensorTable
 
 MIN_TARGET_PAIRS = 2  # one for V', one for T^train
@@ -52,7 +52,8 @@ def settle_bad_pairs(
     pairs : tuple of RawPair
         Target pairs.
     on_bad_pair : {"warn", "raise", "drop"}
-        "warn" leaves all to :func:`skadl.preparation.prepare`, which names odd ones.
+        "warn" leaves all to :func:`skadl.training.preparation.prepare`, which names
+        odd ones.
 
     Returns
     -------

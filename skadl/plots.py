@@ -1,7 +1,7 @@
 """Pictures of a fit: before and after, acceptance, and the noise of a sensor.
 
 The figures need matplotlib, the extra ``skadl[plot]``; `render` and
-`display_settings`, from :mod:`skadl.rendering`, need numpy only. Figures are made
+`display_settings`, from :mod:`skadl.raw.rendering`, need numpy only. Figures are made
 without pyplot, so no global state changes.
 """
 
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skadl.metrics import psnr
-from skadl.noise import TransferCurve, transfer_curve
-from skadl.photon_transfer import fit_transfer
-from skadl.records import RawImage, RawPair
-from skadl.rendering import Display as Display
-from skadl.rendering import checked_planes, display_settings, render
+from skadl.noise.measuring import TransferCurve, transfer_curve
+from skadl.noise.photon_transfer import fit_transfer
+from skadl.raw.records import RawImage, RawPair
+from skadl.raw.rendering import Display as Display
+from skadl.raw.rendering import checked_planes, display_settings, render
 from skadl.report import DataSelectionReport
 from skadl.report_text import percent, short_label
 from skadl.sensors import SensorInfo

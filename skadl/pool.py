@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from skadl.records import RawPair
-from skadl.store import PatchStore
+from skadl.raw.records import RawPair
+from skadl.store.patch_store import PatchStore
 
 
 class SourcePool:

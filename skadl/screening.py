@@ -10,10 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
-from skadl.noise import LEAST_WHITE, TransferCurve, measure_residual, transfer_curve
-from skadl.peers import noise_shifts
-from skadl.records import RawPair
-from skadl.symptoms import LEAST_BINS, beyond, find_symptoms
+from skadl.noise.measuring import (
+    LEAST_WHITE,
+    TransferCurve,
+    measure_residual,
+    transfer_curve,
+)
+from skadl.noise.peers import noise_shifts
+from skadl.noise.symptoms import LEAST_BINS, beyond, find_symptoms
+from skadl.raw.records import RawPair
 
 LEAST_PEERS = 5  # before a pair's noise can be compared
 _NOISE = (2.5, 0.5)  # standard errors; logarithm of the variance: a factor 1.65

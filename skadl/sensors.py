@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from skadl.levels import level_span
-from skadl.mosaic import check_cfa
-from skadl.records import RawPair, check_positive
+from skadl.raw.levels import level_span
+from skadl.raw.mosaic import check_cfa
+from skadl.raw.records import RawPair, check_positive
 
 
 @dataclass(frozen=True, eq=False)

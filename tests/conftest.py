@@ -8,11 +8,11 @@ import torch
 from hypothesis import settings
 
 from skadl.conditioning import Conditioning
-from skadl.learner import Learner
-from skadl.mosaic import CFA_PATTERNS
 from skadl.network import ModulatedUNet
+from skadl.raw.mosaic import CFA_PATTERNS
 from skadl.sensors import SensorInfo, SensorTable
-from skadl.training import build_network
+from skadl.training.learner import Learner
+from skadl.training.run import build_network
 
 # One run is like another, and leaves nothing behind.
 settings.register_profile(

@@ -23,11 +23,11 @@ from tiny_adapt import (
     same,
 )
 
-from skadl.adapt import adapt, pretrain
 from skadl.gates import make_gate
-from skadl.patches import Batch
 from skadl.screening import REASONS, Screening
-from skadl.training import build_network
+from skadl.training.adapt import adapt, pretrain
+from skadl.training.patches import Batch
+from skadl.training.run import build_network
 
 # Rejection
 

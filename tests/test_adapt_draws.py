@@ -23,11 +23,17 @@ from tiny_adapt import (
     same,
 )
 
-from skadl.adapt import FEW_PAIRS, draw_diverse, finetune, pretrain, validation_size
 from skadl.gates import GATES, make_gate
-from skadl.renoising import RENOISED
-from skadl.sampling import LEAST_ADMITTED, SourceSampler
+from skadl.noise.renoising import RENOISED
 from skadl.screening import Screening
+from skadl.training.adapt import (
+    FEW_PAIRS,
+    draw_diverse,
+    finetune,
+    pretrain,
+    validation_size,
+)
+from skadl.training.sampling import LEAST_ADMITTED, SourceSampler
 
 # V', T^train and S'
 

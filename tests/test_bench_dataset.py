@@ -27,8 +27,8 @@ from skadl.bench.runs import Run
 from skadl.bench.simulation import NO_POOL
 from skadl.datasets import make_domain
 from skadl.datasets.sidd_instances import PHONE_CFA
-from skadl.mosaic import unpack_bayer
-from skadl.records import LazyRawImage
+from skadl.raw.mosaic import unpack_bayer
+from skadl.raw.records import LazyRawImage
 
 # Two scenes to train on and, by the rule for SIDD, two to test on.
 INSTANCES = {

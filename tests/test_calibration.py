@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skadl import RawImage, RawPair, SensorTable, calibrate_sensor
-from skadl.calibration import calibrate
 from skadl.datasets import camera_names, get_camera, make_domain
-from skadl.noise import transfer_curve
-from skadl.photon_transfer import fit_transfer
+from skadl.noise.calibration import calibrate
+from skadl.noise.measuring import transfer_curve
+from skadl.noise.photon_transfer import fit_transfer
 
 CAMERAS = ("SonyA7S2", "NikonD850", "CanonEOS70D", "IMX686", "OppoReno10x")
 DETERMINED = {"gain": 0.1, "read_noise": 0.2}  # relative error without a note

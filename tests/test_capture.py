@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skadl import RawImage, RawPair, SensorInfo, cli, write_dng
-from skadl.capture import recommend_captures
+from skadl.capture.plan import recommend_captures
 from skadl.datasets import camera_info, make_domain
 
 CAMERAS = ("SonyA7S2", "CanonEOS70D", "Pixel4a")

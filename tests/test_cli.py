@@ -22,8 +22,8 @@ from skadl.commands.demo import CAMERAS
 from skadl.commands.demo import SIZES as OFFERED_SIZES
 from skadl.datasets import camera_names
 from skadl.decisions import BatchDecision, DecisionRecorder
-from skadl.demo import DEFAULT_TARGET, SIZES
-from skadl.demo_folder import FILES
+from skadl.demo.folder import FILES
+from skadl.demo.run import DEFAULT_TARGET, SIZES
 from skadl.report import DataSelectionReport, TrainingStage
 from skadl.sensors import SensorInfo
 
@@ -127,7 +127,7 @@ def test_demo__without_matplotlib__says_how_to_get_it(run, monkeypatch):
 
 
 def test_demo__warning__is_shown_as_a_sentence(run, monkeypatch):
-    from skadl import demo
+    from skadl.demo import run as demo
 
     def warn_and_run(*arguments, **options):
         with warnings.catch_warnings():
@@ -228,8 +228,8 @@ def test_info__raw_file__says_what_read_raw_sees(run, dng):
 
 
 def test_info__raw_file_without_iso__says_the_rest(run, dng, monkeypatch):
-    monkeypatch.setattr("skadl.rawfile._libraw_iso", lambda raw: None)
-    monkeypatch.setattr("skadl.rawfile._ISO_TAGS", ())
+    monkeypatch.setattr("skadl.raw.rawfile._libraw_iso", lambda raw: None)
+    monkeypatch.setattr("skadl.raw.rawfile._ISO_TAGS", ())
     assert "ISO not in the file" in " ".join(run("info", dng.name).stdout.split())
     facts = json.loads(run("info", "--json", dng.name).stdout)
     assert (facts["camera"], facts["iso"]) == ("NIKON D850", None)

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from skadl import cli, write_dng
 from skadl.datasets import make_domain
-from skadl.mosaic import pack_bayer, unpack_bayer
+from skadl.raw.mosaic import pack_bayer, unpack_bayer
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from tiny_fits import BRIEF, target_pairs, tiny_denoiser
 import skadl
 from skadl import ADLDenoiser, RawImage, cli, files, read_raw, write_dng
 from skadl.commands.denoise import FORMATS, denoise
-from skadl.prediction import DEFAULT_MEMORY_LIMIT
+from skadl.prediction.image import DEFAULT_MEMORY_LIMIT
 
 SENSOR = "SonyA7S2"  # of the tiny fit
 
@@ -376,15 +376,15 @@ def test_denoise__noise_for_a_one_hot_model__is_a_usage_error(run, card, one_hot
 
 
 def test_denoise__file_without_iso__asks_for_it_and_takes_it(run, card, monkeypatch):
-    monkeypatch.setattr("skadl.rawfile._libraw_iso", lambda raw: None)
-    monkeypatch.setattr("skadl.rawfile._ISO_TAGS", ())
+    monkeypatch.setattr("skadl.raw.rawfile._libraw_iso", lambda raw: None)
+    monkeypatch.setattr("skadl.raw.rawfile._ISO_TAGS", ())
     outcome = run("card/a.dng")
     assert outcome.exit_code == 1 and "--iso NUMBER" in outcome.stderr
     assert run("card/a.dng", "--iso", "1600").exit_code == 0
 
 
 def test_denoise__file_without_camera__takes_the_sensor_given(run, card, monkeypatch):
-    monkeypatch.setattr("skadl.rawfile.camera_name", lambda make, model: "")
+    monkeypatch.setattr("skadl.raw.rawfile.camera_name", lambda make, model: "")
     outcome = run("card/a.dng")
     assert outcome.exit_code == 1 and "--sensor NAME" in outcome.stderr
     assert run("card/a.dng", "--sensor", SENSOR).exit_code == 0

@@ -13,7 +13,7 @@ from scipy import stats
 from skadl import SensorInfo
 from skadl.datasets import Camera, camera_info, camera_names, get_camera, make_domain
 from skadl.datasets.tukey_lambda import draw_tukey_lambda, tukey_lambda_variance
-from skadl.mosaic import CFA_PATTERNS
+from skadl.raw.mosaic import CFA_PATTERNS
 
 ELD_CAMERAS = ("SonyA7S2", "NikonD850", "CanonEOS5D4", "CanonEOS70D", "CanonEOS700D")
 

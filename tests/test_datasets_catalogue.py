@@ -14,8 +14,8 @@ from sklearn.model_selection import GroupKFold
 
 from skadl import SourcePool, cli, datasets, make_pairs, open_raw
 from skadl.datasets import DATASETS, DatasetPairs, Missing
-from skadl.matching import Problem
-from skadl.records import RawPair
+from skadl.folders.matching import Problem
+from skadl.raw.records import RawPair
 
 
 def loaded_of(sensors, scenes, problems=()):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from skadl.datasets import Camera, camera_names, get_camera, make_domain, make_scenes
-from skadl.mosaic import CFA_PATTERNS, pack_bayer
+from skadl.raw.mosaic import CFA_PATTERNS, pack_bayer
 
 SIDE = 256
 

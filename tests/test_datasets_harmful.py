@@ -17,7 +17,7 @@ from skadl.datasets import (
     make_scenes,
     spoil_pairs,
 )
-from skadl.records import LazyRawImage, RawPair
+from skadl.raw.records import LazyRawImage, RawPair
 
 
 def ramp(side, seed=0):

@@ -22,7 +22,7 @@ from skadl.datasets.sidd_instances import (
     parse_instance,
     released_instances,
 )
-from skadl.mosaic import unpack_bayer
+from skadl.raw.mosaic import unpack_bayer
 
 S6, GP, IP, N6, G4 = INSTANCES = (
     "0013_001_S6_03200_01250_3200_L",

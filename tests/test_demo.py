@@ -14,7 +14,8 @@ from matplotlib.image import imread
 
 from skadl import DataSelectionReport, psnr, read_raw
 from skadl.datasets import camera_names
-from skadl.demo import (
+from skadl.demo.folder import FILES, check_folder, write_folder
+from skadl.demo.run import (
     HARMFUL_DOMAINS,
     SIZES,
     Budget,
@@ -23,8 +24,7 @@ from skadl.demo import (
     run_demo,
     simulate,
 )
-from skadl.demo_folder import FILES, check_folder, write_folder
-from skadl.demo_text import describe_gains, describe_selection, summarise
+from skadl.demo.text import describe_gains, describe_selection, summarise
 
 SMALLEST = Budget(
     n_target_pairs=4,
@@ -220,7 +220,7 @@ def test_write_folder__failure__leaves_nothing_behind(result, tmp_path, monkeypa
     def fail(*arguments):
         raise OSError("disk full")
 
-    monkeypatch.setattr("skadl.demo_folder.to_html", fail)
+    monkeypatch.setattr("skadl.demo.folder.to_html", fail)
     with pytest.raises(OSError, match="disk full"):
         write_folder(result, tmp_path / "results")
     assert list(tmp_path.iterdir()) == []

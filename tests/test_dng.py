@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import skadl
-from skadl.dng import _append_ifd, write_dng
-from skadl.exif import encode_entry
-from skadl.mosaic import CFA_PATTERNS
-from skadl.rawfile import open_raw, read_raw
-from skadl.records import RawImage
+from skadl.raw.dng import _append_ifd, write_dng
+from skadl.raw.exif import encode_entry
+from skadl.raw.mosaic import CFA_PATTERNS
+from skadl.raw.rawfile import open_raw, read_raw
+from skadl.raw.records import RawImage
 
 RNG_SEED = 0
 
@@ -202,7 +202,7 @@ def test_write_dng__matrix_that_libraw_hides__is_measured(tmp_path, monkeypatch)
     imread = rawpy.imread
     with monkeypatch.context() as patch:
         patch.setattr(rawpy, "imread", lambda path: SecretiveRawPy(imread(path)))
-        patch.setattr("skadl.dng_source._dng_colour_tags", lambda path: [])
+        patch.setattr("skadl.raw.dng_source._dng_colour_tags", lambda path: [])
         path = write_dng(tmp_path / "a.dng", raw_image(), template=template)
     with rawpy.imread(str(path)) as ours, rawpy.imread(str(template)) as theirs:
         np.testing.assert_allclose(ours.color_matrix, theirs.color_matrix, atol=0.01)
@@ -214,7 +214,7 @@ def test_write_dng__template_that_is_no_dng__takes_libraws_matrix(
     template = write_dng(tmp_path / "camera.dng", raw_image(sensor="NIKON D850"))
     with rawpy.imread(str(template)) as raw:
         known, white = raw.rgb_xyz_matrix[:3], raw.camera_whitebalance[:3]
-    monkeypatch.setattr("skadl.dng_source._dng_colour_tags", lambda path: [])
+    monkeypatch.setattr("skadl.raw.dng_source._dng_colour_tags", lambda path: [])
     path = write_dng(tmp_path / "a.dng", raw_image(), template=template)
     written = np.reshape(tag(path, 50721), (3, 3, 2))
     np.testing.assert_allclose(written[..., 0] / written[..., 1], known, atol=1e-4)

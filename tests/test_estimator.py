@@ -37,7 +37,7 @@ from skadl import (
 )
 from skadl.datasets import camera_info, make_harmful_noise, make_harmful_truth
 from skadl.gates import GATES
-from skadl.renoising import RENOISED
+from skadl.noise.renoising import RENOISED
 
 STAGES = ("pre-training", "adaptation", "fine-tuning")
 

@@ -22,7 +22,7 @@ from tiny_fits import (
 
 from skadl import RawImage, RawPair, SensorTable, calibrate_sensor, write_dng
 from skadl.datasets import camera_info
-from skadl.mosaic import CFA_PATTERNS, pack_bayer
+from skadl.raw.mosaic import CFA_PATTERNS, pack_bayer
 
 PSNR_LIMIT = 20 * np.log10(65535)  # equal images; see skadl.psnr
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skadl.exif import encode_entry, encode_ifd
+from skadl.raw.exif import encode_entry, encode_ifd
 
 
 @given(

@@ -11,9 +11,9 @@ import torch
 from numpy.testing import assert_allclose
 from tiny_fits import TARGET, target_pairs, tiny_denoiser
 
-from skadl.calibration import expected_noise
 from skadl.export import METADATA_ENTRY, export_onnx
-from skadl.mosaic import CFA_PATTERNS, to_rggb_geometry
+from skadl.noise.calibration import expected_noise
+from skadl.raw.mosaic import CFA_PATTERNS, to_rggb_geometry
 from skadl.sensors import SensorInfo
 
 onnx = pytest.importorskip("onnx")

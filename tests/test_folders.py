@@ -15,7 +15,7 @@ from sklearn.model_selection import GroupKFold
 from tiny_fits import BRIEF, search_for, tiny_denoiser
 
 from skadl import load_pairs, read_raw
-from skadl.bursts import average_burst
+from skadl.folders.bursts import average_burst
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,8 @@ def test_load_pairs__burst__is_read_once_for_all_pairs(
     loaded = load_pairs(tmp_path)
     n_read = []
     monkeypatch.setattr(
-        "skadl.shots.read_raw", lambda *a, **k: n_read.append(1) or read_raw(*a, **k)
+        "skadl.folders.shots.read_raw",
+        lambda *a, **k: n_read.append(1) or read_raw(*a, **k),
     )
     for pair in loaded:
         assert pair.noisy.iso == 1600 and pair.clean.black_level > 0

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skadl.folding import exact_halo, fold
 from skadl.network import ModulatedUNet
+from skadl.prediction.folding import exact_halo, fold
 
 
 def random_network(n_levels, base_channels=4, seed=0):

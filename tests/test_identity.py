@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skadl.identity import identity
-from skadl.rawfile import open_raw
-from skadl.records import LazyRawImage, RawImage
+from skadl.raw.rawfile import open_raw
+from skadl.raw.records import LazyRawImage, RawImage
+from skadl.store.identity import identity
 
 FACTS = ("RGGB", 64, 1023, "A", 100)
 

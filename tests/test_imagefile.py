@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from skadl.imagefile import write_image, write_tiff
-from skadl.rawfile import read_raw
-from skadl.records import RawImage
+from skadl.raw.imagefile import write_image, write_tiff
+from skadl.raw.rawfile import read_raw
+from skadl.raw.records import RawImage
 
 COUNTS = np.linspace(500, 4000, 24 * 32, dtype=np.float32).reshape(24, 32)
 

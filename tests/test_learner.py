@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from skadl.learner import noise_weight
 from skadl.metrics import psnr
-from skadl.patches import Batch
+from skadl.training.learner import noise_weight
+from skadl.training.patches import Batch
 
 CPU = torch.device("cpu")
 

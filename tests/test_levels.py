@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from skadl.levels import black_planes, cast_counts, denormalise, normalise
+from skadl.raw.levels import black_planes, cast_counts, denormalise, normalise
 
 
 @given(

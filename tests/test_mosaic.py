@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from skadl.mosaic import (
+from skadl.raw.mosaic import (
     CFA_PATTERNS,
     check_cfa,
     pack_bayer,

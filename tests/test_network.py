@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from skadl.network import SLOPE, ModulatedUNet, ModulationMLPs, modulate
-from skadl.training import build_network
+from skadl.training.run import build_network
 
 WIDTHS = [4, 4, 8, 8, 4, 4]
 

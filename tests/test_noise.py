@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skadl.calibration import calibrate, expected_noise, measured_noise
 from skadl.conditioning import noise_level
-from skadl.noise import noise_of_pair, transfer_curve
-from skadl.records import LazyRawImage, RawImage, RawPair
+from skadl.noise.calibration import calibrate, expected_noise, measured_noise
+from skadl.noise.measuring import noise_of_pair, transfer_curve
+from skadl.raw.records import LazyRawImage, RawImage, RawPair
 from skadl.sensors import SensorInfo, SensorTable
 
 ROLES = ("noisy", "clean")

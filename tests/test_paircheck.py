@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from skadl import ADLDenoiser, check_pairs
-from skadl.alignment import align
 from skadl.datasets import camera_names, make_domain
-from skadl.noise import measure_residual
-from skadl.paircheck import COSTLY, HARMFUL
-from skadl.pairplots import draw_pair
-from skadl.records import LazyRawImage, RawImage, RawPair
+from skadl.noise.measuring import measure_residual
+from skadl.paircheck.alignment import align
+from skadl.paircheck.check import COSTLY, HARMFUL
+from skadl.paircheck.plots import draw_pair
+from skadl.raw.records import LazyRawImage, RawImage, RawPair
 
 SIDE, BLACK, WHITE, SIGMA = 96, 500, 16383, 40.0
 TINY = dict(n_iter=0, n_pretrain_iter=1, n_finetune_iter=0, base_channels=2, n_levels=2)

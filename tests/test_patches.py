@@ -11,17 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skadl.conditioning import NoiseLevel
-from skadl.mosaic import CFA_PATTERNS, pack_bayer, unpack_bayer
-from skadl.patches import (
+from skadl.raw.mosaic import CFA_PATTERNS, pack_bayer, unpack_bayer
+from skadl.raw.records import RawImage, RawPair
+from skadl.screening import Screening
+from skadl.store.patch_store import PatchStore
+from skadl.training.patches import (
     bayer_symmetry,
     cut_fixed,
     cut_patches,
     select,
     store_pair,
 )
-from skadl.records import RawImage, RawPair
-from skadl.screening import Screening
-from skadl.store import PatchStore
 
 CPU = torch.device("cpu")
 WHITE = 1000

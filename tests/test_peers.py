@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skadl.noise import TransferCurve
-from skadl.peers import noise_shifts
+from skadl.noise.measuring import TransferCurve
+from skadl.noise.peers import noise_shifts
 
 ISOS = [100.0, 160.0, 200.0, 400.0, 640.0, 800.0, 1600.0, 2500.0, 3200.0, 6400.0]
 

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from skadl.calibration import calibrate_sensor
 from skadl.datasets import camera_info, make_domain
 from skadl.metrics import psnr
-from skadl.noise import transfer_curve
+from skadl.noise.calibration import calibrate_sensor
+from skadl.noise.measuring import transfer_curve
 from skadl.plots import (
     Display,
     display_settings,
@@ -26,7 +26,7 @@ from skadl.plots import (
     plot_photon_transfer,
     render,
 )
-from skadl.records import RawImage, RawPair
+from skadl.raw.records import RawImage, RawPair
 from skadl.report import BatchDecision, DataSelectionReport, DecisionRecorder
 from skadl.sensors import SensorInfo
 

@@ -10,9 +10,9 @@ from scipy.ndimage import gaussian_filter
 from scipy.special import erf
 
 from skadl import RawImage
-from skadl.mosaic import unpack_bayer
-from skadl.pointsources import evaluate_stars
-from skadl.stars import Stars, aperture_flux, find_stars, star_margin
+from skadl.raw.mosaic import unpack_bayer
+from skadl.stars.evaluation import evaluate_stars
+from skadl.stars.finding import Stars, aperture_flux, find_stars, star_margin
 
 FWHM = 3.0
 SIDE = 310

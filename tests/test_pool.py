@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from skadl.pool import SourcePool, check_pairs_sequence
-from skadl.records import make_pairs
-from skadl.store import PatchStore, StoredImage
+from skadl.raw.records import make_pairs
+from skadl.store.patch_store import PatchStore, StoredImage
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from skadl import ADLDenoiser, write_dng
 from skadl.conditioning import Conditioning
 from skadl.datasets import make_domain
-from skadl.folding import fold
 from skadl.metrics import psnr
-from skadl.mosaic import CFA_PATTERNS, pack_bayer, unpack_bayer
-from skadl.prediction import GIB, FittedModel, Wishes, denoise, denoise_image
-from skadl.records import LazyRawImage, RawImage
-from skadl.removal import ImageNetwork
+from skadl.prediction.folding import fold
+from skadl.prediction.image import GIB, FittedModel, Wishes, denoise, denoise_image
+from skadl.prediction.removal import ImageNetwork
+from skadl.raw.mosaic import CFA_PATTERNS, pack_bayer, unpack_bayer
+from skadl.raw.records import LazyRawImage, RawImage
 from skadl.sensors import SensorInfo
 
 # Axes that a mosaic of even sides is mirrored along to become RGGB.
@@ -713,7 +713,7 @@ def test_safeguard__an_image_of_nothing_but_noise__is_denoised_in_full(
     scene = np.full((4, 48, 48), 0.01)
     image = photograph(scene, sensor_table)
     monkeypatch.setattr(
-        "skadl.removal.ImageNetwork.removed",
+        "skadl.prediction.removal.ImageNetwork.removed",
         lambda network, tiles: tiles - tiles.mean(),
     )
     plain, safe = (

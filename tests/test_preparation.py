@@ -9,11 +9,11 @@ from tiny_fits import tiny_denoiser
 
 from skadl import PatchStore, SourcePool
 from skadl.datasets import SPOILED_KINDS, make_domain, spoil_pairs
-from skadl.frames import StoredFrame
-from skadl.preparation import prepare
-from skadl.renoising import RENOISED
+from skadl.noise.renoising import RENOISED
 from skadl.screening import REASONS, REMEDIES
 from skadl.sensors import SensorTable
+from skadl.store.frames import StoredFrame
+from skadl.training.preparation import prepare
 
 
 def prepared(pairs, domains=None):

@@ -9,10 +9,10 @@ import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skadl.dng import write_dng
-from skadl.mosaic import CFA_PATTERNS
-from skadl.rawfile import camera_name, exif_tags, open_raw, read_raw
-from skadl.records import RawImage
+from skadl.raw.dng import write_dng
+from skadl.raw.mosaic import CFA_PATTERNS
+from skadl.raw.rawfile import camera_name, exif_tags, open_raw, read_raw
+from skadl.raw.records import RawImage
 
 COLOUR_CODES = {"R": 0, "G": 1, "B": 2}
 XTRANS = "GBGGRGRGRBGBGBGGRGGRGGBGBGBRGRGRGGBG"

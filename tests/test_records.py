@@ -8,7 +8,7 @@ from dataclasses import FrozenInstanceError
 import numpy as np
 import pytest
 
-from skadl.records import LazyRawImage, RawImage, RawPair, make_pairs
+from skadl.raw.records import LazyRawImage, RawImage, RawPair, make_pairs
 
 FACTS = dict(
     cfa="RGGB", black_level=64, white_level=1023, sensor="S", iso=100, ratio=1.0

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skadl.mosaic import CFA_PATTERNS
-from skadl.noise import transfer_curve
-from skadl.records import RawImage, RawPair
-from skadl.renoising import MOST_PAIRS, draw_exposures, renoise, renoised_domain
+from skadl.noise.measuring import transfer_curve
+from skadl.noise.renoising import MOST_PAIRS, draw_exposures, renoise, renoised_domain
+from skadl.raw.mosaic import CFA_PATTERNS
+from skadl.raw.records import RawImage, RawPair
 from skadl.sensors import SensorInfo, SensorTable
 
 GAIN, READ_NOISE = 2.0, 5.0

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skadl.conditioning import NoiseLevel
-from skadl.safeguard import (
+from skadl.prediction.safeguard import (
     MARGIN,
     MOST_SIGMAS,
     WINDOW,

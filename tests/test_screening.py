@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skadl.datasets import SPOILED_KINDS, camera_names, make_domain, spoil_pairs
-from skadl.mosaic import pack_bayer, unpack_bayer
-from skadl.records import LazyRawImage, RawImage, RawPair
+from skadl.raw.mosaic import pack_bayer, unpack_bayer
+from skadl.raw.records import LazyRawImage, RawImage, RawPair
 from skadl.screening import (
     LEAST_PEERS,
     REASONS,

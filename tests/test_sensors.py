@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skadl.records import RawImage, RawPair
+from skadl.raw.records import RawImage, RawPair
 from skadl.sensors import SensorInfo, SensorTable
 
 positive = st.floats(1e-3, 1e5)

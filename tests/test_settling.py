@@ -7,8 +7,8 @@ import pytest
 import torch
 from tiny_adapt import make_target, make_watched, same
 
-from skadl.patches import select
-from skadl.settling import PARTS, Settlement, hold_out, settle
+from skadl.training.patches import select
+from skadl.training.settling import PARTS, Settlement, hold_out, settle
 
 
 @pytest.mark.parametrize("n_pairs", [2, 3, 6, 20])

@@ -26,10 +26,10 @@ from tiny_fits import (
 )
 
 from skadl import ADLDenoiser, PatchStore, RawImage, RawPair, SourcePool
-from skadl.identity import identity
-from skadl.mosaic import CFA_PATTERNS
-from skadl.records import LazyRawImage
-from skadl.store import StoredImage
+from skadl.raw.mosaic import CFA_PATTERNS
+from skadl.raw.records import LazyRawImage
+from skadl.store.identity import identity
+from skadl.store.patch_store import StoredImage
 
 NOTHING = 1e-9  # GiB: no frame is mapped
 MIB = 1 / 1024  # GiB
@@ -187,7 +187,7 @@ def test_pool__pickled__goes_on_with_its_store(tmp_path):
 KILLED_WHILE_WRITING = """
     import os, signal, sys
     from pathlib import Path
-    import skadl.store
+    from skadl.store import patch_store
     from test_store import SourcePool, PatchStore, source_pool, target_pairs
     from test_store import tiny_denoiser
 
@@ -205,7 +205,7 @@ KILLED_WHILE_WRITING = """
         entry, parts = make_whole(image)
         return entry, Dying(parts) if n_written == 6 else parts
 
-    make_whole, skadl.store.make_entry = skadl.store.make_entry, make_entry
+    make_whole, patch_store.make_entry = patch_store.make_entry, make_entry
     pool = SourcePool(source_pool(), store=PatchStore(sys.argv[1]))
     tiny_denoiser().fit(target_pairs(), source_pairs=pool)
 """

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skadl.tiles import (
+from skadl.store.tiles import (
     LARGEST_SIDE,
     Tiling,
     from_tiles,

@@ -6,10 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skadl.folding import exact_halo, fold
-from skadl.mosaic import CFA_PATTERNS, pack_bayer
 from skadl.network import ModulatedUNet
-from skadl.removal import (
+from skadl.prediction.folding import exact_halo, fold
+from skadl.prediction.removal import (
     SYMMETRIES,
     ImageNetwork,
     NormalisedMosaic,
@@ -17,8 +16,9 @@ from skadl.removal import (
     remove,
     turn,
 )
-from skadl.strips import StripUNet
-from skadl.tiling import Tiling, choose_tiling
+from skadl.prediction.strips import StripUNet
+from skadl.prediction.tiling import Tiling, choose_tiling
+from skadl.raw.mosaic import CFA_PATTERNS, pack_bayer
 
 ZEROS = np.zeros(4)
 
@@ -127,7 +127,7 @@ def test_too_little_memory_for_the_smallest_tile_is_refused():
 @pytest.mark.parametrize("n_levels", [1, 2, 4])
 @pytest.mark.parametrize("sides", [(8, 16), (40, 24), (128, 8)])
 def test_strips_equal_the_plain_network(n_levels, sides, monkeypatch):
-    monkeypatch.setattr("skadl.strips.STRIP_BYTES", 2000)
+    monkeypatch.setattr("skadl.prediction.strips.STRIP_BYTES", 2000)
     folded = folded_network(n_levels)
     strips = StripUNet(folded, None)
     for seed in (0, 1):  # memory is used again
@@ -138,7 +138,7 @@ def test_strips_equal_the_plain_network(n_levels, sides, monkeypatch):
 
 
 def test_strips_without_onednn_equal_the_plain_network(monkeypatch):
-    monkeypatch.setattr("skadl.strips._has_onednn", lambda dtype: False)
+    monkeypatch.setattr("skadl.prediction.strips._has_onednn", lambda dtype: False)
     folded, x = folded_network(3), torch.ones(1, 4, 16, 24)
     removed = StripUNet(folded, None).removed(x)
     torch.testing.assert_close(removed, x - folded(x), atol=1e-5, rtol=1e-5)

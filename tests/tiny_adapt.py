@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from skadl.adapt import Plan, Target, adapt
 from skadl.conditioning import NoiseLevel
 from skadl.gates import Verdict
-from skadl.learner import Learner
-from skadl.patches import cut_fixed, store_pair
-from skadl.records import RawImage, RawPair
+from skadl.raw.records import RawImage, RawPair
 from skadl.screening import Screening
-from skadl.training import build_network
+from skadl.training.adapt import Plan, Target, adapt
+from skadl.training.learner import Learner
+from skadl.training.patches import cut_fixed, store_pair
+from skadl.training.run import build_network
 
 CPU = torch.device("cpu")
 SIDE = 4

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from skadl.datasets import make_domain, spoil_pairs
-from skadl.rendering import display_settings, render
+from skadl.raw.rendering import display_settings, render
 from skadl.screening import screen_pairs
 
 KINDS = {

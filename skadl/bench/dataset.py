@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 
 from skadl.bench.runs import estimator_parameters
 from skadl.datasets import DatasetPairs, load_eld, load_sid, load_sidd
-from skadl.folders import LoadedPairs, load_pairs
+from skadl.folders.matching import Problem
+from skadl.folders.pairs import LoadedPairs, load_pairs
 from skadl.intake import MIN_TARGET_PAIRS
-from skadl.matching import Problem
-from skadl.records import RawPair
+from skadl.raw.records import RawPair
 
 OTHER_SENSORS = "sensors"
 """Pool of all sensors but the target."""

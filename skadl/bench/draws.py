@@ -13,8 +13,8 @@ import numpy as np
 from skadl.bench.dataset import DatasetSettings
 from skadl.bench.runs import Run, RunData
 from skadl.bench.simulation import NO_POOL, USEFUL
-from skadl.records import LazyRawImage, RawImage, RawPair
-from skadl.store import PatchStore
+from skadl.raw.records import LazyRawImage, RawImage, RawPair
+from skadl.store.patch_store import PatchStore
 
 # One stream of random numbers for the target, and one for each source, so that one
 # more sensor leaves the pairs of the others as they are.

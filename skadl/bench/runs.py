@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from skadl.parameters import estimator_parameters as estimator_parameters
 from skadl.parameters import read_assignments as read_assignments
-from skadl.records import RawPair
+from skadl.raw.records import RawPair
 
 
 @dataclass(frozen=True)

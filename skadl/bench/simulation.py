@@ -15,7 +15,7 @@ from skadl.datasets import (
     make_harmful_truth,
     spoil_pairs,
 )
-from skadl.records import RawPair
+from skadl.raw.records import RawPair
 
 SOURCE_CAMERAS = ("SonyA7S2", "NikonD850", "CanonEOS5D4", "CanonEOS70D", "OppoReno10x")
 N_SOURCE_CAMERAS = 4

@@ -14,7 +14,7 @@ import numpy as np
 from skadl.datasets import get_camera
 from skadl.estimator import ADLDenoiser
 from skadl.pool import SourcePool
-from skadl.records import RawPair
+from skadl.raw.records import RawPair
 from skadl.sensors import SensorInfo, SensorTable
 
 

@@ -16,8 +16,8 @@ from skadl.commands.terminal import cannot_write, say, show_warning
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from skadl.pairtable import PairCheck
-    from skadl.records import RawPair
+    from skadl.paircheck.table import PairCheck
+    from skadl.raw.records import RawPair
 
 _POSITIVE = click.FloatRange(0, min_open=True)
 
@@ -71,8 +71,8 @@ def check(
             'python -m pip install "skadl[plot]"'
         )
     # Importing these takes seconds, so that --help does not wait for them.
-    from skadl.folders import load_pairs
-    from skadl.paircheck import check_pairs
+    from skadl.folders.pairs import load_pairs
+    from skadl.paircheck.check import check_pairs
 
     verbose = int(sys.stderr.isatty())
     with warnings.catch_warnings():
@@ -99,7 +99,7 @@ def check(
 
 
 def _draw(pairs: Sequence[RawPair], result: PairCheck, folder: Path) -> list[Path]:
-    from skadl.pairplots import draw_pair
+    from skadl.paircheck.plots import draw_pair
     from skadl.writing import replacing
 
     paths = []

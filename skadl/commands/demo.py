@@ -79,10 +79,10 @@ def demo(out: Path, target: str, size: str, seed: int, force: bool) -> None:
             "Install it with: python -m pip install 'skadl[plot]'"
         )
     # Importing these takes seconds, so that --help does not wait for them.
-    from skadl.demo import SIZES as budgets
-    from skadl.demo import run_demo
-    from skadl.demo_folder import FILES, check_folder, write_folder
-    from skadl.demo_text import describe_setting, summarise, wrap
+    from skadl.demo.folder import FILES, check_folder, write_folder
+    from skadl.demo.run import SIZES as budgets
+    from skadl.demo.run import run_demo
+    from skadl.demo.text import describe_setting, summarise, wrap
 
     try:
         check_folder(out, force)

@@ -15,7 +15,7 @@ import click
 from skadl.commands.terminal import say, show_warning
 
 if TYPE_CHECKING:
-    from skadl.folders import LoadedPairs
+    from skadl.folders.pairs import LoadedPairs
     from skadl.pool import SourcePool
     from skadl.report import DataSelectionReport
 
@@ -114,7 +114,7 @@ def fit(
     _check_output(out, force)
     # Importing these takes seconds, so that --help does not wait for them.
     from skadl.estimator import ADLDenoiser
-    from skadl.folders import load_pairs
+    from skadl.folders.pairs import load_pairs
     from skadl.parameters import estimator_parameters, read_assignments
     from skadl.pool import SourcePool
 

@@ -16,9 +16,9 @@ from importlib.resources import files
 import numpy as np
 
 from skadl.datasets.tukey_lambda import tukey_lambda_variance
-from skadl.mosaic import check_cfa
-from skadl.noise import QUANTISATION_VARIANCE
-from skadl.records import check_positive
+from skadl.noise.measuring import QUANTISATION_VARIANCE
+from skadl.raw.mosaic import check_cfa
+from skadl.raw.records import check_positive
 from skadl.sensors import SensorInfo
 
 

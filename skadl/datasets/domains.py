@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state, check_scalar
 from skadl.datasets.cameras import Camera, get_camera
 from skadl.datasets.exposures import add_camera_noise, expose
 from skadl.datasets.scenes import check_scenes, check_size
-from skadl.records import RawImage, RawPair, check_positive
+from skadl.raw.records import RawImage, RawPair, check_positive
 
 
 def make_domain(

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from skadl.datasets.loaded import DatasetPairs, Missing
 from skadl.datasets.raw_exposure import read_exposure, whole_file_problem
-from skadl.matching import Problem
-from skadl.rawfile import open_raw
-from skadl.records import RawPair
+from skadl.folders.matching import Problem
+from skadl.raw.rawfile import open_raw
+from skadl.raw.records import RawPair
 
 CAMERAS = {
     "CanonEOS5D4": ".cr2",

@@ -6,7 +6,7 @@ import numpy as np
 
 from skadl.datasets.cameras import Camera
 from skadl.datasets.tukey_lambda import draw_tukey_lambda
-from skadl.mosaic import unpack_bayer
+from skadl.raw.mosaic import unpack_bayer
 
 
 def expose(scene: np.ndarray, camera: Camera) -> np.ndarray:

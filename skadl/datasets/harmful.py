@@ -19,8 +19,8 @@ from skadl.datasets.cameras import Camera, get_camera
 from skadl.datasets.domains import draw_isos, draw_ratios, label_pair
 from skadl.datasets.exposures import add_camera_noise, expose, mosaic_scene
 from skadl.datasets.scenes import check_scenes, check_size
-from skadl.mosaic import unpack_bayer
-from skadl.records import RawImage, RawPair, check_positive
+from skadl.raw.mosaic import unpack_bayer
+from skadl.raw.records import RawImage, RawPair, check_positive
 
 HARMFUL_TRUTHS = ("other-scene", "shifted", "black")
 

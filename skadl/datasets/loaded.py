@@ -6,10 +6,10 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 
-from skadl.folders import LoadedPairs
-from skadl.matching import Problem
+from skadl.folders.matching import Problem
+from skadl.folders.pairs import LoadedPairs
 from skadl.progress import Progress
-from skadl.records import RawImage, RawPair
+from skadl.raw.records import RawImage, RawPair
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from skadl.rawfile import exif_tags
+from skadl.raw.rawfile import exif_tags
 
 _ISO_TAGS = ("ISOSpeedRatings", "PhotographicSensitivity")
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from skadl.datasets.loaded import DatasetPairs, Missing
 from skadl.datasets.raw_exposure import read_exposure, whole_file_problem
-from skadl.matching import Problem
-from skadl.rawfile import open_raw
-from skadl.records import RawPair
+from skadl.folders.matching import Problem
+from skadl.raw.rawfile import open_raw
+from skadl.raw.records import RawPair
 
 # README.md of cchen156/Learning-to-See-in-the-Dark, "Update Aug, 2018".
 MISALIGNED = frozenset({"10034", "10045", "10172"})

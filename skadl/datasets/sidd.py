@@ -23,9 +23,9 @@ from skadl.datasets.sidd_instances import (
     released_instances,
 )
 from skadl.datasets.sidd_metadata import read_sidd_metadata
-from skadl.matching import Problem
-from skadl.mosaic import check_cfa, pack_bayer
-from skadl.records import LazyRawImage, RawImage, RawPair
+from skadl.folders.matching import Problem
+from skadl.raw.mosaic import check_cfa, pack_bayer
+from skadl.raw.records import LazyRawImage, RawImage, RawPair
 
 BLACK_LEVEL, WHITE_LEVEL = 0.0, 1.0
 _SMALL_FRAMES, _MEDIUM_FRAMES = frozenset({10}), frozenset({10, 11})

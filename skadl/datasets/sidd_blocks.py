@@ -14,7 +14,7 @@ from skadl.datasets.sidd_instances import (
     held_out_instances,
     parse_instance,
 )
-from skadl.records import RawImage, RawPair
+from skadl.raw.records import RawImage, RawPair
 
 _KINDS = ("Validation", "Benchmark")
 _NAMES_FILE = "test_scenes_info.txt"

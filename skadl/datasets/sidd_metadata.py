@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from skadl.datasets.matfile import read_old_mat
-from skadl.mosaic import CFA_PATTERNS
+from skadl.raw.mosaic import CFA_PATTERNS
 
 _CFA_TAG, _NOISE_TAG = 33422, 51041  # CFAPattern of TIFF/EP, NoiseProfile of DNG 1.3
 _COLOURS = {0: "R", 1: "G", 2: "B"}

@@ -1,0 +1,1 @@
+"""The demonstration: a new camera, three trainings, one folder of results."""

@@ -1,0 +1,1 @@
+"""Folders of RAW files, read as noisy/clean pairs."""

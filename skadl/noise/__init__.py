@@ -1,0 +1,1 @@
+"""Noise: measured on pairs, fitted per sensor, compared, and given to other frames."""

@@ -1,0 +1,289 @@
+"""The noise of every sensor, given or measured on its own pairs."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from skadl.conditioning import NoiseLevel, noise_level
+from skadl.noise.measuring import (
+    LEAST_WHITE,
+    TransferCurve,
+    noise_of_pair,
+    transfer_curve,
+)
+from skadl.noise.photon_transfer import TransferFit, fit_transfer
+from skadl.pool import check_pairs_sequence
+from skadl.raw.records import RawPair
+from skadl.sensors import SensorInfo, SensorTable
+
+# Relative standard errors from which a figure gets a note.
+_LOOSE_GAIN, _LOOSE_READ, _UNKNOWN = 0.1, 0.2, 0.5
+_MOST_NAMED = 4  # ISOs or pairs in one note
+
+_ODD = {
+    "clipped": (
+        "clipped nearly throughout",
+        "Expose so that the counts keep clear of black and white",
+    ),
+    "picture": (
+        "whose residual shows a picture and not noise",
+        "They are misaligned or have another scene's clean frame: shoot again from a "
+        "tripod, or leave them out",
+    ),
+    "disagrees": (
+        "with more or less noise than the other pairs predict",
+        "Check their ISO, light factor and levels",
+    ),
+}
+
+
+def calibrate_sensor(pairs: Sequence[RawPair]) -> SensorInfo:
+    """Measure the noise of a sensor on a handful of noisy/clean pairs of it.
+
+    Two pairs are enough for a start; what they leave open is said in a warning, with
+    the frame to shoot next. Misaligned, wrongly labelled and clipped pairs are found
+    and left out as far as the others give them away.
+
+    Parameters
+    ----------
+    pairs : sequence of RawPair
+        Of one sensor, at one ISO or several. Pattern and levels are those of the
+        first.
+
+    Returns
+    -------
+    SensorInfo
+        With `gain`, `read_noise` and their standard errors at each ISO of the pairs,
+        `row_noise`, `black_offset` and `notes`. Good as the `sensor` of
+        ``predict`` where a model was fitted with ``conditioning="noise"``, and in
+        the `SensorTable` of ``fit``.
+
+    Raises
+    ------
+    TypeError
+        If `pairs` is no sequence of `RawPair`.
+    ValueError
+        If there is no pair, pairs are of several sensors, frames of a pair do not
+        fit together, or all pairs are clipped throughout.
+
+    Warns
+    -----
+    UserWarning
+        If the pairs do not determine everything, or some were left out: the notes.
+
+    Notes
+    -----
+    The fit is that of :func:`skadl.noise.photon_transfer.fit_transfer`. On the
+    simulated cameras of `skadl.datasets`, six pairs of 256x256 pixels give the gain
+    within 5 % and the read noise within 10 % where its error is stated as below 20 %.
+
+    Examples
+    --------
+    >>> from skadl.datasets import make_domain
+    >>> pairs = make_domain("SonyA7S2", 6, size=128, iso=[100, 400, 1600], ratio=30,
+    ...                     random_state=0)
+    >>> info = calibrate_sensor(pairs)
+    >>> round(info.gain[1600.0] / info.gain[400.0], 1)
+    4.0
+    """
+    checked = check_pairs_sequence(pairs, "pairs")
+    names = list(dict.fromkeys(pair.sensor for pair in checked))
+    if len(names) != 1:
+        raise ValueError(
+            f"calibrate_sensor takes pairs of one sensor, got {len(checked)} pairs of "
+            f"{names or 'none'}; call it once for each sensor."
+        )
+    curves = [transfer_curve(pair) for pair in checked]
+    info = replace(SensorTable.from_pairs(checked).get(names[0]), iso_range=None)
+    labels = [f"pairs[{i}] at ISO {pair.iso:g}" for i, pair in enumerate(checked)]
+    measured = _measure(names[0], info, curves, labels)
+    if measured.notes:
+        message = f"noise of sensor {names[0]!r}: {' '.join(measured.notes)}"
+        warnings.warn(message, UserWarning, stacklevel=2)
+    return measured
+
+
+def calibrate(
+    table: SensorTable, curves: Mapping[str, Sequence[TransferCurve]]
+) -> SensorTable:
+    """Measure what the table does not give: noise, black-level error, row noise.
+
+    Parameters
+    ----------
+    table : SensorTable
+    curves : mapping of sensor name to sequence of TransferCurve
+        Measured on the pairs of that sensor.
+
+    Returns
+    -------
+    SensorTable
+        Every sensor with curves knows its noise; see `calibrate_sensor`.
+
+    Raises
+    ------
+    ValueError
+        If all pairs of a sensor are clipped throughout.
+    """
+    measured = {}
+    for name, own in curves.items():
+        labels = [f"ISO {curve.iso:g}" for curve in own]
+        measured[name] = _measure(name, table.get(name), own, labels)
+    return table.updated(measured)
+
+
+def expected_noise(info: SensorInfo, iso: float, ratio: float) -> NoiseLevel:
+    """Noise level that an image of a calibrated sensor should have.
+
+    Parameters
+    ----------
+    info : SensorInfo
+        With gain and read noise.
+    iso, ratio : float
+
+    Returns
+    -------
+    NoiseLevel
+    """
+    return noise_level(*info.noise_at(iso), ratio, info.span)
+
+
+def measured_noise(pair: RawPair, curve: TransferCurve, info: SensorInfo) -> NoiseLevel:
+    """Noise level that a pair shows, whatever its label says.
+
+    A source pair may carry a wrong ISO, come from a simulator, or be an average;
+    its residual tells the truth, and the sensor's figures fill in what a single
+    pair leaves open.
+
+    Parameters
+    ----------
+    pair : RawPair
+    curve : TransferCurve
+        Of that pair.
+    info : SensorInfo
+        Of its sensor, with gain and read noise.
+
+    Returns
+    -------
+    NoiseLevel
+    """
+    gain, read_variance = noise_of_pair(curve, *info.noise_at(pair.iso))
+    return noise_level(gain, read_variance, pair.ratio, pair.noisy.span)
+
+
+def _measure(
+    name: str,
+    info: SensorInfo,
+    curves: Sequence[TransferCurve],
+    labels: Sequence[str],
+) -> SensorInfo:
+    changes: dict[str, Any] = {}
+    odd: dict[int, str] = {}
+    if not info.knows_noise:
+        fit, odd = fit_transfer(curves, info.span)
+        if fit is None:
+            raise ValueError(
+                f"no pair of sensor {name!r} has enough unclipped pixels to "
+                "measure its noise; check its levels and exposures, or give gain "
+                "and read_noise in a SensorInfo."
+            )
+        fields = ("gain", "read_noise", "gain_error", "read_noise_error")
+        changes |= {f: _by_iso(fit.isos, getattr(fit, f)) for f in fields}
+        changes["notes"] = (*info.notes, *_notes(fit, odd, curves, labels))
+    honest = [
+        curve
+        for index, curve in enumerate(curves)
+        if index not in odd and curve.signal.size and curve.whiteness >= LEAST_WHITE
+    ]
+    for field, measured in (("black_offset", "offset"), ("row_noise", "row_noise")):
+        if getattr(info, field) is None and honest:
+            changes[field] = _medians(honest, measured)
+    return replace(info, **changes)
+
+
+def _by_iso(isos: np.ndarray, values: np.ndarray) -> dict[float, float]:
+    return dict(zip(isos.tolist(), values.tolist(), strict=True))
+
+
+def _medians(curves: Sequence[TransferCurve], measured: str) -> dict[float, Any]:
+    """Median of an attribute over the curves of each ISO."""
+    values: dict[float, list] = {}
+    for curve in curves:
+        values.setdefault(curve.iso, []).append(getattr(curve, measured))
+    return {iso: np.median(own, axis=0).tolist() for iso, own in values.items()}
+
+
+def _notes(
+    fit: TransferFit,
+    odd: Mapping[int, str],
+    curves: Sequence[TransferCurve],
+    labels: Sequence[str],
+) -> list[str]:
+    """Say in plain words what the pairs leave open, and which frame to shoot."""
+    notes = []
+    for kind, (what, advice) in _ODD.items():
+        found = [labels[i] for i, why in odd.items() if why == kind]
+        if found:
+            notes.append(
+                f"{len(found)} of {len(curves)} pairs left out, {what} "
+                f"({_listed(found)}). {advice}."
+            )
+    n_used = len(curves) - len(odd)
+    if all(c.whiteness < LEAST_WHITE for i, c in enumerate(curves) if i not in odd):
+        notes.append(
+            "Every residual shows a picture and not noise, so the noise comes out too "
+            "high: align each clean frame with its noisy one."
+        )
+    if fit.disagreement:
+        notes.append(
+            f"The {n_used} pairs used disagree by a factor of "
+            f"{np.exp(fit.disagreement):.1f} in noise variance, and do not tell which "
+            "is wrong. Check ISO, light factor and levels of each, or add another pair."
+        )
+    if len(fit.isos) == 1:
+        notes.append(
+            f"All pairs used are at ISO {fit.isos[0]:g}; elsewhere gain and read noise "
+            "are taken to be proportional to ISO. Add a pair at the highest and one "
+            "at the lowest ISO that you use."
+        )
+    notes += _loose(
+        "Gain",
+        fit.isos,
+        fit.gain_error,
+        _LOOSE_GAIN,
+        "too little in the pairs is bright enough for photon noise to show. Add a "
+        "pair at ISO {iso:g} with bright, unclipped parts",
+    )
+    notes += _loose(
+        "Read noise",
+        fit.isos,
+        fit.read_noise_error,
+        _LOOSE_READ,
+        "photon noise rules even the darkest parts. Add a pair at ISO {iso:g} with "
+        "deep shadow, or a frame taken with the lens cap on (its clean frame: the "
+        "mean of several)",
+    )
+    return notes
+
+
+def _loose(
+    what: str, isos: np.ndarray, errors: np.ndarray, limit: float, reason: str
+) -> list[str]:
+    loose = errors > limit
+    if not loose.any():
+        return []
+    where = _listed([f"{iso:g}" for iso in isos[loose]])
+    worst = int(errors.argmax())
+    known = f"is known to {errors[worst]:.0%} only"
+    if errors[worst] > _UNKNOWN:
+        known = "is not determined, and the figure is what other sensors have"
+    return [f"{what} at ISO {where} {known}: {reason.format(iso=isos[worst])}."]
+
+
+def _listed(items: Sequence[str]) -> str:
+    more = len(items) - _MOST_NAMED
+    return ", ".join(items[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,172 @@
+"""Other sensors' clean frames under the new sensor's own noise.
+
+With the noise measured on a handful of target pairs, every clean frame of the
+sources becomes a target pair of a scene that the target never saw. In the method of
+Jin et al., "Lighting Every Darkness in Two Pairs" (ICCV 2023), and in ELD (Wei et
+al., CVPR 2020) such pairs come from a calibration in the laboratory; here they come
+from the pairs themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from skadl.noise.measuring import QUANTISATION_VARIANCE
+from skadl.raw.levels import cast_counts
+from skadl.raw.mosaic import to_rggb_geometry, unpack_bayer
+from skadl.raw.records import RawImage, RawPair
+from skadl.sensors import SensorInfo, SensorTable
+
+RENOISED = "re-noised"
+BALANCE_RANGE = (0.5, 2.0)  # beyond it a difference is of the scenes, not the sensors
+DARK = 1e-4  # mean of a plane, over the range from black to white
+MOST_PAIRS = 400  # of the re-noised domain: more scenes than a fit can use
+
+
+def renoised_domain(
+    target_pairs: Sequence[RawPair],
+    domains: Mapping[str, Sequence[RawPair]],
+    sensors: SensorTable,
+    rng: np.random.RandomState,
+) -> Iterator[RawPair]:
+    """Show the sources' clean frames as the target's sensor would have seen them.
+
+    Parameters
+    ----------
+    target_pairs : sequence of RawPair
+        Each re-noised pair takes sensor and levels of one of these, drawn at random,
+        and an exposure from the range that they span; see `draw_exposures`.
+    domains : mapping of domain name to sequence of RawPair
+        Sources.
+    sensors : SensorTable
+        With the noise of the target's sensor.
+    rng : RandomState
+
+    Yields
+    ------
+    RawPair
+        One for each source pair, at most `MOST_PAIRS`. Red and blue are scaled so
+        that each domain's mean colour is the target's: a raw image shows the
+        sensor's colour response as much as its noise.
+    """
+    colour = mean_colour(target_pairs)
+    pairs = [
+        (pair, balance)
+        for members in domains.values()
+        for balance in [np.clip(colour / mean_colour(members), *BALANCE_RANGE)]
+        for pair in members
+    ]
+    chosen = rng.permutation(len(pairs))[:MOST_PAIRS]
+    noise_rng = np.random.default_rng(rng.randint(np.iinfo(np.int32).max))
+    # Only their facts and dtype are used, and a lazy frame reads at every access.
+    models = [p.noisy.with_mosaic(p.noisy.mosaic[:2, :2]) for p in target_pairs]
+    drawn = rng.randint(len(models), size=len(chosen))
+    exposures = draw_exposures(target_pairs, len(chosen), rng)
+    for i, j, (iso, ratio) in zip(chosen, drawn, exposures, strict=True):
+        model = replace(models[j], iso=iso, ratio=ratio)
+        yield renoise(*pairs[i], model, sensors.get(model.sensor), noise_rng)
+
+
+def draw_exposures(
+    pairs: Sequence[RawPair], size: int, rng: np.random.RandomState
+) -> list[tuple[float, float]]:
+    """Draw ISOs and light factors between those of some pairs.
+
+    A few pairs hold a few points of a plane. A network that has seen these alone
+    fails between them, by several dB; the noise between them is known as well as at
+    them.
+
+    Parameters
+    ----------
+    pairs : sequence of RawPair
+    size : int
+    rng : RandomState
+
+    Returns
+    -------
+    list of (iso, ratio)
+        ISO in third stops from the lowest to the highest of the pairs; light factor
+        log-uniform over their range. Independent of each other.
+    """
+    isos = [pair.iso for pair in pairs]
+    n_steps = max(1, round(3 * np.log2(max(isos) / min(isos))))
+    steps = rng.randint(n_steps + 1, size=size)
+    drawn = np.geomspace(min(isos), max(isos), n_steps + 1)[steps].round()
+    drawn = drawn.clip(min(isos), max(isos))  # rounding must not leave the range
+    log_ratios = np.log([pair.ratio for pair in pairs])
+    ratios = np.exp(rng.uniform(log_ratios.min(), log_ratios.max(), size=size))
+    return list(zip(drawn.tolist(), ratios.tolist(), strict=True))
+
+
+def renoise(
+    pair: RawPair,
+    balance: np.ndarray,
+    model: RawImage,
+    info: SensorInfo,
+    rng: np.random.Generator,
+) -> RawPair:
+    """Photograph the clean frame of a pair again, with another sensor.
+
+    Parameters
+    ----------
+    pair : RawPair
+        Its clean frame, at full exposure, is the scene.
+    balance : ndarray of shape (4,)
+        Factors for the scene's planes R, Gr, Gb, B.
+    model : RawImage
+        Noisy frame of the other sensor, whose facts the new frames take.
+    info : SensorInfo
+        Of the other sensor, with noise; row noise where it is known.
+    rng : Generator
+
+    Returns
+    -------
+    RawPair
+        Poisson shot noise and Gaussian read and row noise (Eq. 3 of the paper);
+        clipped and rounded where `model` holds integers. The scene is that of
+        `pair`.
+    """
+    gain, read_variance = info.noise_at(model.iso)
+    row_noise = info.row_noise_at(model.iso)
+    is_integer = np.issubdtype(model.mosaic.dtype, np.integer)
+    # Row noise and rounding are in the measured read variance and come again below.
+    read_variance -= row_noise**2 + (QUANTISATION_VARIANCE if is_integer else 0)
+    black = model.black_planes[:, None, None]
+    span = model.span
+    scene = pair.clean.normalised() * balance[:, None, None]
+    scene = scene.clip(0, 1).astype(float)
+    scene = to_rggb_geometry(to_rggb_geometry(scene, pair.clean.cfa), model.cfa)
+    noisy = rng.poisson(scene * (span / (model.ratio * gain))) * gain
+    noisy += rng.normal(scale=max(read_variance, 0) ** 0.5, size=scene.shape)
+    rows = rng.normal(scale=row_noise, size=(2, scene.shape[1], 1))
+    noisy += np.repeat(rows, 2, axis=0)  # R and Gr share rows, Gb and B do
+    noisy += black
+    if is_integer:
+        noisy = cast_counts(noisy.clip(0, model.white_level), model.mosaic.dtype)
+    clean = (scene * span + black).astype(np.float32)
+    image = model.with_mosaic(unpack_bayer(noisy, model.cfa))
+    truth = replace(model.with_mosaic(unpack_bayer(clean, model.cfa)), ratio=1.0)
+    return RawPair(image, truth, pair.scene)
+
+
+def mean_colour(pairs: Sequence[RawPair]) -> np.ndarray:
+    """Mean colour of the clean frames of some pairs, relative to their green.
+
+    Parameters
+    ----------
+    pairs : sequence of RawPair
+
+    Returns
+    -------
+    ndarray of shape (4,)
+        For the planes R, Gr, Gb, B; the greens are 1. All ones where the frames are
+        too dark to tell.
+    """
+    total = sum(pair.clean.normalised().mean(axis=(1, 2)) for pair in pairs)
+    green = total[1:3].mean()
+    if total.min() <= DARK * len(pairs):
+        return np.ones(4)
+    return np.array([total[0] / green, 1.0, 1.0, total[3] / green])

@@ -1,0 +1,1 @@
+"""Which pairs are fit for training: examined frame by frame, and together."""

@@ -1,0 +1,1 @@
+"""A fitted network applied to images of any size."""

@@ -1,0 +1,153 @@
+"""How much of what a network removes an image can spare, and the image without it.
+
+The whole frame has a say in it: the mean of a correction is taken out of it, and the
+safeguard judges it by windows. So it is computed first, kept as one frame of float32,
+and taken off band by band.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skadl.conditioning import NoiseLevel
+from skadl.noise.measuring import MOST_CLIPPED, NEARLY_WHITE
+from skadl.prediction.bands import each_band
+from skadl.prediction.removal import ImageNetwork, NormalisedMosaic, Track, remove
+from skadl.prediction.safeguard import limit_to_noise, measure_trust
+from skadl.raw.mosaic import unpack_bayer
+from skadl.raw.records import RawImage
+
+
+@dataclass(frozen=True, eq=False)
+class Correction:
+    """A mosaic and what to take away from it.
+
+    Parameters
+    ----------
+    noisy : NormalisedMosaic
+    residual : NormalisedMosaic
+        What a network removes, without its mean.
+    trust : float
+        Part of it that is taken away.
+    limit : NoiseLevel or None
+        Of the image, where no pixel may change by more than noise can.
+    """
+
+    noisy: NormalisedMosaic
+    residual: NormalisedMosaic
+    trust: float
+    limit: NoiseLevel | None
+
+    def denoised(self, rows: slice) -> np.ndarray:
+        """Return rows of the denoised planes.
+
+        Parameters
+        ----------
+        rows : slice
+            In packed pixels.
+
+        Returns
+        -------
+        ndarray of shape (4, n_rows, w), float32
+            Normalised.
+        """
+        planes, residual = (part[:, rows, :] for part in (self.noisy, self.residual))
+        if self.limit is not None:
+            residual *= np.float32(self.trust)
+            residual = limit_to_noise(residual, planes, self.limit)
+        planes -= residual
+        return planes
+
+
+def correct(
+    network: ImageNetwork,
+    noisy: NormalisedMosaic,
+    noise: NoiseLevel,
+    *,
+    keeps_mean: bool,
+    safeguard: bool,
+    self_ensemble: bool,
+    memory: float,
+    track: Track | None = None,
+) -> Correction:
+    """Find out what to take away from a mosaic.
+
+    Parameters
+    ----------
+    network : ImageNetwork
+    noisy : NormalisedMosaic
+    noise : NoiseLevel
+    keeps_mean : bool
+        Whether noise may have a mean, see `is_clipped`; else it has none. A network
+        draws an image towards the brightness and colour that it was trained on: a
+        darker night by two per cent of its sky, and each colour by its own amount.
+    safeguard : bool
+        See :mod:`skadl.prediction.safeguard`.
+    self_ensemble, memory, track
+        See `remove`.
+
+    Returns
+    -------
+    Correction
+    """
+    zeros, cfa = np.zeros(4), noisy.cfa
+
+    def centred(residual: np.ndarray) -> NormalisedMosaic:
+        planes = NormalisedMosaic(residual, cfa, zeros, 1.0, zeros)
+        return planes if keeps_mean else planes.without_mean()
+
+    residual = centred(remove(network, noisy, memory, self_ensemble, track))
+    if not safeguard:
+        return Correction(noisy, residual, 1.0, None)
+
+    def removed(planes: np.ndarray) -> np.ndarray:
+        part = NormalisedMosaic(unpack_bayer(planes, cfa), cfa, zeros, 1.0, zeros)
+        return centred(remove(network, part, memory, self_ensemble))[:, :, :]
+
+    probe_rng = np.random.default_rng(0)  # one image, one result
+    trust = measure_trust(removed, noisy, residual, noise, probe_rng)
+    return Correction(noisy, residual, trust, noise)
+
+
+def is_clipped(planes: NormalisedMosaic, image: RawImage) -> bool:
+    """Tell whether so much of a plane is clipped that its noise has a mean.
+
+    Parameters
+    ----------
+    planes : NormalisedMosaic
+        Without offset.
+    image : RawImage
+        Where they come from.
+
+    Returns
+    -------
+    bool
+        True where more than 1 % of a plane lies at black or white.
+
+    Raises
+    ------
+    ValueError
+        If a pixel is NaN or infinity.
+    """
+    white = NEARLY_WHITE * image.ratio
+    black = -image.black_planes * (image.ratio / image.span)
+    is_unsigned = planes.counts.dtype.kind == "u"
+    is_float = planes.counts.dtype.kind == "f"
+
+    def count(rows: slice) -> np.ndarray:
+        band = planes[:, rows, :]
+        if is_float and not np.isfinite(band).all():
+            raise ValueError(
+                f"{image!r} holds NaN or infinity; repair those pixels before "
+                "predicting."
+            )
+        clipped = band >= white
+        if is_unsigned:
+            clipped |= band <= black[:, None, None]
+        return np.count_nonzero(clipped, axis=(1, 2))
+
+    _, height, width = planes.shape
+    n_clipped = sum(each_band(count, height, width))
+    return bool(n_clipped.max() > MOST_CLIPPED * height * width)

@@ -1,0 +1,321 @@
+"""What a network removes from a mosaic: tile by tile, in all of its symmetries."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from skadl.prediction.bands import each_band
+from skadl.prediction.folding import FoldedUNet
+from skadl.prediction.strips import StripUNet
+from skadl.prediction.tiling import Tile, Tiling, choose_tiling
+from skadl.raw.mosaic import pack_bayer, to_rggb_geometry
+
+Item = TypeVar("Item")
+Track = Callable[[Iterable[Item], int], Iterable[Item]]
+AS_IT_IS = (False, False, False)
+SYMMETRIES = tuple(product((False, True), repeat=3))
+MOST_TILES = 16  # in a batch on a GPU
+WORKING_MEMORY = 64 * 2**20  # for bands and strips, whatever the size of a tile
+
+
+@dataclass(frozen=True, eq=False)
+class NormalisedMosaic:
+    """Normalised planes of a mosaic, any part of which is made when it is read.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (2 h, 2 w)
+    cfa : str
+    black : ndarray of shape (4,)
+        Of the planes R, Gr, Gb, B, in counts.
+    scale : float
+        Light factor over the range from black to white.
+    offset : ndarray of shape (4,)
+        Taken off the normalised planes.
+    """
+
+    counts: np.ndarray
+    cfa: str
+    black: np.ndarray
+    scale: float
+    offset: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of the planes: (4, h, w)."""
+        height, width = self.counts.shape
+        return 4, height // 2, width // 2
+
+    def __getitem__(self, window: tuple[slice, slice, slice]) -> np.ndarray:
+        """Read a window of all four planes, float32."""
+        _, rows, columns = window
+        part = plane_views(self.counts, self.cfa)[0][rows, columns]
+        planes = np.empty((4, *part.shape), np.float32)
+        self.read(rows, columns, out=planes)
+        return planes
+
+    def read(self, rows: slice, columns: slice, out: np.ndarray) -> None:
+        """Read a window of all four planes into an array that is there."""
+        for i, plane in enumerate(plane_views(self.counts, self.cfa)):
+            black = np.float32(self.black[i])
+            np.subtract(plane[rows, columns], black, out=out[i], casting="same_kind")
+            out[i] *= np.float32(self.scale)
+            if self.offset[i]:
+                out[i] -= np.float32(self.offset[i])
+
+    def without_mean(self) -> NormalisedMosaic:
+        """Return the same with the mean of each plane at 0.
+
+        Examples
+        --------
+        >>> zeros, ones = np.zeros(4), np.eye(4)
+        >>> NormalisedMosaic(ones, "RGGB", zeros, 1.0, zeros).without_mean()[:, :, :][0]
+        array([[ 0.5, -0.5],
+               [-0.5,  0.5]], dtype=float32)
+        """
+        views = plane_views(self.counts, self.cfa)
+
+        def add_up(rows: slice) -> np.ndarray:
+            return np.array([view[rows].sum(dtype=float) for view in views])
+
+        sums = sum(each_band(add_up, *self.shape[1:]))
+        return replace(self, black=sums / views[0].size)
+
+    def turned(self, symmetry: tuple[bool, bool, bool]) -> NormalisedMosaic:
+        """Return a view in RGGB geometry under a symmetry of the RGGB mosaic."""
+        order = [0, 2, 1, 3] if symmetry[2] else [0, 1, 2, 3]  # Gr and Gb
+        return replace(
+            self,
+            counts=turn(to_rggb_geometry(self.counts, self.cfa), *symmetry),
+            cfa="RGGB",
+            black=self.black[order],
+            offset=self.offset[order],
+        )
+
+
+def plane_views(mosaic: np.ndarray, cfa: str) -> list[np.ndarray]:
+    """Return views of the planes R, Gr, Gb, B of a mosaic.
+
+    Examples
+    --------
+    >>> [int(plane[0, 0]) for plane in plane_views(np.array([[1, 2], [3, 4]]), "BGGR")]
+    [4, 3, 2, 1]
+    """
+    sites = pack_bayer(np.arange(4).reshape(2, 2), cfa).ravel().tolist()
+    return [mosaic[site // 2 :: 2, site % 2 :: 2] for site in sites]
+
+
+def turn(
+    mosaic: np.ndarray, mirror_rows: bool, mirror_columns: bool, transpose: bool
+) -> np.ndarray:
+    """View an RGGB mosaic under one of its eight symmetries, as an RGGB mosaic.
+
+    Mirroring moves red off its corner; without the outermost two lines it is back.
+
+    Parameters
+    ----------
+    mosaic : ndarray of shape (2 h, 2 w)
+    mirror_rows, mirror_columns, transpose : bool
+
+    Returns
+    -------
+    ndarray
+        A view.
+
+    Examples
+    --------
+    >>> turn(np.array([[0, 1, 0, 1], [2, 3, 2, 3]]), False, True, False)
+    array([[0, 1],
+           [2, 3]])
+    """
+    if mirror_rows:
+        mosaic = mosaic[-2:0:-1]
+    if mirror_columns:
+        mosaic = mosaic[:, -2:0:-1]
+    return mosaic.T if transpose else mosaic
+
+
+class ImageNetwork:
+    """The network of one image on its device, run on as much as memory holds.
+
+    Parameters
+    ----------
+    folded : FoldedUNet
+    dtype : torch.dtype or None
+        Of the convolutions; None is float32.
+
+    Attributes
+    ----------
+    bytes_per_pixel, fixed_memory : float
+        Memory that a packed pixel of a tile takes, and that is taken besides.
+    """
+
+    def __init__(self, folded: FoldedUNet, dtype: torch.dtype | None) -> None:
+        self.multiple, self.halo = folded.multiple, folded.halo
+        self.device = folded.head.weight.device
+        self._folded, self._dtype = folded, dtype
+        n_bytes = 4 if dtype is None else dtype.itemsize
+        widest = folded.head.in_channels * n_bytes
+        on_cpu = self.device.type == "cpu"
+        self._strips = StripUNet(folded, dtype) if on_cpu else None
+        # Skips of all levels and two more maps; or, in one go, the maps joined at the
+        # first level, their parts, and half as much for the convolution.
+        self.bytes_per_pixel = 40 + (2.75 if on_cpu else 6) * widest
+        # Weights folded, converted, and laid out for the convolutions.
+        n_parameters = sum(p.numel() for p in folded.parameters())
+        self.fixed_memory = WORKING_MEMORY + 12 * n_parameters
+        self._tiles = np.empty(0, np.float32)
+
+    def least_memory(self, shape: tuple[int, ...]) -> float:
+        """Return the bytes without which planes of this shape cannot be predicted."""
+        lengths = (
+            min(side + -side % self.multiple, 2 * self.halo + self.multiple)
+            for side in shape[1:]
+        )
+        return math.prod(lengths) * self.bytes_per_pixel
+
+    def tile(self, shape: tuple[int, ...], memory: float) -> Tiling:
+        """Cut planes into tiles for which `memory` bytes suffice."""
+        most_pixels = memory / self.bytes_per_pixel
+        return choose_tiling(shape[1:], self.halo, self.multiple, most_pixels)
+
+    def tiles(self, n_tiles: int, shape: tuple[int, int]) -> np.ndarray:
+        """Return room for a batch (n_tiles, 4, h, w), the same at each call."""
+        size = n_tiles * 4 * math.prod(shape)
+        if self._tiles.size < size:
+            self._tiles = np.empty(size, np.float32)
+        return self._tiles[:size].reshape(n_tiles, 4, *shape)
+
+    @torch.no_grad()
+    def removed(self, tiles: np.ndarray) -> np.ndarray:
+        """Return noisy minus denoised of a batch (B, 4, h, w), on a CPU of one."""
+        x = torch.from_numpy(tiles)
+        if self._strips is not None:
+            return self._strips.removed(x).numpy()
+        x = x.to(self.device).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(
+            self.device.type, self._dtype, enabled=self._dtype is not None
+        ):
+            return (x - self._folded(x)).cpu().numpy()
+
+
+def remove(
+    network: ImageNetwork,
+    mosaic: NormalisedMosaic,
+    memory: float,
+    self_ensemble: bool = False,
+    track: Track | None = None,
+) -> np.ndarray:
+    """Compute what a network removes from a whole mosaic.
+
+    Parameters
+    ----------
+    network : ImageNetwork
+    mosaic : NormalisedMosaic
+    memory : float
+        Bytes for the tiles that are worked on, beside the result.
+    self_ensemble : bool
+        Whether to average over the eight symmetries of the mosaic. The outermost
+        lines average over those that contain them.
+    track : callable, optional
+        Passes the tiles through and shows how far they are.
+
+    Returns
+    -------
+    ndarray of shape (2 h, 2 w), float32
+        A mosaic of the same pattern, normalised.
+
+    Raises
+    ------
+    ValueError
+        If not even the smallest tile fits into `memory`.
+    FloatingPointError
+        If the result is not finite.
+    """
+    result = np.zeros(mosaic.counts.shape, np.float32)
+    rggb = to_rggb_geometry(result, mosaic.cfa)
+    jobs = []
+    for symmetry in SYMMETRIES if self_ensemble else (AS_IT_IS,):
+        source, target = mosaic.turned(symmetry), turn(rggb, *symmetry)
+        if target.size:
+            tiling = network.tile(source.shape, memory)
+            jobs += [
+                (source, target, tiling, batch)
+                for batch in _batches(network, tiling, memory)
+            ]
+    for job in jobs if track is None else track(jobs, len(jobs)):
+        _add_tiles(network, *job)
+    if self_ensemble:
+        rggb /= len(SYMMETRIES)
+        for line in (0, -1):
+            rggb[line] *= 2
+            rggb[:, line] *= 2
+    return result
+
+
+def _batches(network: ImageNetwork, tiling: Tiling, memory: float) -> list[list]:
+    tiles = list(tiling)
+    n_bytes = network.bytes_per_pixel * tiling.shape[0] * tiling.shape[1]
+    size = min(int(memory // n_bytes), MOST_TILES)
+    size = 1 if network.device.type == "cpu" else max(size, 1)
+    return [tiles[start : start + size] for start in range(0, len(tiles), size)]
+
+
+def _add_tiles(
+    network: ImageNetwork,
+    source: NormalisedMosaic,
+    target: np.ndarray,
+    tiling: Tiling,
+    tiles: list,
+) -> None:
+    x = network.tiles(len(tiles), tiling.shape)
+    for i, tile in enumerate(tiles):
+        _read_tile(source, tile.top, tile.left, out=x[i])
+    removed = network.removed(x)
+    views = plane_views(target, "RGGB")
+    for tile, residual in zip(tiles, removed, strict=True):
+        core = residual[:, *tile.core]
+        if not all(each_band(partial(_add, core, views, tile), *core.shape[1:])):
+            raise FloatingPointError(
+                "the network gave NaN or infinity; predict with precision='float32', "
+                "or fit again with a smaller learning_rate."
+            )
+
+
+def _add(
+    core: np.ndarray, views: list[np.ndarray], tile: Tile, rows: slice
+) -> np.bool_:
+    """Add rows of a tile to the frame, and say whether they are finite."""
+    for view, plane in zip(views, core, strict=True):
+        view[tile.rows, tile.columns][rows] += plane[rows]
+    return np.isfinite(core[:, rows]).all()
+
+
+def _read_tile(source: NormalisedMosaic, top: int, left: int, out: np.ndarray) -> None:
+    """Read a tile, continued by mirroring where it reaches beyond the frame."""
+    height, width = out.shape[1:]
+    n_rows = min(height, source.shape[1] - top)
+    n_columns = min(width, source.shape[2] - left)
+    columns = slice(left, left + n_columns)
+
+    def read(rows: slice) -> None:
+        part = out[:, rows, :n_columns]
+        source.read(slice(top + rows.start, top + rows.stop), columns, out=part)
+
+    each_band(read, n_rows, n_columns)
+    if n_columns < width:
+        out[:, :n_rows, n_columns:] = out[:, :n_rows, _mirrored(n_columns, width)]
+    if n_rows < height:
+        out[:, n_rows:] = out[:, _mirrored(n_rows, height)]
+
+
+def _mirrored(side: int, length: int) -> np.ndarray:
+    return np.pad(np.arange(side), (0, length - side), mode="reflect")[side:]

@@ -1,0 +1,386 @@
+"""Reading RAW files: a Bayer mosaic with everything known about it, or a reason."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import exifread
+import numpy as np
+import rawpy
+
+from skadl.raw.mosaic import CFA_PATTERNS
+from skadl.raw.records import LazyRawImage, RawImage, check_positive
+
+# A camera's true saturation may lie somewhat above the level that LibRaw lists for
+# it (Canon lists 3692 and saturates at 4095 on some models): only more than
+# _STRAY_FRACTION of the counts, further off than this share of the range between
+# the levels, contradicts the level.
+_ABOVE_WHITE = 0.25
+_STRAY_FRACTION = 1e-3
+# The median of a dark frame lies at the black level, give or take its offset drift.
+_BELOW_BLACK = 0.01
+
+# No lossless code takes less than a bit for a photosite, real noise takes several: a
+# header that promises more would only cost memory (LibRaw takes up to 2 GiB).
+_MOST_SITES_PER_BYTE = 16
+# LibRaw keeps a mosaic's colours for eight rows and two columns; Bayer repeats in two.
+_LIBRAW_PERIOD = 8
+
+# EXIF keeps ISO in 16 bits; 65535 says that another tag holds the true one.
+_ISO_OVERFLOW = 65535
+_ISO_TAGS = (
+    "ISOSpeedRatings",
+    "PhotographicSensitivity",
+    "ISOSpeed",
+    "RecommendedExposureIndex",
+    "StandardOutputSensitivity",
+)
+_UNIQUE_CAMERA_MODEL = "Image Tag 0xC614"
+_COMPANY_WORDS = frozenset(
+    "ag camera co company corp corporation gmbh imaging inc limited ltd".split()
+)
+
+
+def read_raw(
+    path: str | Path,
+    *,
+    sensor: str | None = None,
+    iso: float | None = None,
+    ratio: float = 1.0,
+    black_level: float | Sequence[float] | None = None,
+    white_level: float | None = None,
+) -> RawImage:
+    """Read the Bayer mosaic of a RAW file, with its levels, sensor name and ISO.
+
+    Parameters
+    ----------
+    path : str or Path
+        Any RAW format that LibRaw decodes.
+    sensor : str, optional
+        Name of the sensor, instead of the file's "Make Model".
+    iso : float, optional
+        Instead of the file's ISO; needed where the file has none.
+    ratio : float, default=1
+        Light factor, see `RawImage`.
+    black_level : float or sequence of four floats, optional
+        In counts, four in CFA reading order; instead of the file's.
+    white_level : float, optional
+        In counts; instead of the file's.
+
+    Returns
+    -------
+    RawImage
+        `mosaic` is the visible area (without masked margins), uint16, in sensor
+        counts; `cfa` and `black_level` start at its top-left pixel.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is damaged or no RAW file; if it has no mosaic (linear and
+        lossy DNG, monochrome), or one that is not Bayer's: X-Trans, Quad Bayer, a
+        rotated one (Super CCD), other colours than red, green and blue; if all
+        counts are equal; if a level contradicts the counts; if sensor or ISO is
+        neither in the file nor given.
+
+    Notes
+    -----
+    Levels contradict the counts if white does not lie above black, if more than
+    0.1 % of the counts lie above white by 25 % of the range between the levels,
+    or if more than half lie below black by 1 % of it. A dark frame, hot pixels
+    and highlights somewhat above a listed white level pass.
+
+    LibRaw gives black levels as whole counts: a fractional level in a DNG is cut.
+    It makes odd margins even by hiding one more row or column, and does not shift
+    the black levels of a DNG along: if they differ by site, pass `black_level`.
+    """
+    path = Path(path)
+    with open_libraw(path) as raw:
+        cfa, sites = _bayer_pattern(raw, path)
+        mosaic = raw.raw_image_visible.copy()
+        file_black = raw.black_level_per_channel
+        if black_level is None:
+            black_level = tuple(float(file_black[raw.raw_color(*at)]) for at in sites)
+        if white_level is None:
+            white_level = float(raw.white_level)
+        iso = _libraw_iso(raw) if iso is None else iso
+    _check_counts(mosaic, black_level, white_level, path)
+    if sensor is None or iso is None:
+        tags = exif_tags(path)
+        sensor = _exif_sensor(tags, path) if sensor is None else sensor
+        iso = _exif_iso(tags, path) if iso is None else iso
+    return RawImage(mosaic, cfa, black_level, white_level, sensor, iso, ratio, path)
+
+
+def open_raw(
+    path: str | Path,
+    *,
+    sensor: str | None = None,
+    iso: float | None = None,
+    ratio: float = 1.0,
+    black_level: float | Sequence[float] | None = None,
+    white_level: float | None = None,
+) -> RawImage:
+    """Stand in for `read_raw` where thousands of files are only listed.
+
+    Parameters
+    ----------
+    path, sensor, iso, ratio, black_level, white_level
+        As in `read_raw`.
+
+    Returns
+    -------
+    RawImage
+        Lazy: the file is not touched, nor looked for, until a field is asked for
+        that was not given here; the errors of `read_raw` come then.
+
+    Raises
+    ------
+    ValueError
+        If `iso` or `ratio` is not a positive number.
+    """
+    known: dict = {"ratio": check_positive("ratio", ratio)}
+    if sensor is not None:
+        known["sensor"] = sensor
+    if iso is not None:
+        known["iso"] = check_positive("iso", iso)
+    reader = partial(
+        read_raw, **known, black_level=black_level, white_level=white_level
+    )
+    return LazyRawImage(path, reader, **known)
+
+
+@contextmanager
+def open_libraw(path: Path) -> Iterator[rawpy.RawPy]:
+    """Open a file with LibRaw for a moment, with its errors as plain sentences.
+
+    Parameters
+    ----------
+    path : Path
+
+    Yields
+    ------
+    rawpy.RawPy
+        Closed afterwards: copy arrays that must outlive it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If LibRaw does not know the format or stumbles over the data, or the header
+        promises more pixels than a file of this size can hold.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"there is no file {str(path)!r}; check the name and the folder."
+        )
+    try:
+        with rawpy.imread(str(path)) as raw:
+            _check_size(raw, path)
+            yield raw
+    except (rawpy.LibRawError, rawpy.NotSupportedError) as error:
+        reason = error.args[0] if error.args else type(error).__name__
+        reason = reason.decode() if isinstance(reason, bytes) else reason
+        raise ValueError(
+            f"{path.name} is damaged, incomplete or not a RAW file (LibRaw: "
+            f"{reason}); copy it from the camera's card again or leave it out."
+        ) from error
+
+
+def camera_name(make: str, model: str) -> str:
+    """Join EXIF Make and Model into one sensor name, without saying anything twice.
+
+    Parameters
+    ----------
+    make, model : str
+        As in the file; either may be empty.
+
+    Returns
+    -------
+    str
+        Empty if both are.
+
+    Examples
+    --------
+    >>> camera_name("NIKON CORPORATION", "NIKON D850")
+    'NIKON D850'
+    >>> camera_name("SONY", "ILCE-7SM2 ")
+    'SONY ILCE-7SM2'
+    """
+    make_words, model_words = make.split(), model.split()
+    plain_make = [re.sub(r"\W+$", "", word).casefold() for word in make_words]
+    if model_words and model_words[0].casefold() in plain_make:
+        return " ".join(model_words)
+    brand = [
+        word
+        for word, plain in zip(make_words, plain_make, strict=True)
+        if plain not in _COMPANY_WORDS
+    ]
+    return " ".join([*(brand or make_words), *model_words])
+
+
+def _check_size(raw: rawpy.RawPy, path: Path) -> None:
+    """Refuse, before memory is taken for them, more pixels than a file can hold."""
+    n_sites, n_bytes = raw.sizes.raw_height * raw.sizes.raw_width, path.stat().st_size
+    if n_sites > _MOST_SITES_PER_BYTE * n_bytes:
+        raise ValueError(
+            f"{path.name} is damaged or incomplete: its header promises "
+            f"{n_sites / 1e6:,.1f} megapixels, which {n_bytes:,} bytes cannot hold; "
+            "copy it from the camera's card again or leave it out."
+        )
+
+
+def _bayer_pattern(raw: rawpy.RawPy, path: Path) -> tuple[str, list[tuple[int, int]]]:
+    """CFA pattern of the visible area, and where its 2x2 lies in the full frame."""
+    pattern = raw.raw_pattern
+    takes = "skadl denoises Bayer mosaics (RGGB and its rotations)"
+    elsewhere = f"{takes}. Leave it out, and denoise it in your RAW developer."
+    if pattern is None or raw.raw_image_visible.ndim != 2 or pattern.size == 1:
+        raise ValueError(
+            f"{path.name} has no mosaic (a linear, lossy, already demosaiced or "
+            f"monochrome file); {takes}, so give the camera's own RAW file."
+        )
+    if pattern.shape == (6, 6):
+        raise ValueError(
+            f"{path.name} has an X-Trans mosaic (Fujifilm, 6x6); {elsewhere}"
+        )
+    sizes = raw.sizes
+    if raw.raw_image_visible.shape != (sizes.height, sizes.width):
+        raise ValueError(
+            f"{path.name} has a mosaic rotated by 45 degrees (Super CCD); {elsewhere}"
+        )
+    colours = raw.color_desc.decode()
+    # Margins may be odd, so raw_pattern, which starts in the full frame's corner,
+    # need not be the pattern of the visible area.
+    top, left = sizes.top_margin, sizes.left_margin
+    sites = [(top + row, left + column) for row in (0, 1) for column in (0, 1)]
+    cfa = "".join(colours[raw.raw_color(*site)] for site in sites)
+    if not set(colours[index] for index in np.unique(pattern)) <= set("RGB"):
+        raise ValueError(
+            f"{path.name} has a mosaic of the colours {cfa}, not of red, green and "
+            f"blue; {elsewhere}"
+        )
+    if cfa not in CFA_PATTERNS or not _repeats_in_two(raw):
+        raise ValueError(
+            f"{path.name} has a mosaic that begins with {cfa} and is not Bayer's (Quad "
+            f"Bayer, say); {elsewhere}"
+        )
+    return cfa, sites
+
+
+def _repeats_in_two(raw: rawpy.RawPy) -> bool:
+    """Whether the colours of every 2x2 are those of the first."""
+    period = range(_LIBRAW_PERIOD)
+    return all(
+        raw.raw_color(row, column) == raw.raw_color(row % 2, column % 2)
+        for row in period
+        for column in period
+    )
+
+
+def _check_counts(
+    mosaic: np.ndarray,
+    black_level: float | Sequence[float],
+    white_level: float,
+    path: Path,
+) -> None:
+    """Refuse a mosaic that says nothing, or levels that contradict it."""
+    if mosaic.size == 0 or mosaic.min() == mosaic.max():
+        content = f"only the count {mosaic.flat[0]}" if mosaic.size else "no pixels"
+        raise ValueError(
+            f"{path.name} holds {content}: an empty frame or a stub without image "
+            "data; leave it out."
+        )
+    lowest_black, highest_black = np.min(black_level), np.max(black_level)
+    next_step = "give read_raw black_level=... and white_level=... that fit this file."
+    if not white_level > highest_black:
+        raise ValueError(
+            f"{path.name} has white level {white_level:g}, not above its black level "
+            f"{highest_black:g}; {next_step}"
+        )
+    level_range = white_level - highest_black
+    ceiling = white_level + _ABOVE_WHITE * level_range
+    above = np.count_nonzero(mosaic > ceiling) / mosaic.size
+    if above > _STRAY_FRACTION:
+        raise ValueError(
+            f"{path.name} has {above:.1%} of its counts far above the white level "
+            f"{white_level:g} (highest {mosaic.max()}); {next_step}"
+        )
+    floor = lowest_black - _BELOW_BLACK * level_range
+    below = np.count_nonzero(mosaic < floor) / mosaic.size
+    if below > 0.5:
+        raise ValueError(
+            f"{path.name} has {below:.1%} of its counts below the black level "
+            f"{lowest_black:g} (lowest {mosaic.min()}); {next_step}"
+        )
+
+
+def _libraw_iso(raw: rawpy.RawPy) -> float | None:
+    try:
+        iso = raw.other.iso_speed
+    except (AttributeError, OverflowError, OSError, ValueError):
+        # Older rawpy has no `other`; newer ones choke on absurd time stamps there.
+        return None
+    return float(iso) if 0 < iso < _ISO_OVERFLOW else None
+
+
+def exif_tags(path: Path) -> dict:
+    """Read the EXIF tags of a TIFF-like file, or of a block near a file's beginning.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    dict
+        As from `exifread`; empty where there is none or it cannot be parsed.
+    """
+    with path.open("rb") as file:
+        head = file.read(1 << 20)
+        # exifread knows TIFF (most RAW formats); others carry a TIFF block inside.
+        if head[:2] not in (b"II", b"MM"):
+            block = re.search(rb"II\*\0\x08\0\0\0|MM\0\*\0\0\0\x08", head)
+            if block is None:
+                return {}
+            file = io.BytesIO(head[block.start() :])
+        try:
+            return exifread.process_file(file, details=False)
+        except Exception:  # exifread lets any parsing error out; no EXIF then
+            return {}
+
+
+def _exif_sensor(tags: dict, path: Path) -> str:
+    make, model, unique_model = (
+        str(tags[key].values).strip("\0 ") if key in tags else ""
+        for key in ("Image Make", "Image Model", _UNIQUE_CAMERA_MODEL)
+    )
+    sensor = camera_name(make, model) if model else camera_name("", unique_model)
+    if not sensor:
+        raise ValueError(
+            f"{path.name} does not say which camera took it; give sensor='...' (on the "
+            "command line --sensor NAME)."
+        )
+    return sensor
+
+
+def _exif_iso(tags: dict, path: Path) -> float:
+    known = []
+    for name in _ISO_TAGS:
+        for group in ("EXIF", "Image"):
+            tag = tags.get(f"{group} {name}")
+            known += [float(value) for value in tag.values[:1]] if tag else []
+    known = [iso for iso in known if iso > 0]
+    if not known:
+        raise ValueError(
+            f"{path.name} does not say its ISO; give iso=... (on the command line "
+            "--iso NUMBER)."
+        )
+    return next((iso for iso in known if iso != _ISO_OVERFLOW), known[0])

@@ -1,0 +1,1 @@
+"""Stars: found in an image, and what a denoiser does to them."""

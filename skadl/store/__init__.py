@@ -1,0 +1,1 @@
+"""Packed frames in a folder, from which training draws patches."""

@@ -1,0 +1,1 @@
+"""The fit: pairs prepared, patches drawn, and the three stages of Algorithm 1."""
