@@ -514,7 +514,8 @@ class ADLDenoiser(BaseEstimator):
         Warns
         -----
         UserWarning
-            If `random_state` is a RandomState: it is stored as None.
+            If `random_state` is a RandomState: it is stored as None. If `gate` is code
+            of one's own: "evidence" is stored, which matters for another `fit` only.
         """
         from skadl.modelfile import save_model  # it lies above this module
 

@@ -63,7 +63,8 @@ def save_model(model: ADLDenoiser, path: str | os.PathLike) -> None:
     Warns
     -----
     UserWarning
-        If `random_state` is a RandomState: it is stored as None.
+        If `random_state` is a RandomState: it is stored as None. If `gate` is code of
+        one's own: "evidence" is stored, which matters for another `fit` only.
     """
     check_is_fitted(model)
     if type(model) is not ADLDenoiser:
@@ -81,6 +82,15 @@ def save_model(model: ADLDenoiser, path: str | os.PathLike) -> None:
             stacklevel=3,
         )
         parameters["random_state"] = None
+    if callable(parameters["gate"]):
+        warnings.warn(
+            "gate is code of your own, which a model file cannot hold: the saved model "
+            'has gate="evidence". It predicts the same; before fitting it again call '
+            "set_params(gate=...), or keep it with joblib.dump.",
+            UserWarning,
+            stacklevel=3,
+        )
+        parameters["gate"] = "evidence"
     contents = ModelFile(
         skadl.__version__,
         parameters,

@@ -9,6 +9,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.utils import estimator_checks, get_tags
 from tiny_fits import (
     ISOS,
@@ -36,7 +37,7 @@ from skadl import (
     write_dng,
 )
 from skadl.datasets import camera_info, make_harmful_noise, make_harmful_truth
-from skadl.gates import GATES
+from skadl.gates import GATES, OpenGate, QueueGate, Verdict
 from skadl.noise.renoising import RENOISED
 
 STAGES = ("pre-training", "adaptation", "fine-tuning")
@@ -464,6 +465,26 @@ def test__fit__harmful_and_helpful_domains__stays_finite_under_any_gate(gate):
     assert all(stage.psnr is not None for stage in report.stages)
     assert all(np.isfinite(values).all() for values in weights(model).values())
     assert np.isfinite(model.score(target_pairs()))
+
+
+@pytest.mark.parametrize("build", [QueueGate, lambda size: QueueGate(size)])
+def test__fit__callable_gate__is_built_with_the_queue_size(build):
+    own = tiny_denoiser(gate=build, queue_size=7, n_iter=8)
+    named = tiny_denoiser(gate="queue", queue_size=7, n_iter=8)
+    assert clone(own).gate is build
+    assert_same_fit(*(m.fit(target_pairs(), source_pool()) for m in (own, named)))
+
+
+def test__fit__gate_that_refuses_everything__accepts_nothing():
+    class Refusing(OpenGate):
+        def judge(self, trial):
+            return Verdict(False, 0.0, 1.0, "never")
+
+    model = tiny_denoiser(gate=lambda size: Refusing()).fit(
+        target_pairs(), source_pool()
+    )
+    report = model.selection_report_
+    assert report.n_offered > 0 and report.n_accepted == 0
 
 
 def test__read_raw_files__fit_like_arrays(tmp_path):

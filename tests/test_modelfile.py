@@ -24,6 +24,7 @@ from tiny_fits import assert_same_fit, source_pool, target_pairs, tiny_denoiser
 
 import skadl
 from skadl import ADLDenoiser, SensorInfo, SensorTable
+from skadl.gates import QueueGate
 from skadl.modelreader import (
     FORMAT_VERSION,
     REFUSALS,
@@ -190,6 +191,15 @@ def test_save__random_state_instance__warns_and_is_none_afterwards(path):
     again = skadl.load(path)
     assert again.random_state is None
     assert isinstance(model.random_state, np.random.RandomState)
+    assert_same_fit(again, model)
+
+
+def test_save__gate_of_ones_own__warns_and_is_the_default_afterwards(path):
+    model = _copy(gate=QueueGate)
+    with pytest.warns(UserWarning, match=r"set_params\(gate=...\)"):
+        model.save(path)
+    again = skadl.load(path)
+    assert again.gate == ADLDenoiser().gate and model.gate is QueueGate
     assert_same_fit(again, model)
 
 

@@ -123,7 +123,7 @@ def test_plot_photon_transfer__odd_pair__is_crossed_and_counted():
 
 
 def test_plot_photon_transfer__black_frames__are_drawn_at_the_left_edge():
-    image = make_domain("SonyA7S2", 1, size=32, iso=800)[0].noisy
+    image = make_domain("SonyA7S2", 1, size=32, iso=800, random_state=0)[0].noisy
     dark = np.random.default_rng(0).normal(512, 4, (32, 32)).round().astype("u2")
     black = image.with_mosaic(np.full((32, 32), 512.0))
     pairs = [RawPair(image.with_mosaic(dark), black)]
@@ -148,7 +148,7 @@ def test_plot_photon_transfer__nothing_to_draw__says_why():
     info = SensorInfo("RGGB", 64, 1023, gain={100: 1}, read_noise={100: 1})
     with pytest.raises(ValueError, match="enough unclipped pixels"):
         plot_photon_transfer([RawPair(white, white)], info)
-    pairs = make_domain("SonyA7S2", 1, size=32)
+    pairs = make_domain("SonyA7S2", 1, size=32, random_state=0)
     with pytest.raises(ValueError, match="noise of this sensor is not known"):
         plot_photon_transfer(pairs, SensorInfo("RGGB", 512, 16383))
 
