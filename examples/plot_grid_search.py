@@ -34,7 +34,7 @@ sources = SourcePool(
 # The search
 # ----------
 # ``score`` is the mean PSNR of the pairs left out, in dB, and the search maximises it.
-# A training has 150 steps here, a thousandth of what the paper takes. The folds are of
+# A training has 150 steps here; the paper takes 300,000. The folds are of
 # whole scenes, because each pair shows a scene of its own; where scenes repeat, use
 # ``GroupKFold``.
 

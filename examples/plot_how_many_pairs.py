@@ -68,9 +68,8 @@ ax.grid(color="#dddddd", linewidth=0.6)
 # %%
 # A line that still climbs at its right end asks for more pairs; a flat one for longer
 # training, or for pairs of other scenes, light and ISO. Take the method from this page
-# and not the numbers: each training has a seventeenth of the default steps, and three
-# splits of one seed are few. Other trainings as short as this, with smaller pairs or
-# twice the steps, gave no rising line at all.
+# and not the numbers: each training has a fiftieth of the default steps, and three
+# splits of one seed are few.
 #
 # Which pairs?
 # ------------

@@ -255,7 +255,10 @@ def plot_photon_transfer(
         ax.scatter([], [], color="#555555", marker="x", s=40, label=label)
     ax.set(xscale="log", yscale="log", xlim=(left / 1.15, right))
     if n_entries := len(ax.get_legend_handles_labels()[0]):
-        ax.legend(loc="upper left", fontsize=11, framealpha=0.9)
+        legend = ax.legend(loc="upper left", fontsize=11, framealpha=0.9)
+        if len(shown) == len(isos):
+            units = "K in counts per electron, read noise in counts"
+            legend.set_title(units, prop={"size": 11})
         low, high = ax.get_ylim()  # room for the legend above level lines
         ax.set_ylim(low, high * (high / low) ** (0.04 * n_entries))
     ax.set_title("Photon transfer", loc="left", fontsize=13)

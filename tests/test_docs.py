@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import codeop
 import csv
 import functools
 import importlib
@@ -106,6 +107,25 @@ def test_page__code__runs(page, small_budget, monkeypatch, tmp_path):
             use_dask_in_this_process(monkeypatch)
         code = compile("\n" * line + text, str(page), "exec")
         exec(code, names)
+
+
+def test_first_denoiser__blocks__can_be_pasted_into_a_terminal():
+    """Python 3.12 and older take them line by line; a block ends with an empty line."""
+    for language, _, text in blocks(DOCS / "first_denoiser.rst"):
+        entered: list[str] = []
+        for line in [*text.splitlines(), ""] if language == "python" else []:
+            entered.append(line)
+            if codeop.compile_command("\n".join(entered)) is not None:
+                entered.clear()
+        assert not entered
+
+
+def test_gallery__every_page__has_its_place_in_the_order():
+    from gallery_order import NAMES
+
+    pages = {path.stem for path in (ROOT / "examples").glob("plot_*.py")}
+    assert pages == {f"plot_{name}" for name in NAMES}
+    assert len(pages) == len(NAMES)
 
 
 def use_dask_in_this_process(monkeypatch) -> None:

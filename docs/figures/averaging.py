@@ -1,12 +1,14 @@
 """How many frames to average for a clean frame."""
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from skadl import psnr
 from skadl.datasets import make_domain, make_scenes
 
 FRAMES = (1, 2, 4, 8, 16, 32)
+STYLES = {400: "o-", 1600: "s--", 6400: "^-."}
 
 
 def draw():
@@ -14,7 +16,8 @@ def draw():
     figure = Figure((8, 4.2), layout="constrained")
     axes = figure.add_subplot()
     scene = make_scenes("photographs", 1, 128, random_state=1)
-    for iso, style in zip((400, 1600, 6400), ("o-", "s--", "^-."), strict=True):
+    colours = colormaps["viridis"]([0, 0.45, 0.8])
+    for (iso, style), colour in zip(STYLES.items(), colours, strict=True):
         frames, clean = [], None
         for seed in range(max(FRAMES)):
             (pair,) = make_domain(
@@ -29,7 +32,8 @@ def draw():
             frames.append(pair.noisy.normalised())
             clean = pair.clean.normalised() if clean is None else clean
         scores = [psnr(np.mean(frames[:n], axis=0), clean) for n in FRAMES]
-        axes.plot(FRAMES, np.subtract(scores, scores[0]), style, label=f"ISO {iso}")
+        gain = np.subtract(scores, scores[0])
+        axes.plot(FRAMES, gain, style, color=colour, label=f"ISO {iso}")
     expected = 10 * np.log10(FRAMES)
     axes.plot(FRAMES, expected, color="#888888", linewidth=1, label="10 log10(n)")
     axes.set_xscale("log", base=2)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 IMAGES = Path(__file__).parents[2] / "benchmarks/results/bench/images.csv"
@@ -15,9 +16,12 @@ def draw():
     )
     figure = Figure((8, 4.4), layout="constrained")
     axes = figure.add_subplot()
-    for (target, own), marker in zip(images.groupby("target"), "o^s", strict=False):
+    colours = colormaps["viridis"]([0, 0.45, 0.8])
+    styles = zip(images.groupby("target"), colours, "o^s", strict=False)
+    for (target, own), colour, marker in styles:
         gain = own["psnr"] - own["noisy"]
-        axes.scatter(own["noisy"], gain, s=22, marker=marker, alpha=0.6, label=target)
+        style = {"s": 26, "marker": marker, "alpha": 0.7, "linewidth": 0}
+        axes.scatter(own["noisy"], gain, color=[colour], label=target, **style)
     axes.axhline(0, color="#444444", linewidth=1)
     axes.set_xlabel("PSNR of the noisy image (dB)", fontsize=12)
     axes.set_ylabel("gain (dB)", fontsize=12)

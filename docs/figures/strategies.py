@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 RUNS = Path(__file__).parents[2] / "benchmarks/results/bench/runs.csv"
@@ -24,10 +25,12 @@ def draw():
     targets = sorted(runs["target"].unique())
     figure = Figure((9, 4.6), layout="constrained")
     axes = figure.add_subplot()
+    colours = colormaps["viridis"]([0.85, 0.85, 0.65, 0.5, 0.3, 0.0])
     for step, (strategy, pool, label, marker) in enumerate(STRATEGIES):
         own = runs[(runs["strategy"] == strategy) & (runs["pool"] == pool)]
         places = own["target"].map(targets.index) + 0.11 * (step - 2.5)
-        axes.scatter(places, own["gain"], marker=marker, s=55, label=label)
+        style = {"marker": marker, "s": 60, "linewidth": 2, "color": [colours[step]]}
+        axes.scatter(places, own["gain"], label=label, **style)
     axes.axhline(0, color="#444444", linewidth=1)
     axes.set_xticks(range(len(targets)), targets, fontsize=12)
     axes.set_ylabel("gain over the noisy input (dB)", fontsize=12)
