@@ -14,7 +14,13 @@ import numpy as np
 from skadl.conditioning import NoiseLevel
 from skadl.noise.measuring import MOST_CLIPPED, NEARLY_WHITE
 from skadl.prediction.bands import each_band
-from skadl.prediction.removal import ImageNetwork, NormalisedMosaic, Track, remove
+from skadl.prediction.removal import (
+    ImageNetwork,
+    NormalisedMosaic,
+    Track,
+    plane_views,
+    remove,
+)
 from skadl.prediction.safeguard import limit_to_noise, measure_trust
 from skadl.raw.mosaic import unpack_bayer
 from skadl.raw.records import RawImage
@@ -41,7 +47,7 @@ class Correction:
     limit: NoiseLevel | None
 
     def denoised(self, rows: slice) -> np.ndarray:
-        """Return rows of the denoised planes.
+        """Return rows of the denoised mosaic.
 
         Parameters
         ----------
@@ -50,15 +56,15 @@ class Correction:
 
         Returns
         -------
-        ndarray of shape (4, n_rows, w), float32
+        ndarray of shape (2 n_rows, 2 w), float32
             Normalised.
         """
-        planes, residual = (part[:, rows, :] for part in (self.noisy, self.residual))
+        mosaic, residual = self.noisy.band(rows), self.residual.band(rows)
         if self.limit is not None:
             residual *= np.float32(self.trust)
-            residual = limit_to_noise(residual, planes, self.limit)
-        planes -= residual
-        return planes
+            residual = limit_to_noise(residual, mosaic, self.limit)
+        mosaic -= residual
+        return mosaic
 
 
 def correct(
@@ -131,22 +137,21 @@ def is_clipped(planes: NormalisedMosaic, image: RawImage) -> bool:
     ValueError
         If a pixel is NaN or infinity.
     """
-    white = NEARLY_WHITE * image.ratio
-    black = -image.black_planes * (image.ratio / image.span)
-    is_unsigned = planes.counts.dtype.kind == "u"
-    is_float = planes.counts.dtype.kind == "f"
+    white = np.float32(NEARLY_WHITE * image.ratio)
+    kind = planes.counts.dtype.kind
 
     def count(rows: slice) -> np.ndarray:
-        band = planes[:, rows, :]
-        if is_float and not np.isfinite(band).all():
+        band = planes.band(rows)
+        if kind == "f" and not np.isfinite(band).all():
             raise ValueError(
                 f"{image!r} holds NaN or infinity; repair those pixels before "
                 "predicting."
             )
         clipped = band >= white
-        if is_unsigned:
-            clipped |= band <= black[:, None, None]
-        return np.count_nonzero(clipped, axis=(1, 2))
+        if kind == "u":
+            clipped |= planes.counts[2 * rows.start : 2 * rows.stop] == 0
+        views = plane_views(clipped, planes.cfa)
+        return np.array([np.count_nonzero(view) for view in views])
 
     _, height, width = planes.shape
     n_clipped = sum(each_band(count, height, width))

@@ -18,7 +18,7 @@ from skadl.prediction.bands import each_band
 from skadl.prediction.correction import Correction, correct, is_clipped
 from skadl.prediction.folding import fold
 from skadl.prediction.removal import ImageNetwork, NormalisedMosaic, Track
-from skadl.raw.levels import cast_counts, denormalise
+from skadl.raw.levels import cast_counts
 from skadl.raw.mosaic import pack_bayer, pad_to_even, unpack_bayer
 from skadl.raw.rawfile import read_raw
 from skadl.raw.records import RawImage, check_positive
@@ -206,7 +206,7 @@ def denoise_image(
     planes = np.empty(correction.noisy.shape, np.float32)
 
     def fill(rows: slice) -> None:
-        planes[:, rows] = correction.denoised(rows)
+        planes[:, rows] = pack_bayer(correction.denoised(rows), image.cfa)
 
     each_band(fill, *planes.shape[1:])
     return planes
@@ -305,9 +305,7 @@ def _denoise_mosaic(
     strength = np.float32(wishes.strength)
 
     def fill(rows: slice) -> None:
-        planes = correction.denoised(rows)
-        counts = denormalise(planes, image.black_planes, image.white_level, image.ratio)
-        counts = unpack_bayer(counts, image.cfa)
+        counts = correction.noisy.to_counts(correction.denoised(rows))
         rows = slice(2 * rows.start, 2 * rows.stop)
         if strength < 1:
             noisy = image.mosaic[rows]

@@ -16,7 +16,7 @@ from skadl.prediction.bands import each_band
 from skadl.prediction.folding import FoldedUNet
 from skadl.prediction.strips import StripUNet
 from skadl.prediction.tiling import Tile, Tiling, choose_tiling
-from skadl.raw.mosaic import pack_bayer, to_rggb_geometry
+from skadl.raw.mosaic import pack_bayer, to_rggb_geometry, unpack_bayer
 
 Item = TypeVar("Item")
 Track = Callable[[Iterable[Item], int], Iterable[Item]]
@@ -62,6 +62,38 @@ class NormalisedMosaic:
         self.read(rows, columns, out=planes)
         return planes
 
+    def band(self, rows: slice) -> np.ndarray:
+        """Read rows of packed pixels as a mosaic (2 n, 2 w), float32.
+
+        A third of the time that its planes take: nothing is taken apart.
+
+        Examples
+        --------
+        >>> counts, black = np.array([[1, 2], [3, 4]]), np.array([1, 2, 3, 4])
+        >>> NormalisedMosaic(counts, "RGGB", black, 1.0, np.ones(4)).band(np.s_[:1])
+        array([[-1., -1.],
+               [-1., -1.]], dtype=float32)
+        """
+        counts = self.counts.reshape(-1, 2, self.counts.shape[1])[rows]
+        band = np.empty(counts.shape, np.float32)
+        np.subtract(counts, self._row_pair(self.black), out=band, casting="same_kind")
+        band *= np.float32(self.scale)
+        if self.offset.any():
+            band -= self._row_pair(self.offset)
+        return band.reshape(-1, band.shape[2])
+
+    def to_counts(self, band: np.ndarray) -> np.ndarray:
+        """Turn a normalised band into counts in place; the offset stays off."""
+        pairs = band.reshape(-1, 2, band.shape[1])
+        pairs *= np.float32(1 / self.scale)
+        pairs += self._row_pair(self.black)
+        return band
+
+    def _row_pair(self, values: np.ndarray) -> np.ndarray:
+        """Lay out one value for each plane over two rows of the mosaic, float32."""
+        sites = unpack_bayer(values[:, None, None].astype(np.float32), self.cfa)
+        return np.tile(sites, self.shape[2])
+
     def read(self, rows: slice, columns: slice, out: np.ndarray) -> None:
         """Read a window of all four planes into an array that is there."""
         for i, plane in enumerate(plane_views(self.counts, self.cfa)):
@@ -81,13 +113,15 @@ class NormalisedMosaic:
         array([[ 0.5, -0.5],
                [-0.5,  0.5]], dtype=float32)
         """
-        views = plane_views(self.counts, self.cfa)
+        _, height, width = self.shape
+        counts = self.counts.reshape(height, 2, 2 * width)
 
         def add_up(rows: slice) -> np.ndarray:
-            return np.array([view[rows].sum(dtype=float) for view in views])
+            return counts[rows].sum(axis=0, dtype=float)
 
-        sums = sum(each_band(add_up, *self.shape[1:]))
-        return replace(self, black=sums / views[0].size)
+        sums = sum(each_band(add_up, height, width))  # (2, 2 w)
+        means = sums.reshape(2, width, 2).sum(axis=1) / (height * width)
+        return replace(self, black=pack_bayer(means, self.cfa).ravel())
 
     def turned(self, symmetry: tuple[bool, bool, bool]) -> NormalisedMosaic:
         """Return a view in RGGB geometry under a symmetry of the RGGB mosaic."""

@@ -122,7 +122,8 @@ def limit_to_noise(
     >>> limit_to_noise(np.array([0.1, -3.0]), np.zeros(2), NoiseLevel(0.0, 0.01))
     array([ 0.1, -0.4])
     """
-    most = np.maximum(planes, planes - residual)
+    most = planes - residual
+    np.maximum(most, planes, out=most)
     np.maximum(most, 0, out=most)
     most *= noise.shot
     most += noise.read
