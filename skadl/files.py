@@ -22,18 +22,11 @@ from skadl.estimator import ADLDenoiser
 from skadl.prediction.image import known_sensors
 from skadl.raw.dng import write_dng
 from skadl.raw.imagefile import write_image
-from skadl.raw.rawfile import read_raw
+from skadl.raw.rawfile import RAW_SUFFIXES, read_raw
 from skadl.raw.records import RawImage
 from skadl.sensors import SensorInfo
 
 FORMATS = ("dng", "tiff", "npy")
-
-# Of files that are looked for in a folder; a file that is named is always tried.
-RAW_SUFFIXES = frozenset(
-    ".3fr .ari .arw .bay .cr2 .cr3 .crw .cs1 .dc2 .dcr .dng .erf .fff .iiq .k25 .kdc "
-    ".mdc .mef .mfw .mos .mrw .nef .nrw .orf .ori .pef .pxn .qtk .raf .raw .rw2 .rwl "
-    ".rwz .sr2 .srf .srw .sti .x3f".split()
-)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from skadl.report import DataSelectionReport, DomainAcceptance, TrainingStage
 
 _COLUMN_TITLES = ("source domain", "offered", "accepted", "rate", "margin")
+_WIDTH = 80  # characters, of a line of prose
 _MARGIN_MEANS = "margin: mean of score minus threshold, in dB"
 # The text keeps the notebook's colours; blue and grey read on light and dark.
 _TRACK_STYLE = "width:8em;background:rgba(128,128,128,.25);height:.7em"
@@ -56,6 +58,34 @@ def short_label(name: str, longest: int = 40) -> str:
     """
     name = " ".join(name.split())
     return name if len(name) <= longest else name[: longest - 1] + "…"
+
+
+def wrapped(text: str, indent: str = "  ") -> str:
+    """Break a long sentence into lines for a terminal; words stay whole.
+
+    Parameters
+    ----------
+    text : str
+    indent : str, default="  "
+        Before every line but the first.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> print(wrapped("note: " + 20 * "pairs "))
+    note: pairs pairs pairs pairs pairs pairs pairs pairs pairs pairs pairs pairs
+      pairs pairs pairs pairs pairs pairs pairs pairs
+    """
+    return fill(
+        text,
+        _WIDTH,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def one_line(report: DataSelectionReport) -> str:
@@ -109,7 +139,7 @@ def text_table(report: DataSelectionReport) -> str:
         ]
         lines += ["", *_aligned([("stage", "iterations", "PSNR (dB)"), *stages])]
     if report.notes:
-        lines += ["", *(f"note: {note}" for note in report.notes)]
+        lines += ["", *(wrapped(f"note: {note}") for note in report.notes)]
     return "\n".join(lines)
 
 

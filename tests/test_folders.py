@@ -334,15 +334,40 @@ def test_loaded_pairs__pickled__read_the_same(tmp_path, clean_frame):
 def test_average_burst__outliers__are_removed_and_say_so(clean_frame):
     frames = [frame.mosaic for frame in make_burst(clean_frame, 8)]
     expected = np.mean(np.stack(frames).astype(float), axis=0)
-    frames[2][10:14, 20:24] = 16383  # something bright passes
+    frames[2][36:40, 28:32] = 16383  # something bright passes, away from edges
     frames[5][40, 40] = 16383
     mean = average_burst(readers(frames), 512, 16383)
     noise = np.std(frames[0] - expected)
     assert np.abs(mean.counts / mean.scale - expected).max() < 2 * noise
-    assert {10 * 64 + 20, 13 * 64 + 23} <= set(mean.outliers[2])
+    assert {36 * 64 + 28, 39 * 64 + 31} <= set(mean.outliers[2])
     assert 40 * 64 + 40 in mean.outliers[5]
     others = mean.without(5, frames[5]) / mean.scale
     assert abs(others[40, 40] - expected[40, 40]) < 2 * noise
+
+
+def test_average_burst__stars_that_are_not_held_still__keep_their_light():
+    """Rejecting their cores as outliers would make every star of the truth fainter."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:64, :64]
+    stars = rng.uniform(12, 52, (6, 2))
+    frames = []
+    for _ in range(8):
+        shift, width = rng.uniform(-1, 1, 2), rng.uniform(1.4, 1.8)
+        light = sum(
+            4000
+            / width**2
+            * np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / (2 * width**2))
+            for row, column in stars + shift
+        )
+        frames.append(rng.normal(900 + light, 30).astype(np.uint16))
+    expected = np.mean(np.stack(frames).astype(float), axis=0)
+    frames[4][5, 7] += 2000  # a cosmic ray
+    mean = average_burst(readers(frames), 445, 65535)
+    assert 5 * 64 + 7 in mean.outliers[4]
+    kept = mean.counts / mean.scale - expected
+    kept[5, 7] = 0
+    light = expected.sum() - 900 * expected.size
+    assert abs(kept.sum()) < 0.005 * light
 
 
 def test_average_burst__half_the_frames_differ__none_is_removed():

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import lru_cache, partial
 from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.ndimage import (
+    grey_closing,
+    grey_opening,
+    maximum_filter,
+    minimum_filter,
+)
 
 from skadl.folders.shots import Shot
 from skadl.raw.levels import cast_counts
@@ -24,6 +30,7 @@ _MAD_TO_SIGMA = 1.4826
 _MEDIAN_FRAMES, _MEDIAN_BYTES = 9, 2**29
 _STRIP_ROWS = 256
 _MOST_SAMPLES = 200_000  # pixels that the noise is measured on
+_KEPT_MEANS = 2  # of bursts used last
 _LEAST_IN_BIN, _MOST_BINS = 256, 32
 
 _NONE, _NO_VALUES = np.empty(0, np.intp), np.empty(0, np.uint32)
@@ -100,7 +107,11 @@ def average_burst(
     -----
     Each pixel is the mean of its frames without outliers: cosmic rays, and what moved
     through the picture. An outlier is further than six standard deviations from the
-    pixel's median. How large one is at which signal is measured on the differences of
+    pixel's median and from those of the eight next of its colour, and twice as far
+    off as these where they are a small peak or dip: the cores of stars, where frames
+    lie a pixel or two off one another or the air blurs them unequally, are none, or
+    stars would become fainter. How
+    large one is at which signal is measured on the differences of
     frames, robustly and over all pixels, because a few frames say little
     of a single pixel's noise. Noise hardly ever reaches that far, so the mean stays
     unbiased, and the clean frame keeps 1/n of a frame's noise variance: ten frames
@@ -142,8 +153,9 @@ def average_burst(
 class Burst:
     """Frames of one scene with the same settings, averaged when first needed.
 
-    The mean is computed once and kept: two bytes a pixel, and the positions of
-    outliers.
+    The means of the few bursts used last are kept, two bytes a pixel and the positions
+    of outliers: the pairs of a burst follow one another, and memory holds no more
+    however many scenes there are.
 
     Parameters
     ----------
@@ -153,15 +165,10 @@ class Burst:
 
     shots: tuple[Shot, ...]
 
-    @cached_property
+    @property
     def mean(self) -> BurstMean:
         """Mean of the frames."""
-        first = self.shots[0]
-        return average_burst(
-            [shot.counts for shot in self.shots],
-            float(np.mean(first.black_level)),
-            first.white_level,
-        )
+        return _mean_of(self)
 
     def image(self, without: Shot | None = None) -> LazyRawImage:
         """Give the mean as a lazy image; that of one frame is the frame.
@@ -192,6 +199,16 @@ class Burst:
         return LazyRawImage(
             first.path, partial(_read_mean, self, index, facts), **facts
         )
+
+
+@lru_cache(maxsize=_KEPT_MEANS)
+def _mean_of(burst: Burst) -> BurstMean:
+    first = burst.shots[0]
+    return average_burst(
+        [shot.counts for shot in burst.shots],
+        float(np.mean(first.black_level)),
+        first.white_level,
+    )
 
 
 def _read_mean(
@@ -268,9 +285,22 @@ def _normal_range(
         signals[-1] - black_level, 1
     )
     limits *= np.sqrt(np.maximum(beyond, 1))
-    low = cast_counts(every_count - limits, np.dtype(np.uint16))
-    high = cast_counts(every_count + limits, np.dtype(np.uint16))
-    return low[median], high[median]
+    limits = limits.astype(np.float32)[median]
+    lowest, highest = _neighbourhood(median)
+    low = cast_counts(lowest - limits, np.dtype(np.uint16))
+    high = cast_counts(highest + limits, np.dtype(np.uint16))
+    return low, high
+
+
+def _neighbourhood(mosaic: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find what each pixel may have if a frame is shifted or sharper; both int32."""
+    lowest, highest = (np.empty(mosaic.shape, np.int32) for _ in range(2))
+    for top, left in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        own = (slice(top, None, 2), slice(left, None, 2))
+        plane = mosaic[own].astype(np.int32)
+        lowest[own] = minimum_filter(2 * plane - grey_closing(plane, 3), 3)
+        highest[own] = maximum_filter(2 * plane - grey_opening(plane, 3), 3)
+    return lowest, highest
 
 
 def _measure_noise(

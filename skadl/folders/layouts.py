@@ -9,7 +9,8 @@ from typing import Any
 
 from skadl.folders.manifest import MANIFEST_NAMES, read_manifest
 from skadl.folders.matching import Problem
-from skadl.folders.shots import RAW_SUFFIXES, Shot, read_shot
+from skadl.folders.shots import Shot, read_shot
+from skadl.raw.rawfile import RAW_SUFFIXES
 
 NOISY_FOLDERS = frozenset({"noisy", "short", "input"})
 CLEAN_FOLDERS = frozenset({"clean", "long", "gt"})

@@ -56,8 +56,8 @@ class LoadedPairs(Sequence[RawPair]):
 
     def __repr__(self) -> str:
         return (
-            f"LoadedPairs({_count(len(self.pairs), 'pair')} from {self.folder.name!r}, "
-            f"{_count(len(self.problems), 'problem')})"
+            f"{type(self).__name__}({_count(len(self.pairs), 'pair')} from "
+            f"{self.folder.name!r}, {_count(len(self.problems), 'problem')})"
         )
 
     def facts(self) -> dict[str, Any]:
@@ -194,7 +194,7 @@ def load_pairs(
     may err by 7 %.
 
     Every file is read once here, so that damaged ones are known, and again at every
-    use. Only means of bursts are kept, two bytes a pixel.
+    use. Only the means of the two bursts used last are kept, two bytes a pixel.
     """
     folder = Path(folder)
     for name, value in (("iso", iso), ("ratio", ratio)):

@@ -12,16 +12,6 @@ import numpy as np
 from skadl.raw.rawfile import exif_tags, open_libraw, read_raw
 from skadl.raw.records import LazyRawImage, RawImage
 
-RAW_SUFFIXES = frozenset(
-    f".{suffix}"
-    for suffix in (
-        "3fr ari arw bay cap cr2 cr3 crw dcr dcs dng drf eip erf fff gpr iiq k25 kc2 "
-        "kdc mdc mef mos mrw nef nrw orf ori pef ptx pxn raf raw rw2 rwl rwz sr2 srf "
-        "srw x3f"
-    ).split()
-)
-"""Endings, in lower case, of the files in a folder that count as RAW files."""
-
 _GRID = 12  # cells of a look, along each side
 _LEAST_LIKE = 0.6  # correlation of two looks at one scene
 _LEAST_CELLS, _SATURATED = 16, 0.9

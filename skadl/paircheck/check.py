@@ -10,6 +10,7 @@ worth a look; if it costs as much as the only one of twenty (p = 1/20), the pair
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -138,10 +139,11 @@ def judge_pairs(
     more = find_twins(seen)
     for index, found in zip(seen, strays, strict=True):
         more.setdefault(index, []).extend(found)
+    names = _names(pairs)
     table = tuple(
-        _judge(index, pair, figures, odd[index], more[index])
+        _judge(index, names[index], pair, figures, odd[index], more[index])
         if isinstance(figures, PairFigures)
-        else _unreadable(index, pair, figures)
+        else _unreadable(index, names[index], figures)
         for index, (pair, figures) in enumerate(zip(pairs, measured, strict=True))
     )
     return PairCheck(table, judge_set(table, iso_range))
@@ -149,6 +151,7 @@ def judge_pairs(
 
 def _judge(
     index: int,
+    name: str,
     pair: RawPair,
     figures: PairFigures,
     screening: Screening,
@@ -168,11 +171,13 @@ def _judge(
         costs.append(figures.moved_energy)
     if any(finding.check == "brightness" for finding in findings):
         costs.append(figures.brightness_energy)
+    if any(finding.check == "sharpness" for finding in findings):
+        costs.append(figures.contrast_energy)
     is_known = np.isfinite(shift.error)
     has_light = np.isfinite(figures.brightness_error)
     return CheckedPair(
         index=index,
-        name=_name(index, pair),
+        name=name,
         sensor=pair.sensor,
         iso=pair.iso,
         ratio=pair.ratio,
@@ -214,6 +219,8 @@ def _judge_content(
     if reason == REASONS["exchanged"]:
         findings.append(Finding("exchange", "bad", reason, REMEDIES[reason]))
         return findings  # all else follows from it
+    if reason == REASONS["brightness"] and figures.contrast is not None:
+        reason = None  # stars out of place, not light
     moved = figures.moved_energy
     # What differs in one place only is no other scene.
     is_local = moved > _SUSPECT and figures.still_whiteness > _LOCAL
@@ -225,8 +232,9 @@ def _judge_content(
                 "bad" if is_bad else "look",
                 f"the frames are shifted by {shift.rows:+.2f} rows and "
                 f"{shift.columns:+.2f} columns (± {shift.error:.2f})",
-                "Move the clean frame by that much, or shoot again from a tripod with "
-                "a remote release.",
+                "Leave the pair out, or shoot again with nothing moving: tripod, "
+                "remote release, a mount that tracks. Of a mosaic only shifts by even "
+                "numbers of pixels can be undone.",
             )
         )
     elif reason is not None and not (is_local and _CHECKS[reason] == "content"):
@@ -245,7 +253,19 @@ def _judge_content(
             )
         )
     brightness, error = figures.brightness, figures.brightness_error
-    if (
+    if figures.contrast is not None:
+        if not is_moved and figures.contrast_energy > max(_SUSPECT, moved):
+            findings.append(
+                Finding(
+                    "sharpness",
+                    "bad" if figures.contrast_energy > HARMFUL else "look",
+                    f"detail has {figures.contrast:.3g} times the contrast in the "
+                    "noisy frame, which as a whole is as bright as it should be",
+                    "Look at its picture: one of the frames is blurred, or moved "
+                    "while it was exposed; leave it out.",
+                )
+            )
+    elif (
         not is_moved
         and reason is None
         and abs(brightness - 1) > SIGMAS * error
@@ -313,7 +333,7 @@ def _judge_levels(
     return findings
 
 
-def _unreadable(index: int, pair: RawPair, error: Exception) -> CheckedPair:
+def _unreadable(index: int, name: str, error: Exception) -> CheckedPair:
     what = " ".join(str(error).split()).rstrip(".")
     finding = Finding(
         "frames",
@@ -321,7 +341,7 @@ def _unreadable(index: int, pair: RawPair, error: Exception) -> CheckedPair:
         f"cannot be used: {what}",
         "Copy the files from the camera again, or leave the pair out.",
     )
-    return CheckedPair(index, _name(index, pair), findings=(finding,))
+    return CheckedPair(index, name, findings=(finding,))
 
 
 def _check_iso_range(
@@ -340,7 +360,16 @@ def _check_iso_range(
     return low, high
 
 
-def _name(index: int, pair: RawPair) -> str:
-    if pair.noisy.path is not None:
-        return pair.noisy.path.name
-    return str(index) if pair.scene is None else f"{index} {pair.scene}"
+def _names(pairs: Sequence[RawPair]) -> list[str]:
+    """Name each pair by its file; files of one name by their scene as well."""
+    files = Counter(p.noisy.path.name for p in pairs if p.noisy.path is not None)
+    names = []
+    for index, pair in enumerate(pairs):
+        if pair.noisy.path is None:
+            name = str(index) if pair.scene is None else f"{index} {pair.scene}"
+        else:
+            name = pair.noisy.path.name
+            if files[name] > 1 and pair.scene is not None:
+                name = f"{pair.scene}/{name}"
+        names.append(name)
+    return names

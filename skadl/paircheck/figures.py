@@ -15,7 +15,12 @@ from skadl.noise.measuring import (
     measure_residual,
     transfer_curve,
 )
-from skadl.noise.symptoms import LEAST_BINS, expected_sigma, find_symptoms
+from skadl.noise.symptoms import (
+    LEAST_BINS,
+    expected_sigma,
+    find_symptoms,
+    without_offsets,
+)
 from skadl.paircheck.alignment import Aligned, Shift, align
 from skadl.paircheck.motion import Motion, find_motion
 from skadl.raw.mosaic import unpack_bayer
@@ -30,6 +35,7 @@ _LEAST_COLOUR = 0.02  # of the signal: greens that differ less may be one colour
 _PILE = (0.002, 8.0)  # share of pixels at a limit, and times as many as just below it
 _PILE_WIDTH = 0.002  # of the span
 _BEYOND_WHITE = (1.005, 1e-4)  # times the white level; share of pixels
+_BLACK_ERROR = 0.05  # deviations of the noise in the dark, of a good black level
 _HOT = 10.0  # standard deviations above all neighbours
 
 
@@ -51,6 +57,11 @@ class PairFigures:
     brightness_energy : float
         Mean square of what the wrong brightness leaves in the residual, relative to
         the mean variance of the noise.
+    contrast : float or None
+        Of detail in the noisy frame relative to the clean one, where it is another
+        though the frame as a whole is as bright: a blur, or stars out of place.
+    contrast_energy : float
+        As `brightness_energy`, of that.
     black_error, black_sigmas : float
         What the noisy frame has where there is no light, in standard deviations of
         the noise in the dark, in the worst plane; and that in its standard errors.
@@ -80,6 +91,8 @@ class PairFigures:
     brightness: float
     brightness_error: float
     brightness_energy: float
+    contrast: float | None
+    contrast_energy: float
     black_error: float
     black_sigmas: float
     below_black: float
@@ -120,6 +133,13 @@ def measure_pair(pair: RawPair) -> PairFigures:
     broad, broad_error = _broad_slope(measured)
     if abs(broad) * slope_error > abs(slope) * broad_error:
         slope, slope_error = broad, broad_error
+    level, level_error = _level(measured)
+    contrast, contrast_energy = None, 0.0
+    if abs(level) + 2 * level_error < abs(slope) / 2 < np.inf:
+        detail = without_offsets(aligned.signal, aligned.known / aligned.sigma**2)
+        contrast = 1 + slope
+        contrast_energy = float(slope**2 * np.mean(detail**2) / max(power, 1e-300))
+        slope, slope_error = level, level_error
     black_error, black_sigmas, below_black = _black_figures(pair, measured, aligned)
     return PairFigures(
         examination=examination,
@@ -132,6 +152,8 @@ def measure_pair(pair: RawPair) -> PairFigures:
         brightness_energy=float(
             slope**2 * np.mean(aligned.signal**2) / max(power, 1e-300)
         ),
+        contrast=contrast,
+        contrast_energy=contrast_energy,
         black_error=black_error,
         black_sigmas=black_sigmas,
         below_black=below_black,
@@ -235,6 +257,22 @@ def _broad_slope(measured: Residual) -> tuple[float, float]:
     columns = scores.sum(axis=1).reshape(2, 2, -1).sum(axis=0)
     chance = max((x**2).sum() for x in (scores, rows, columns))
     return slope, float(np.sqrt(chance) / scale)
+
+
+def _level(measured: Residual) -> tuple[float, float]:
+    """Brightness of the whole frame relative to what it should be, less 1; its error.
+
+    Stars and edges that lie elsewhere or are blurred change contrast, but not this.
+    """
+    sigma, known = expected_sigma(measured)
+    weight = known / sigma**2
+    light = float((weight * measured.signal).sum())
+    if len(measured.bins) < LEAST_BINS or not light > 0:
+        return 0.0, np.inf
+    total = float(weight.sum())
+    black = _BLACK_ERROR * float(measured.sigma[0]) * total
+    level = float((weight * measured.residual).sum()) / light
+    return level, float(np.hypot(total**0.5, black)) / light
 
 
 def _black_figures(

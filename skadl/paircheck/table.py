@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skadl.report_text import short_label
+from skadl.report_text import wrapped
 from skadl.writing import check_folder, replacing
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ class Finding:
     Parameters
     ----------
     check : str
-        What was looked at: "alignment", "motion", "brightness", "black level",
-        "white level", "clipping", "Bayer order", "duplicates", "exchange", "content",
-        "noise", "frames" of a pair; "ISOs" and "number" of the set.
+        What was looked at: "alignment", "motion", "brightness", "sharpness", "black
+        level", "white level", "clipping", "Bayer order", "duplicates", "exchange",
+        "content", "noise", "frames" of a pair; "ISOs" and "number" of the set.
     verdict : {"look", "bad"}
     what : str
         What was found, a clause.
@@ -183,11 +183,9 @@ class PairCheck:
             for row in rows
         ]
         lines += ["(shift in pixels; light: measured over declared)", ""]
-        for pair in self.pairs:
-            for finding in pair.findings:
-                lines += _told(short_label(pair.name, 60), finding)
+        lines += _told(self.pairs)
         for finding in self.findings:
-            lines += _told("the set", finding)
+            lines.append(wrapped(f"the set: {finding.what}. {finding.next_step}"))
         is_quiet = not lines[-1]
         return "\n".join([*lines, *([] if is_quiet else [""]), self._headline()])
 
@@ -277,8 +275,26 @@ def _gravest(findings: Sequence[Finding]) -> str:
     return VERDICTS[max(ranks, default=0)]
 
 
-def _told(name: str, finding: Finding) -> list[str]:
-    return [f"{name}: {finding.what}. {finding.next_step}"]
+def _told(pairs: Sequence[CheckedPair]) -> list[str]:
+    """Tell the findings, and what they have for a next step in common only once."""
+    by_step: dict[str, list[str]] = {}
+    for pair in pairs:
+        for finding in pair.findings:
+            told = f"{_label(pair.name, 60)}: {finding.what}"
+            by_step.setdefault(finding.next_step, []).append(told)
+    lines = []
+    for step, told in by_step.items():
+        if len(told) == 1:
+            lines.append(wrapped(f"{told[0]}. {step}"))
+        else:
+            lines += [*map(wrapped, told), wrapped(f"  For these: {step}", "    ")]
+    return lines
+
+
+def _label(name: str, longest: int) -> str:
+    """Shorten a name at its front: the file is named at its end."""
+    name = " ".join(name.split())
+    return name if len(name) <= longest else f"…{name[1 - longest :]}"
 
 
 def _cells(pair: CheckedPair) -> tuple[str, ...]:
@@ -287,7 +303,7 @@ def _cells(pair: CheckedPair) -> tuple[str, ...]:
         length = (pair.shift_rows**2 + pair.shift_columns**2) ** 0.5
         shift = f"{length:.2f} ±{pair.shift_error:.2f}"
     return (
-        short_label(pair.name, 32),
+        _label(pair.name, 40),
         _figure(pair.iso, "{:g}"),
         _figure(pair.ratio, "{:.4g}"),
         shift,

@@ -16,6 +16,13 @@ import rawpy
 from skadl.raw.mosaic import CFA_PATTERNS
 from skadl.raw.records import LazyRawImage, RawImage, check_positive
 
+RAW_SUFFIXES = frozenset(
+    ".3fr .ari .arw .bay .cap .cr2 .cr3 .crw .cs1 .dc2 .dcr .dcs .dng .drf .eip .erf "
+    ".fff .gpr .iiq .k25 .kc2 .kdc .mdc .mef .mfw .mos .mrw .nef .nrw .orf .ori .pef "
+    ".ptx .pxn .qtk .raf .raw .rw2 .rwl .rwz .sr2 .srf .srw .sti .x3f".split()
+)
+"""Endings, in lower case, of files that count as RAW files where a folder is given."""
+
 # A camera's true saturation may lie somewhat above the level that LibRaw lists for
 # it (Canon lists 3692 and saturates at 4095 on some models): only more than
 # _STRAY_FRACTION of the counts, further off than this share of the range between
