@@ -9,11 +9,12 @@ from typing import TypeVar
 import torch
 
 Result = TypeVar("Result")
-BAND_BYTES = 2**20  # of four planes of a band in float32
+BAND_BYTES = 2**21  # of four planes of a band in float32
+_MOST_THREADS = 8  # that memory serves
 
 
 def each_band(work: Callable[[slice], Result], height: int, width: int) -> list[Result]:
-    """Do something with every band of a frame, on as many threads as torch uses.
+    """Do something with every band of a frame, on as many threads as torch uses, or 8.
 
     Parameters
     ----------
@@ -29,7 +30,7 @@ def each_band(work: Callable[[slice], Result], height: int, width: int) -> list[
 
     Examples
     --------
-    >>> each_band(lambda rows: (rows.start, rows.stop), height=100, width=1000)
+    >>> each_band(lambda rows: (rows.start, rows.stop), height=100, width=2000)
     [(0, 65), (65, 100)]
     """
     n_rows = max(BAND_BYTES // (16 * width), 1)
@@ -38,5 +39,10 @@ def each_band(work: Callable[[slice], Result], height: int, width: int) -> list[
     ]
     if len(bands) == 1:
         return [work(bands[0])]
-    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+    with ThreadPoolExecutor(count_threads()) as threads:
         return list(threads.map(work, bands))
+
+
+def count_threads() -> int:
+    """Return how many bands are worked on at a time: as torch uses threads, or 8."""
+    return min(torch.get_num_threads(), _MOST_THREADS)

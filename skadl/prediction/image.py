@@ -327,7 +327,6 @@ def _correct(
     _warn_outside_iso_range(info, image)
     scale, zeros = image.ratio / image.span, np.zeros(4)
     noisy = NormalisedMosaic(image.mosaic, image.cfa, image.black_planes, scale, zeros)
-    noise_has_mean = is_clipped(noisy, image)
     noise = expected_noise(info, image.iso, image.ratio)
     codes = model.conditioning.vector(image.sensor, image.iso, image.ratio, noise)
     network = ImageNetwork(fold(model.network, codes), model.autocast_dtype)
@@ -335,7 +334,7 @@ def _correct(
         network,
         replace(noisy, offset=info.offset_at(image.iso) * (image.ratio / info.span)),
         noise,
-        keeps_mean=noise_has_mean,
+        keeps_mean=is_clipped(image),
         safeguard=model.safeguard,
         self_ensemble=wishes.self_ensemble,
         memory=_memory_for_tiles(network, image.mosaic, wishes),

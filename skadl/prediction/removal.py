@@ -12,10 +12,10 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from skadl.prediction.bands import each_band
+from skadl.prediction.bands import BAND_BYTES, count_threads, each_band
 from skadl.prediction.folding import FoldedUNet
-from skadl.prediction.strips import StripUNet
-from skadl.prediction.tiling import Tile, Tiling, choose_tiling
+from skadl.prediction.strips import STRIP_BYTES, StripUNet
+from skadl.prediction.tiling import Tiling, choose_tiling
 from skadl.raw.mosaic import pack_bayer, to_rggb_geometry, unpack_bayer
 
 Item = TypeVar("Item")
@@ -23,7 +23,6 @@ Track = Callable[[Iterable[Item], int], Iterable[Item]]
 AS_IT_IS = (False, False, False)
 SYMMETRIES = tuple(product((False, True), repeat=3))
 MOST_TILES = 16  # in a batch on a GPU
-WORKING_MEMORY = 64 * 2**20  # for bands and strips, whatever the size of a tile
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,13 +56,10 @@ class NormalisedMosaic:
     def __getitem__(self, window: tuple[slice, slice, slice]) -> np.ndarray:
         """Read a window of all four planes, float32."""
         _, rows, columns = window
-        part = plane_views(self.counts, self.cfa)[0][rows, columns]
-        planes = np.empty((4, *part.shape), np.float32)
-        self.read(rows, columns, out=planes)
-        return planes
+        return pack_bayer(self.band(rows, columns), self.cfa)
 
-    def band(self, rows: slice) -> np.ndarray:
-        """Read rows of packed pixels as a mosaic (2 n, 2 w), float32.
+    def band(self, rows: slice, columns: slice = np.s_[:]) -> np.ndarray:
+        """Read a window, in packed pixels, as a mosaic (2 n, 2 w), float32.
 
         A third of the time that its planes take: nothing is taken apart.
 
@@ -74,34 +70,29 @@ class NormalisedMosaic:
         array([[-1., -1.],
                [-1., -1.]], dtype=float32)
         """
-        counts = self.counts.reshape(-1, 2, self.counts.shape[1])[rows]
-        band = np.empty(counts.shape, np.float32)
-        np.subtract(counts, self._row_pair(self.black), out=band, casting="same_kind")
-        band *= np.float32(self.scale)
+        counts = self.counts[
+            of_mosaic(rows, self.shape[1]), of_mosaic(columns, self.shape[2])
+        ]
+        band = counts.astype(np.float32, order="C")
+        pairs = band.reshape(-1, 2, band.shape[1])
+        pairs -= self._row_pair(self.black, pairs)
+        if self.scale != 1:
+            pairs *= np.float32(self.scale)
         if self.offset.any():
-            band -= self._row_pair(self.offset)
-        return band.reshape(-1, band.shape[2])
+            pairs -= self._row_pair(self.offset, pairs)
+        return band
 
     def to_counts(self, band: np.ndarray) -> np.ndarray:
         """Turn a normalised band into counts in place; the offset stays off."""
         pairs = band.reshape(-1, 2, band.shape[1])
         pairs *= np.float32(1 / self.scale)
-        pairs += self._row_pair(self.black)
+        pairs += self._row_pair(self.black, pairs)
         return band
 
-    def _row_pair(self, values: np.ndarray) -> np.ndarray:
-        """Lay out one value for each plane over two rows of the mosaic, float32."""
+    def _row_pair(self, values: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+        """Lay out one value for each plane over two rows of a mosaic, float32."""
         sites = unpack_bayer(values[:, None, None].astype(np.float32), self.cfa)
-        return np.tile(sites, self.shape[2])
-
-    def read(self, rows: slice, columns: slice, out: np.ndarray) -> None:
-        """Read a window of all four planes into an array that is there."""
-        for i, plane in enumerate(plane_views(self.counts, self.cfa)):
-            black = np.float32(self.black[i])
-            np.subtract(plane[rows, columns], black, out=out[i], casting="same_kind")
-            out[i] *= np.float32(self.scale)
-            if self.offset[i]:
-                out[i] -= np.float32(self.offset[i])
+        return np.tile(sites, pairs.shape[2] // 2)
 
     def without_mean(self) -> NormalisedMosaic:
         """Return the same with the mean of each plane at 0.
@@ -117,7 +108,7 @@ class NormalisedMosaic:
         counts = self.counts.reshape(height, 2, 2 * width)
 
         def add_up(rows: slice) -> np.ndarray:
-            return counts[rows].sum(axis=0, dtype=float)
+            return counts[rows].sum(axis=0).astype(float)
 
         sums = sum(each_band(add_up, height, width))  # (2, 2 w)
         means = sums.reshape(2, width, 2).sum(axis=1) / (height * width)
@@ -133,6 +124,18 @@ class NormalisedMosaic:
             black=self.black[order],
             offset=self.offset[order],
         )
+
+
+def of_mosaic(packed: slice, length: int) -> slice:
+    """Turn a slice of packed pixels, of `length` in all, into one of the mosaic.
+
+    Examples
+    --------
+    >>> of_mosaic(np.s_[1:], 4)
+    slice(2, 8, None)
+    """
+    start, stop, _ = packed.indices(length)
+    return slice(2 * start, 2 * stop)
 
 
 def plane_views(mosaic: np.ndarray, cfa: str) -> list[np.ndarray]:
@@ -205,7 +208,9 @@ class ImageNetwork:
         self.bytes_per_pixel = 40 + (2.75 if on_cpu else 6) * widest
         # Weights folded, converted, and laid out for the convolutions.
         n_parameters = sum(p.numel() for p in folded.parameters())
-        self.fixed_memory = WORKING_MEMORY + 12 * n_parameters
+        self.fixed_memory = 12 * n_parameters + 4 * STRIP_BYTES
+        # A thread works with a band and five more like it.
+        self.fixed_memory += 6 * BAND_BYTES * count_threads()
         self._tiles = np.empty(0, np.float32)
 
     def least_memory(self, shape: tuple[int, ...]) -> float:
@@ -222,23 +227,25 @@ class ImageNetwork:
         return choose_tiling(shape[1:], self.halo, self.multiple, most_pixels)
 
     def tiles(self, n_tiles: int, shape: tuple[int, int]) -> np.ndarray:
-        """Return room for a batch (n_tiles, 4, h, w), the same at each call."""
+        """Return room for a batch (n_tiles, h, w, 4), the same at each call."""
         size = n_tiles * 4 * math.prod(shape)
         if self._tiles.size < size:
             self._tiles = np.empty(size, np.float32)
-        return self._tiles[:size].reshape(n_tiles, 4, *shape)
+        return self._tiles[:size].reshape(n_tiles, *shape, 4)
 
     @torch.no_grad()
     def removed(self, tiles: np.ndarray) -> np.ndarray:
-        """Return noisy minus denoised of a batch (B, 4, h, w), on a CPU of one."""
-        x = torch.from_numpy(tiles)
+        """Return noisy minus denoised of a batch (B, h, w, 4), on a CPU of one."""
+        x = torch.from_numpy(tiles).permute(0, 3, 1, 2)  # channels_last
         if self._strips is not None:
-            return self._strips.removed(x).numpy()
-        x = x.to(self.device).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(
-            self.device.type, self._dtype, enabled=self._dtype is not None
-        ):
-            return (x - self._folded(x)).cpu().numpy()
+            y = self._strips.removed(x)
+        else:
+            x = x.to(self.device)
+            with torch.autocast(
+                self.device.type, self._dtype, enabled=self._dtype is not None
+            ):
+                y = (x - self._folded(x)).cpu()
+        return y.permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def remove(
@@ -314,41 +321,47 @@ def _add_tiles(
     for i, tile in enumerate(tiles):
         _read_tile(source, tile.top, tile.left, out=x[i])
     removed = network.removed(x)
-    views = plane_views(target, "RGGB")
     for tile, residual in zip(tiles, removed, strict=True):
-        core = residual[:, *tile.core]
-        if not all(each_band(partial(_add, core, views, tile), *core.shape[1:])):
+        core = residual[tile.core]
+        inside = target[
+            of_mosaic(tile.rows, tiling.sides[0]),
+            of_mosaic(tile.columns, tiling.sides[1]),
+        ]
+        if not all(each_band(partial(_add, core, inside), *core.shape[:2])):
             raise FloatingPointError(
                 "the network gave NaN or infinity; predict with precision='float32', "
                 "or fit again with a smaller learning_rate."
             )
 
 
-def _add(
-    core: np.ndarray, views: list[np.ndarray], tile: Tile, rows: slice
-) -> np.bool_:
-    """Add rows of a tile to the frame, and say whether they are finite."""
-    for view, plane in zip(views, core, strict=True):
-        view[tile.rows, tile.columns][rows] += plane[rows]
-    return np.isfinite(core[:, rows]).all()
+def _add(core: np.ndarray, target: np.ndarray, rows: slice) -> np.bool_:
+    """Add rows of pixels (h, w, 4) to an RGGB mosaic, and say whether all are finite.
+
+    Two values that lie beside one another in the mosaic move as one complex number.
+    """
+    pixels = core[rows]
+    lines = pixels.view(np.complex64).transpose(0, 2, 1).copy().view(np.float32)
+    target[of_mosaic(rows, len(core))] += lines.reshape(2 * len(pixels), -1)
+    return np.isfinite(pixels).all()
 
 
 def _read_tile(source: NormalisedMosaic, top: int, left: int, out: np.ndarray) -> None:
-    """Read a tile, continued by mirroring where it reaches beyond the frame."""
-    height, width = out.shape[1:]
+    """Read pixels (h, w, 4), mirrored where they lie beyond the RGGB frame."""
+    height, width, _ = out.shape
     n_rows = min(height, source.shape[1] - top)
     n_columns = min(width, source.shape[2] - left)
     columns = slice(left, left + n_columns)
 
     def read(rows: slice) -> None:
-        part = out[:, rows, :n_columns]
-        source.read(slice(top + rows.start, top + rows.stop), columns, out=part)
+        band = source.band(slice(top + rows.start, top + rows.stop), columns)
+        lines = band.view(np.complex64).reshape(-1, 2, n_columns)
+        out.view(np.complex64)[rows, :n_columns] = lines.transpose(0, 2, 1)
 
     each_band(read, n_rows, n_columns)
     if n_columns < width:
-        out[:, :n_rows, n_columns:] = out[:, :n_rows, _mirrored(n_columns, width)]
+        out[:n_rows, n_columns:] = out[:n_rows, _mirrored(n_columns, width)]
     if n_rows < height:
-        out[:, n_rows:] = out[:, _mirrored(n_rows, height)]
+        out[n_rows:] = out[_mirrored(n_rows, height)]
 
 
 def _mirrored(side: int, length: int) -> np.ndarray:

@@ -87,5 +87,6 @@ def cast_counts(counts: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Cast counts to `dtype`; integer types are rounded and clipped to their range."""
     if np.issubdtype(dtype, np.integer):
         limits = np.iinfo(dtype)
-        counts = np.clip(np.rint(counts), limits.min, limits.max)
+        counts = np.rint(counts)
+        np.clip(counts, limits.min, limits.max, out=counts)
     return counts.astype(dtype)
