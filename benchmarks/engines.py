@@ -21,6 +21,7 @@ from result_files import DEFAULT_FOLDER, write_markdown
 
 from skadl.export import onnx_model
 from skadl.prediction.folding import FoldedUNet, fold
+from skadl.prediction.removal import ImageNetwork
 from skadl.training.run import build_network
 
 SIDE = 512
@@ -87,9 +88,10 @@ def prepare_engines(network: FoldedUNet) -> Mapping[str, Engine]:
     session = onnxruntime.InferenceSession(
         graph, options, providers=["CPUExecutionProvider"]
     )
+    exact, low = (ImageNetwork(network, dtype) for dtype in (None, torch.bfloat16))
     engines = {
-        REFERENCE: lambda tile: run_torch(network, tile, None),
-        "torch bfloat16": lambda tile: run_torch(network, tile, torch.bfloat16),
+        REFERENCE: lambda tile: run_torch(exact, tile),
+        "torch bfloat16": lambda tile: run_torch(low, tile),
         "onnxruntime float32": lambda tile: session.run(None, {"noisy": tile})[0],
     }
     core = openvino.Core()
@@ -103,14 +105,10 @@ def prepare_engines(network: FoldedUNet) -> Mapping[str, Engine]:
     return engines
 
 
-@torch.no_grad()
-def run_torch(
-    network: FoldedUNet, tile: np.ndarray, dtype: torch.dtype | None
-) -> np.ndarray:
+def run_torch(network: ImageNetwork, tile: np.ndarray) -> np.ndarray:
     """Denoise a tile as `ADLDenoiser.predict` does."""
-    x = torch.from_numpy(tile).contiguous(memory_format=torch.channels_last)
-    with torch.autocast("cpu", dtype=dtype, enabled=dtype is not None):
-        return network(x).numpy()
+    pixels = np.ascontiguousarray(tile.transpose(0, 2, 3, 1))
+    return tile - network.removed(pixels).transpose(0, 3, 1, 2)
 
 
 def time_in_turn(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -180,3 +181,93 @@ def test_engines__all_compute_the_same_network(run_benchmark, tmp_path, benchmar
     for name, run in engines.items():
         tolerance = 1e-5 if name.endswith(("32", "f32")) else 0.03
         np.testing.assert_allclose(run(tile), wanted, atol=tolerance, err_msg=name)
+
+
+# frame.py
+
+
+def test_measure_one__toy_frame__tells_time_memory_and_work(benchmark, monkeypatch):
+    contestants = benchmark("frame_contestants")
+    monkeypatch.setattr(contestants, "PLAIN_SIDE", 32)
+    network = contestants.ImageNetwork  # which is timed by what replaces its method
+    monkeypatch.setattr(network, "removed", network.removed)
+    predict, network = contestants.measure_one("predict, 2/2, float32", 0.01, 1)
+    (plain,) = contestants.measure_one("plain, 2/2, float32", 0.01, 1)
+    assert predict["s/MP"] >= network["s/MP"] > 0 < plain["s/MP"]
+    assert predict["GFLOP/MP"] == network["GFLOP/MP"] == plain["GFLOP/MP"] > 0
+    assert min(row["MiB"] for row in (predict, network, plain)) > 10
+
+
+def test_count_gflop__known_network__by_hand(benchmark):
+    contestants = benchmark("frame_contestants")
+    # Convolutions of 3x3 at 4 -> 2 -> 2; 2 -> 4 -> 4 and up at a quarter of the
+    # pixels; 4 -> 2 -> 2; and the last of 1x1. A packed pixel is four of the mosaic.
+    products = 9 * (4 * 2 + 2 * 2) + (9 * (2 * 4 + 4 * 4) + 4 * 2 * 4) / 4
+    products += 9 * (4 * 2 + 2 * 2) + 2 * 4
+    model = contestants.draw_model("2/2", "float32")
+    expected = 2 * products / 4 * 1e6 / 1e9
+    assert contestants.count_gflop(model) == pytest.approx(expected, rel=1e-3)
+
+
+def test_frame__known_times__are_held_against_bars_and_peaks(benchmark):
+    frame = benchmark("frame")
+    rows = {"predict, 16/4, bfloat16": (0.03, 0.06, 18.0)}
+    best = pd.DataFrame(rows, index=["s/MP", "CPU s/MP", "GFLOP/MP"]).T
+    best["MiB"] = 512.0
+    peaks = pd.DataFrame({"GFLOP/s": 900.0, "CPU GFLOP/s": 600.0}, index=["bfloat16"])
+    (row,) = frame.tabulate(best, peaks).to_dict("records")
+    assert row["of the peak"] == "50 %"  # 18 / 0.06 = 300
+    bars = frame.tabulate_bars(best).set_index("bar").measured
+    assert bars["predict, 16/4, bfloat16: s/MP"] == "0.0300"
+    assert bars["predict, 16/4, bfloat16: GiB"] == "0.50"
+
+
+# paircheck.py
+
+
+def test_paircheck__toy_size__gross_defects_are_found(run_benchmark, tmp_path):
+    arguments = ["--cameras", "SonyA7S2", "--seeds", 0, "--sizes", 64, "--pairs", 8]
+    output = run_benchmark("paircheck", *arguments)
+    found = pd.read_csv(tmp_path / "paircheck.csv")
+    assert len(found[found.kind == "none"]) == 8
+    moved = found[(found.kind == "misaligned (pixels)") & (found.strength == 10)]
+    assert len(moved) and (moved.verdict != "good").all()
+    assert (tmp_path / "paircheck.md").read_text(encoding="utf-8") in output
+
+
+# store.py
+
+
+def test_store__toy_size__every_contestant_takes_its_turns(benchmark, tmp_path):
+    store = benchmark("store")
+    timings = store.time_iterations(2, 1, 128, 4, tmp_path)
+    assert set(timings.sources) == {"memory", *store.STORES}
+    assert (timings.groupby("sources")["round"].nunique() == 2).all()
+    assert (timings[["ms", "cpu_ms"]] > 0).all(axis=None)
+
+
+def test_tabulate_rates__known_times__relative_to_memory(benchmark):
+    store = benchmark("store")
+    names = ["memory", *store.STORES]
+    rows = [
+        (name, i, ms, 2 * ms)
+        for name, ms in zip(names, (10, 20, 40), strict=True)
+        for i in range(3)
+    ]
+    timings = pd.DataFrame(rows, columns=["sources", "round", "ms", "cpu_ms"])
+    rates = store.tabulate_rates(timings)["rate by time"].tolist()
+    assert [rate.split()[0] for rate in rates] == ["1.000", "0.500", "0.250"]
+
+
+# raw_fuzz.py
+
+
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="forks")
+def test_denoise_mutant__file_that_is_none__is_refused(benchmark, tmp_path):
+    raw_fuzz = benchmark("raw_fuzz")
+    model = raw_fuzz.save_tiny_model(tmp_path / "tiny.safetensors")
+    mutant = tmp_path / "mutant.dng"
+    mutant.write_bytes(b"II*\0 and nothing else")
+    outcome = raw_fuzz.denoise_mutant(model, mutant, tmp_path / "out", 4.0, 60)
+    assert outcome["outcome"] == raw_fuzz.REFUSED
+    assert not (tmp_path / "out").exists()
