@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-IMAGES = Path(__file__).parents[2] / "benchmarks/results/bench/images.csv"
+IMAGES = Path(__file__).parents[2] / "benchmarks/results/bench-long/images.csv"
 
 
 def draw():
