@@ -70,9 +70,29 @@ def test_move_between__stands_on_the_line(part):
         torch.testing.assert_close(weight, start + 0.25 * part)
 
 
-def test_settlement__says_what_was_kept_and_why():
-    text = str(Settlement(0.75, 1, 0.214, -0.1))
-    assert text == (
-        "75% of fine-tuning kept: 1 pair held out of it gain +0.21 dB there, -0.10 dB "
-        "at its end."
-    )
+@pytest.mark.parametrize(
+    ("settlement", "text"),
+    [
+        (
+            Settlement(0.75, 1, 0.214, -0.1),
+            "75% of fine-tuning kept: 1 pair held out of it gain +0.21 dB there, "
+            "-0.10 dB at its end.",
+        ),
+        (
+            Settlement(0.25, 3, 0.001, -0.001),
+            "25% of fine-tuning kept: 3 pairs held out of it gain +0.00 dB there, "
+            "+0.00 dB at its end.",
+        ),
+        (
+            Settlement(1.0, 4, 0.3, 0.3),
+            "all of fine-tuning kept: 4 pairs held out of it gain +0.30 dB.",
+        ),
+        (
+            Settlement(0.0, 2, 0.0, -0.2),
+            "none of fine-tuning kept: 2 pairs held out of it gain by no part of it, "
+            "-0.20 dB by all.",
+        ),
+    ],
+)
+def test_settlement__says_what_was_kept_and_why(settlement, text):
+    assert str(settlement) == text

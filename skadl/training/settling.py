@@ -42,9 +42,19 @@ class Settlement:
 
     def __str__(self) -> str:
         pairs = "1 pair" if self.n_held_out == 1 else f"{self.n_held_out} pairs"
+        if self.part == 0:
+            return (
+                f"none of fine-tuning kept: {pairs} held out of it gain by no part "
+                f"of it, {self.gain_of_all:+z.2f} dB by all."
+            )
+        if self.part == 1:
+            return (
+                f"all of fine-tuning kept: {pairs} held out of it gain "
+                f"{self.gain:+z.2f} dB."
+            )
         return (
             f"{self.part:.0%} of fine-tuning kept: {pairs} held out of it gain "
-            f"{self.gain:+.2f} dB there, {self.gain_of_all:+.2f} dB at its end."
+            f"{self.gain:+z.2f} dB there, {self.gain_of_all:+z.2f} dB at its end."
         )
 
 
