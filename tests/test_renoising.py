@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skadl.noise.measuring import transfer_curve
-from skadl.noise.renoising import MOST_PAIRS, draw_exposures, renoise, renoised_domain
+from skadl.noise.renoising import (
+    DARK,
+    MOST_PAIRS,
+    NEAR,
+    draw_dimming,
+    draw_exposures,
+    renoise,
+    renoised_domain,
+)
 from skadl.raw.mosaic import CFA_PATTERNS
 from skadl.raw.records import RawImage, RawPair
 from skadl.sensors import SensorInfo, SensorTable
@@ -163,6 +171,43 @@ def test_draw_exposures__fill_the_plane_between_two_pairs():
         low, middle, high = np.histogram(values, 3)[0] / 2000
         assert min(low, middle, high) > 0.25, name
     assert abs(np.corrcoef(np.log(isos), np.log(ratios))[0, 1]) < 0.1
+
+
+LEVELS = st.lists(st.floats(0, 1), min_size=1, max_size=9).map(np.array)
+
+
+@given(levels=LEVELS, target_levels=LEVELS, seed=st.integers(0, 99))
+def test_draw_dimming__moves_far_scenes_alone_and_near_the_targets(
+    levels, target_levels, seed
+):
+    factors = draw_dimming(levels, target_levels, np.random.default_rng(seed))
+    low = max(target_levels.min(), DARK) / NEAR
+    high = max(target_levels.max(), DARK) * NEAR
+    seen = levels.clip(DARK)
+    is_near = (low <= seen) & (seen <= high)
+    assert (factors[is_near] == 1).all()
+    moved = (factors * seen)[factors != 1]
+    assert (moved >= low * (1 - 1e-9)).all() and (moved <= high * (1 + 1e-9)).all()
+
+
+def test_draw_dimming__photographs_for_a_night_sky__half_fill_its_levels():
+    rng = np.random.default_rng(0)
+    levels, sky = np.full(4000, 0.2), np.array([0.005, 0.01])
+    factors = draw_dimming(levels, sky, rng)
+    assert np.mean(factors == 1) == pytest.approx(0.5, abs=0.05)
+    moved = np.log((factors * levels)[factors != 1])
+    shares = np.histogram(moved, 3, np.log([0.005 / NEAR, 0.01 * NEAR]))[0]
+    np.testing.assert_allclose(shares / moved.size, 1 / 3, atol=0.05)
+
+
+def test_renoised_domain__night_sky__is_photographed_as_dark_as_it_is():
+    sources = [source_pair(np.full((8, 8), 0.5), scene_name=i) for i in range(40)]
+    target = [RawPair(target_frame(), target_frame())]  # at 0.0055
+    table = SensorTable({"target": target_info()})
+    pairs = renoised_domain(target, {"A": sources}, table, np.random.RandomState(0))
+    levels = np.array([pair.clean.normalised().mean() for pair in pairs])
+    assert 10 < np.sum(levels < 0.025) < 30
+    np.testing.assert_allclose(levels[levels > 0.025], 0.5, rtol=1e-5)
 
 
 def test_renoised_domain__another_colour_response__is_brought_to_the_targets():

@@ -23,6 +23,7 @@ from skadl.sensors import SensorInfo, SensorTable
 RENOISED = "re-noised"
 BALANCE_RANGE = (0.5, 2.0)  # beyond it a difference is of the scenes, not the sensors
 DARK = 1e-4  # mean of a plane, over the range from black to white
+NEAR = 4.0  # scenes at most so many times darker or brighter than the target's fit
 MOST_PAIRS = 400  # of the re-noised domain: more scenes than a fit can use
 
 
@@ -50,24 +51,33 @@ def renoised_domain(
     RawPair
         One for each source pair, at most `MOST_PAIRS`. Red and blue are scaled so
         that each domain's mean colour is the target's: a raw image shows the
-        sensor's colour response as much as its noise.
+        sensor's colour response as much as its noise. Scenes far brighter or darker
+        than all of the target's are dimmed or lit; see `draw_dimming`.
     """
-    colour = mean_colour(target_pairs)
-    pairs = [
-        (pair, balance)
-        for members in domains.values()
-        for balance in [np.clip(colour / mean_colour(members), *BALANCE_RANGE)]
-        for pair in members
-    ]
+    target_levels = plane_levels(target_pairs)
+    colour = mean_colour(target_levels)
+    pairs, levels = [], []
+    for members in domains.values():
+        own = plane_levels(members)
+        balance = np.clip(colour / mean_colour(own), *BALANCE_RANGE)
+        pairs += [(pair, balance) for pair in members]
+        levels += own.mean(axis=1).tolist()
     chosen = rng.permutation(len(pairs))[:MOST_PAIRS]
     noise_rng = np.random.default_rng(rng.randint(np.iinfo(np.int32).max))
+    dimming = draw_dimming(
+        np.array(levels)[chosen], target_levels.mean(axis=1), noise_rng.spawn(1)[0]
+    )
     # Only their facts and dtype are used, and a lazy frame reads at every access.
     models = [p.noisy.with_mosaic(p.noisy.mosaic[:2, :2]) for p in target_pairs]
     drawn = rng.randint(len(models), size=len(chosen))
     exposures = draw_exposures(target_pairs, len(chosen), rng)
-    for i, j, (iso, ratio) in zip(chosen, drawn, exposures, strict=True):
+    for i, j, (iso, ratio), factor in zip(
+        chosen, drawn, exposures, dimming, strict=True
+    ):
         model = replace(models[j], iso=iso, ratio=ratio)
-        yield renoise(*pairs[i], model, sensors.get(model.sensor), noise_rng)
+        pair, balance = pairs[i]
+        info = sensors.get(model.sensor)
+        yield renoise(pair, factor * balance, model, info, noise_rng)
 
 
 def draw_exposures(
@@ -101,6 +111,37 @@ def draw_exposures(
     return list(zip(drawn.tolist(), ratios.tolist(), strict=True))
 
 
+def draw_dimming(
+    levels: np.ndarray, target_levels: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Choose how scenes are dimmed or lit to be as bright as the target's.
+
+    Of the sky of one night, photographs by day hold nothing: trained on both, a
+    network knows the one level of that night's sky, and fails on the next night's.
+
+    Parameters
+    ----------
+    levels, target_levels : ndarray of shape (n,), (n_target,)
+        Mean signal of each clean frame, over the range from black to white.
+    rng : Generator
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        Factors. 1 for every scene within a factor of `NEAR` of the target's range,
+        and for one half of the others, so that bright light is not forgotten; the
+        other half come to a level log-uniform over the target's range, widened by
+        `NEAR` at both ends.
+    """
+    levels = levels.clip(DARK)
+    low = max(target_levels.min(), DARK) / NEAR
+    high = max(target_levels.max(), DARK) * NEAR
+    aims = np.exp(rng.uniform(np.log(low), np.log(high), size=levels.shape))
+    is_far = (levels < low) | (levels > high)
+    is_moved = is_far & (rng.random(levels.shape) < 0.5)
+    return np.where(is_moved, aims / levels, 1.0)
+
+
 def renoise(
     pair: RawPair,
     balance: np.ndarray,
@@ -115,7 +156,7 @@ def renoise(
     pair : RawPair
         Its clean frame, at full exposure, is the scene.
     balance : ndarray of shape (4,)
-        Factors for the scene's planes R, Gr, Gb, B.
+        Factors for the scene's planes R, Gr, Gb, B: colour and light.
     model : RawImage
         Noisy frame of the other sensor, whose facts the new frames take.
     info : SensorInfo
@@ -152,8 +193,8 @@ def renoise(
     return RawPair(image, truth, pair.scene)
 
 
-def mean_colour(pairs: Sequence[RawPair]) -> np.ndarray:
-    """Mean colour of the clean frames of some pairs, relative to their green.
+def plane_levels(pairs: Sequence[RawPair]) -> np.ndarray:
+    """Mean signal of the planes of some pairs' clean frames.
 
     Parameters
     ----------
@@ -161,12 +202,28 @@ def mean_colour(pairs: Sequence[RawPair]) -> np.ndarray:
 
     Returns
     -------
+    ndarray of shape (n_pairs, 4)
+        For the planes R, Gr, Gb, B, over the range from black to white.
+    """
+    return np.array([pair.clean.normalised().mean(axis=(1, 2)) for pair in pairs])
+
+
+def mean_colour(levels: np.ndarray) -> np.ndarray:
+    """Mean colour of some frames, relative to their green.
+
+    Parameters
+    ----------
+    levels : ndarray of shape (n_pairs, 4)
+        From `plane_levels`.
+
+    Returns
+    -------
     ndarray of shape (4,)
         For the planes R, Gr, Gb, B; the greens are 1. All ones where the frames are
         too dark to tell.
     """
-    total = sum(pair.clean.normalised().mean(axis=(1, 2)) for pair in pairs)
+    total = levels.sum(axis=0)
     green = total[1:3].mean()
-    if total.min() <= DARK * len(pairs):
+    if total.min() <= DARK * len(levels):
         return np.ones(4)
     return np.array([total[0] / green, 1.0, 1.0, total[3] / green])
