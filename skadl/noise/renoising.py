@@ -56,26 +56,27 @@ def renoised_domain(
     """
     target_levels = plane_levels(target_pairs)
     colour = mean_colour(target_levels)
-    pairs, levels = [], []
+    scenes = []
     for members in domains.values():
-        own = plane_levels(members)
-        balance = np.clip(colour / mean_colour(own), *BALANCE_RANGE)
-        pairs += [(pair, balance) for pair in members]
-        levels += own.mean(axis=1).tolist()
-    chosen = rng.permutation(len(pairs))[:MOST_PAIRS]
+        levels = plane_levels(members)
+        balance = np.clip(colour / mean_colour(levels), *BALANCE_RANGE)
+        means = levels.mean(axis=1)
+        scenes += [(*scene, balance) for scene in zip(members, means, strict=True)]
+    chosen = [scenes[i] for i in rng.permutation(len(scenes))[:MOST_PAIRS]]
     noise_rng = np.random.default_rng(rng.randint(np.iinfo(np.int32).max))
     dimming = draw_dimming(
-        np.array(levels)[chosen], target_levels.mean(axis=1), noise_rng.spawn(1)[0]
+        np.array([mean for _, mean, _ in chosen]),
+        target_levels.mean(axis=1),
+        noise_rng.spawn(1)[0],
     )
     # Only their facts and dtype are used, and a lazy frame reads at every access.
     models = [p.noisy.with_mosaic(p.noisy.mosaic[:2, :2]) for p in target_pairs]
     drawn = rng.randint(len(models), size=len(chosen))
     exposures = draw_exposures(target_pairs, len(chosen), rng)
-    for i, j, (iso, ratio), factor in zip(
-        chosen, drawn, exposures, dimming, strict=True
+    for (pair, _, balance), factor, j, (iso, ratio) in zip(
+        chosen, dimming, drawn, exposures, strict=True
     ):
         model = replace(models[j], iso=iso, ratio=ratio)
-        pair, balance = pairs[i]
         info = sensors.get(model.sensor)
         yield renoise(pair, factor * balance, model, info, noise_rng)
 

@@ -42,20 +42,14 @@ class Settlement:
 
     def __str__(self) -> str:
         pairs = "1 pair" if self.n_held_out == 1 else f"{self.n_held_out} pairs"
+        gain, gain_of_all = f"{self.gain:+z.2f} dB", f"{self.gain_of_all:+z.2f} dB"
         if self.part == 0:
-            return (
-                f"none of fine-tuning kept: {pairs} held out of it gain by no part "
-                f"of it, {self.gain_of_all:+z.2f} dB by all."
-            )
-        if self.part == 1:
-            return (
-                f"all of fine-tuning kept: {pairs} held out of it gain "
-                f"{self.gain:+z.2f} dB."
-            )
-        return (
-            f"{self.part:.0%} of fine-tuning kept: {pairs} held out of it gain "
-            f"{self.gain:+z.2f} dB there, {self.gain_of_all:+z.2f} dB at its end."
-        )
+            kept, gained = "none", f"by no part of it, {gain_of_all} by all"
+        elif self.part == 1:
+            kept, gained = "all", gain
+        else:
+            kept, gained = f"{self.part:.0%}", f"{gain} there, {gain_of_all} at its end"
+        return f"{kept} of fine-tuning kept: {pairs} held out of it gain {gained}."
 
 
 def hold_out(
