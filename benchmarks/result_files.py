@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -10,9 +11,10 @@ import click
 import pandas as pd
 import torch
 
-from skadl.bench.markdown import describe_processor, write_page
+from benchmarks.tables.markdown import describe_processor, write_page
 
-DEFAULT_FOLDER = Path(__file__).parent / "results"
+CHECKOUT = Path(__file__).parents[1]
+DEFAULT_FOLDER = CHECKOUT / "benchmarks" / "results"
 
 
 def write_markdown(
@@ -51,7 +53,9 @@ def describe_run(load: tuple[float, float, float]) -> dict[str, str]:
 def command_line() -> str:
     """Return the running command with every setting spelled out."""
     context = click.get_current_context()
-    words = ["python", f"benchmarks/{context.command.name}.py"]
+    script = Path(inspect.getfile(context.command.callback))
+    module = ".".join(script.relative_to(CHECKOUT).with_suffix("").parts)
+    words = ["python", "-m", module]
     for option in context.command.params:
         values = context.params[option.name]
         if option.name == "folder":

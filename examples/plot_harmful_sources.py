@@ -32,11 +32,13 @@ good = make_domain("NikonD850", 52, size=128, random_state=0)
 mixed, spoiled = spoil_pairs(good, share=0.5, random_state=0)
 screenings = screen_pairs(mixed)
 
-found = Counter(kind for i, kind in spoiled.items() if screenings[i].is_odd)
+found = Counter(kind for i, kind in spoiled.items() if screenings[i].is_faulty)
 for kind, n_spoiled in Counter(spoiled.values()).items():
     print(f"{kind:18} {found[kind]} of {n_spoiled} found")
 honest = [seen for i, seen in enumerate(screenings) if i not in spoiled]
-print(f"honest pairs       {sum(s.is_odd for s in honest)} of {len(honest)} suspected")
+print(
+    f"honest pairs       {sum(s.is_faulty for s in honest)} of {len(honest)} suspected"
+)
 
 # %%
 # That is two of each kind, too few for a rate; ``benchmarks/screening.py`` counts more.
@@ -78,7 +80,7 @@ harmful = {
     "wrong truth": make_harmful_truth(16, **size, random_state=2),
 }
 for name, members in harmful.items():
-    n_odd = sum(seen.is_odd for seen in screen_pairs(members))
+    n_odd = sum(seen.is_faulty for seen in screen_pairs(members))
     print(f"{name}: {n_odd} of {len(members)} odd")
 
 # %%

@@ -19,24 +19,24 @@ import numpy as np
 from sklearn.base import clone
 
 from skadl import ADLDenoiser, SourcePool
+from skadl.adaptation.gates import Trial, Verdict
 from skadl.datasets import make_domain, make_harmful_truth
-from skadl.gates import Trial, Verdict
 from skadl.plots import plot_acceptance
 
 
 class VotingGate:
     """Accept a step that improves half of the images of V' or more."""
 
-    every = 1  # measure V' in each iteration
-    compares_before = True  # and also before the step
+    measure_every = 1  # measure V' in each iteration
+    needs_before = True  # and also before the step
 
     def __init__(self, queue_size):
         """Keep nothing: each step is judged by itself."""
 
-    def seed(self, psnr):
+    def start(self, psnr):
         """Need no start value."""
 
-    def refuse(self, screening):
+    def refuse(self, fault):
         """Admit every pair; return a Verdict here to refuse it before training."""
 
     def judge(self, trial):
@@ -45,7 +45,7 @@ class VotingGate:
         reason = "most images better" if votes >= 0.5 else "most images worse"
         return Verdict(votes >= 0.5, votes, 0.5, reason)
 
-    def preference(self, domain):
+    def sampling_weight(self, domain):
         """Draw all domains alike."""
         return 1.0
 
@@ -109,14 +109,14 @@ class CarefulGate(VotingGate):
         """Remember the votes of so many steps."""
         self.recent = deque(maxlen=queue_size)
 
-    def seed(self, psnr):
+    def start(self, psnr):
         """Forget what was before."""
         self.recent.clear()
 
-    def refuse(self, screening):
+    def refuse(self, fault):
         """Refuse for what `skadl.screening.screen_pairs` would say."""
-        if screening.is_odd:
-            return Verdict(False, -screening.score, -1.0, screening.reason)
+        if fault.reason is not None:
+            return Verdict(False, -fault.score, -1.0, fault.reason)
         return None
 
     def judge(self, trial):

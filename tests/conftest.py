@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import settings
 
-from skadl.conditioning import Conditioning
-from skadl.network import ModulatedUNet
+from skadl.adaptation.learner import Learner
+from skadl.network.conditioning import Conditioning
+from skadl.network.unet import ModulatedUNet, build_network
+from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.raw.mosaic import CFA_PATTERNS
-from skadl.sensors import SensorInfo, SensorTable
-from skadl.training.learner import Learner
-from skadl.training.run import build_network
+
+# The benchmarks stand in the checkout, outside the package. At the end of the path: the
+# skadl that is tested is the one that is installed.
+sys.path.append(str(Path(__file__).parents[1]))
 
 # One run is like another, and leaves nothing behind.
 settings.register_profile(
@@ -109,3 +117,13 @@ def fingerprint():
         return [tensor.detach().cpu().clone() for tensor in tensors]
 
     return copy_state
+
+
+@pytest.fixture(scope="session")
+def benchmark():
+    """A function that imports a benchmark by its name, such as speed.step."""
+
+    def load(name: str) -> ModuleType:
+        return importlib.import_module(f"benchmarks.{name}")
+
+    return load

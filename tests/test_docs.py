@@ -24,9 +24,9 @@ from numpydoc.validate import validate
 import skadl
 import skadl.commands.fit  # noqa: F401 (its module, not its command)
 import skadl.datasets
-import skadl.estimator
-from skadl.cli import main
-from skadl.gates import Gate
+import skadl.estimators.adl
+from skadl.adaptation.gates import Gate
+from skadl.commands.main import main
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -66,7 +66,7 @@ def page_names(pages: list[Path]) -> list[str]:
 @pytest.fixture
 def small_budget(monkeypatch):
     """Fits of a few steps with a tiny network, on small frames."""
-    plan, build = skadl.estimator.Plan, skadl.estimator.build_network
+    plan, build = skadl.estimators.adl.Plan, skadl.estimators.adl.build_network
     make_domain = skadl.datasets.make_domain
 
     def short_plan(**lengths):
@@ -82,8 +82,8 @@ def small_budget(monkeypatch):
         n_pairs = 4 if n_pairs > 30 else n_pairs  # sources
         return make_domain(camera, n_pairs, size=64 if size > 128 else size, **options)
 
-    monkeypatch.setattr(skadl.estimator, "Plan", short_plan)
-    monkeypatch.setattr(skadl.estimator, "build_network", tiny_network)
+    monkeypatch.setattr(skadl.estimators.adl, "Plan", short_plan)
+    monkeypatch.setattr(skadl.estimators.adl, "build_network", tiny_network)
     monkeypatch.setattr(skadl.datasets, "make_domain", small_domain)
     monkeypatch.setattr(skadl.commands.fit, "SIMULATED_PAIRS", 4)
     monkeypatch.setattr(skadl.commands.fit, "SIMULATED_SIDE", 64)

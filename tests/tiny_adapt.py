@@ -5,19 +5,21 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from skadl.conditioning import NoiseLevel
-from skadl.gates import Verdict
-from skadl.raw.records import RawImage, RawPair
+from skadl.adaptation.gates import Verdict
+from skadl.adaptation.learner import Learner
+from skadl.adaptation.patches import cut_fixed
+from skadl.adaptation.stages import Schedule, TargetData, adapt
+from skadl.estimators.training_pairs import to_training_pair
+from skadl.network.unet import build_network
+from skadl.noise.noise_level import NoiseLevel
+from skadl.raw.image import RawImage
+from skadl.raw.pair import RawPair
 from skadl.screening import Screening
-from skadl.training.adapt import Plan, Target, adapt
-from skadl.training.learner import Learner
-from skadl.training.patches import cut_fixed, store_pair
-from skadl.training.run import build_network
 
 CPU = torch.device("cpu")
 SIDE = 4
 FAULTLESS = Screening()
-PLAN = Plan(
+SCHEDULE = Schedule(
     n_pretrain_iter=6,
     n_iter=12,
     n_finetune_iter=5,
@@ -26,7 +28,7 @@ PLAN = Plan(
     batch_size=6,
     patch_side=SIDE,
     source_share=0.5,
-    renoised_share=0.0,
+    domain_rates={},
     val_fraction=(0.2, 0.5),
 )
 
@@ -34,21 +36,21 @@ PLAN = Plan(
 class ScriptedGate:
     """Accepts what its script says, and keeps what it was shown."""
 
-    every = 1
+    measure_every = 1
 
-    def __init__(self, script=(), otherwise=True, compares_before=True, preferred=None):
+    def __init__(self, script=(), otherwise=True, needs_before=True, preferred=None):
         self.preferred = preferred or {}
         self.script, self.otherwise = list(script), otherwise
-        self.compares_before = compares_before
+        self.needs_before = needs_before
         self.seeds, self.trials = [], []
 
-    def seed(self, psnr):
+    def start(self, psnr):
         self.seeds.append(psnr)
 
-    def refuse(self, screening):
+    def refuse(self, fault):
         return None
 
-    def preference(self, domain):
+    def sampling_weight(self, domain):
         return self.preferred.get(domain, 1.0)
 
     def judge(self, trial):
@@ -86,13 +88,13 @@ def make_stored(index, *, level=0.5, iso=100.0, screening=FAULTLESS):
     pair = RawPair(RawImage(noisy, *facts), RawImage(clean, *facts))
     number = np.array([index], np.float32)
     noise = NoiseLevel(1e-3, 1e-4)
-    return store_pair(pair, number, noise, np.zeros(4), screening, CPU)
+    return to_training_pair(pair, number, noise, np.zeros(4), screening, CPU)
 
 
 def make_target(n_pairs, gains=None):
     pairs = tuple(make_stored(i) for i in range(n_pairs))
     gains = np.arange(1.0, n_pairs + 1) if gains is None else np.asarray(gains)
-    return Target(pairs, cut_fixed(pairs, SIDE, np.random.RandomState(0)), gains)
+    return TargetData(pairs, cut_fixed(pairs, SIDE, np.random.RandomState(0)), gains)
 
 
 def make_sources(n_pairs=3, **facts):
@@ -106,12 +108,12 @@ def make_watched(seed=0):
     return WatchedLearner(build_network(1, 4, 2, 8, CPU, seed), None, 0.01, "none")
 
 
-def run(gate, *, learner=None, target=None, sources=None, plan=PLAN, seed=0):
+def run(gate, *, learner=None, target=None, sources=None, schedule=SCHEDULE, seed=0):
     learner = make_watched() if learner is None else learner
     target = make_target(6) if target is None else target
     sources = make_sources() if sources is None else sources
     rng = np.random.RandomState(seed)
-    decisions = list(adapt(learner, target, sources, gate, plan, rng))
+    decisions = list(adapt(learner, target, sources, gate, schedule, rng))
     return learner, decisions
 
 

@@ -6,7 +6,7 @@ import click
 from docutils import nodes
 from docutils.parsers.rst import Directive
 
-from skadl.cli import main
+from skadl.commands.main import main
 
 
 class CommandHelp(Directive):

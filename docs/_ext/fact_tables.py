@@ -11,7 +11,7 @@ from docutils.parsers.rst import Directive
 from results_table import build_table
 
 from skadl.datasets import DATASETS
-from skadl.protocols import PROTOCOLS
+from skadl.evaluation.protocols import PROTOCOLS
 
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 FOR = {

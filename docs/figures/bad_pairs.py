@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from skadl.datasets import make_domain, spoil_pairs
-from skadl.raw.rendering import display_settings, render
+from skadl.plots import display_settings, render
 from skadl.screening import screen_pairs
 
 PAIR = 3
@@ -46,7 +46,7 @@ def draw():
         column[2].imshow(residual, cmap="gray", vmin=-limit, vmax=limit)
         column[0].set_title(title, fontsize=12)
         (seen,) = screen_pairs([pair])
-        verdict = "not odd" if not seen.is_odd else f"oddness {seen.score:.1f}"
+        verdict = "not odd" if not seen.is_faulty else f"oddness {seen.score:.1f}"
         column[2].set_xlabel(verdict, fontsize=12)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])

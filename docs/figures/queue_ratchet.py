@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from skadl.gates import QueueGate, Trial
+from skadl.adaptation.gates import QueueGate, Trial
 
 STYLES = {1: "-", 5: "--", 20: "-.", 100: ":"}  # by size of the queue
 STEPS, WINDOW, RUNS = 4000, 400, 40
@@ -37,5 +37,5 @@ def draw():
 
 def accept(gate, scores):
     """Seed the gate with the first subset and ask it about each of the others."""
-    gate.seed(scores[0])
+    gate.start(scores[0])
     return [gate.judge(Trial("any", None, subset)).accepted for subset in scores[1:]]

@@ -16,8 +16,8 @@ from skadl.commands.terminal import cannot_write, say, show_warning
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from skadl.paircheck.table import PairCheck
-    from skadl.raw.records import RawPair
+    from skadl.raw.pair import RawPair
+    from skadl.screening.result import PairCheck
 
 _POSITIVE = click.FloatRange(0, min_open=True)
 
@@ -71,8 +71,8 @@ def check(
             'python -m pip install "skadl[plot]"'
         )
     # Importing these takes seconds, so that --help does not wait for them.
-    from skadl.folders.pairs import load_pairs
-    from skadl.paircheck.check import check_pairs
+    from skadl.data.folders.load import load_pairs
+    from skadl.screening.check import check_pairs
 
     verbose = int(sys.stderr.isatty())
     with warnings.catch_warnings():
@@ -99,8 +99,8 @@ def check(
 
 
 def _draw(pairs: Sequence[RawPair], result: PairCheck, folder: Path) -> list[Path]:
-    from skadl.paircheck.plots import draw_pair
-    from skadl.writing import replacing
+    from skadl.plots.pair import draw_pair
+    from skadl.support.writing import atomic_write
 
     paths = []
     for checked in result.pairs:
@@ -112,7 +112,7 @@ def _draw(pairs: Sequence[RawPair], result: PairCheck, folder: Path) -> list[Pat
         try:
             folder.mkdir(parents=True, exist_ok=True)
             figure = draw_pair(pairs[checked.index], checked)
-            with replacing(path) as partial:
+            with atomic_write(path) as partial:
                 figure.savefig(partial, format="png")
         except OSError as error:
             text = cannot_write(folder, error).replace("--out", "--pictures")

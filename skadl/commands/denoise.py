@@ -13,7 +13,7 @@ import click
 from skadl.commands.terminal import cannot_write
 
 if TYPE_CHECKING:
-    from skadl.files import FileResult
+    from skadl.commands.denoise_files import FileResult
 
 # Written out so that --help needs no imports; a test compares it with the library.
 FORMATS = ("dng", "tiff", "npy")
@@ -171,19 +171,19 @@ def denoise(
     from tqdm import tqdm
 
     import skadl
-    from skadl.files import FileResult as Result
-    from skadl.files import (
-        Options,
+    from skadl.commands.denoise_files import (
+        BatchOptions,
         denoise_files,
         find_raw_files,
-        one_line,
         plan_outputs,
     )
+    from skadl.commands.denoise_files import FileResult as Result
+    from skadl.support.text import printable_line
 
     try:
         denoiser = skadl.load(model, device=device)
     except (OSError, ValueError) as error:
-        raise click.ClickException(one_line(str(error))) from error
+        raise click.ClickException(printable_line(str(error))) from error
     if noise and denoiser.conditioning != "noise":
         raise click.UsageError(
             f"--noise is for models that know sensors by their noise, and {model.name} "
@@ -196,10 +196,13 @@ def denoise(
 
     files, empty = find_raw_files(raws)
     plan = [
-        Result(folder, error=one_line(f"there is no RAW file in the folder {folder}."))
+        Result(
+            folder,
+            error=printable_line(f"there is no RAW file in the folder {folder}."),
+        )
         for folder in empty
     ] + plan_outputs(files, out, f".{file_format}", force)
-    options = Options(
+    options = BatchOptions(
         file_format,
         sensor,
         iso,

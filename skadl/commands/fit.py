@@ -15,9 +15,9 @@ import click
 from skadl.commands.terminal import say, show_warning
 
 if TYPE_CHECKING:
-    from skadl.folders.pairs import LoadedPairs
-    from skadl.pool import SourcePool
-    from skadl.report import DataSelectionReport
+    from skadl.adaptation.report.report import DataSelectionReport
+    from skadl.data.folders.load import LoadedPairs
+    from skadl.data.pool import SourcePool
 
 SIMULATED_PAIRS, SIMULATED_SIDE = 40, 256  # of each simulated camera
 _POSITIVE = click.FloatRange(0, min_open=True)
@@ -113,10 +113,10 @@ def fit(
     """
     _check_output(out, force)
     # Importing these takes seconds, so that --help does not wait for them.
-    from skadl.estimator import ADLDenoiser
-    from skadl.folders.pairs import load_pairs
-    from skadl.parameters import estimator_parameters, read_assignments
-    from skadl.pool import SourcePool
+    from skadl.commands.parameters import estimator_parameters, read_assignments
+    from skadl.data.folders.load import load_pairs
+    from skadl.data.pool import SourcePool
+    from skadl.estimators.adl import ADLDenoiser
 
     try:
         given = read_assignments(assignments)

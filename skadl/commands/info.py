@@ -20,7 +20,7 @@ def info(file: Path, as_json: bool) -> None:
     how much of each source was accepted. Of a RAW file: camera, ISO, size, mosaic,
     levels and counts.
     """
-    from skadl.info import describe_file
+    from skadl.commands.describe_file import describe_file
 
     try:
         facts, text = describe_file(file)

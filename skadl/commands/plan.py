@@ -15,7 +15,7 @@ import click
 from skadl.commands.terminal import show_warning
 
 if TYPE_CHECKING:
-    from skadl.raw.records import RawPair
+    from skadl.raw.pair import RawPair
 
 
 @click.command()
@@ -87,7 +87,7 @@ def plan(
         base_time=base_time and _numbers("--time", base_time, ",", 1)[0],
     )
     # Importing these takes seconds, so that --help does not wait for them.
-    from skadl.capture.plan import recommend_captures
+    from skadl.data.capture.recommend import recommend_captures
     from skadl.datasets import camera_info
 
     with warnings.catch_warnings():
@@ -109,7 +109,7 @@ def plan(
 
 
 def _load(folder: Path) -> Sequence[RawPair]:
-    from skadl.folders.pairs import load_pairs
+    from skadl.data.folders.load import load_pairs
 
     loaded = load_pairs(folder)
     for problem in loaded.problems:

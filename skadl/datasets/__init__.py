@@ -5,21 +5,26 @@ packages, and `load_sid`, `load_eld` and `load_sidd` read what lies on disk
 (`skadl datasets` says where to get it).
 """
 
-from skadl.datasets.cameras import Camera, camera_info, camera_names, get_camera
 from skadl.datasets.catalogue import DATASETS, DatasetFacts
-from skadl.datasets.domains import make_domain
 from skadl.datasets.eld import load_eld
-from skadl.datasets.harmful import (
+from skadl.datasets.loaded import DatasetPairs, Missing
+from skadl.datasets.sid import load_sid
+from skadl.datasets.sidd.load import load_sidd
+from skadl.datasets.sidd.metadata import SiddMetadata, read_sidd_metadata
+from skadl.datasets.simulated.cameras import (
+    Camera,
+    camera_info,
+    camera_names,
+    get_camera,
+)
+from skadl.datasets.simulated.domains import make_domain
+from skadl.datasets.simulated.harmful import (
     SPOILED_KINDS,
     make_harmful_noise,
     make_harmful_truth,
     spoil_pairs,
 )
-from skadl.datasets.loaded import DatasetPairs, Missing
-from skadl.datasets.scenes import Scene, make_scenes
-from skadl.datasets.sid import load_sid
-from skadl.datasets.sidd import load_sidd
-from skadl.datasets.sidd_metadata import SiddMetadata, read_sidd_metadata
+from skadl.datasets.simulated.scenes import Scene, make_scenes
 
 __all__ = [
     "DATASETS",

@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from skadl.datasets.loaded import DatasetPairs, Missing
-from skadl.datasets.raw_exposure import read_exposure, whole_file_problem
-from skadl.folders.matching import Problem
+from skadl.data.folders.matching import Problem
+from skadl.datasets.loaded import DatasetPairs, Missing, whole_file_problem
+from skadl.raw.exif import read_exposure
+from skadl.raw.pair import RawPair
 from skadl.raw.rawfile import open_raw
-from skadl.raw.records import RawPair
 
 CAMERAS = {
     "CanonEOS5D4": ".cr2",

@@ -6,10 +6,11 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 
-from skadl.folders.matching import Problem
-from skadl.folders.pairs import LoadedPairs
-from skadl.progress import Progress
-from skadl.raw.records import RawImage, RawPair
+from skadl.data.folders.load import LoadedPairs
+from skadl.data.folders.matching import Problem
+from skadl.raw.image import RawImage
+from skadl.raw.pair import RawPair
+from skadl.support.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -115,3 +116,22 @@ def _look(image: RawImage, known: dict) -> tuple[int, ...] | str:
         except (OSError, ValueError) as error:
             known[key] = str(error)
     return known[key]
+
+
+def whole_file_problem(path: Path) -> str | None:
+    """Say why a file cannot be what its name promises, as far as its size tells.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    str or None
+        A sentence, or None if the file is there and not empty.
+    """
+    try:
+        is_empty = path.stat().st_size == 0
+    except OSError:
+        return f"{path.name} is missing."
+    return f"{path.name} is empty; download it again." if is_empty else None

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from skadl.datasets.loaded import DatasetPairs, Missing
-from skadl.datasets.raw_exposure import read_exposure, whole_file_problem
-from skadl.folders.matching import Problem
+from skadl.data.folders.matching import Problem
+from skadl.datasets.loaded import DatasetPairs, Missing, whole_file_problem
+from skadl.raw.exif import read_exposure
+from skadl.raw.pair import RawPair
 from skadl.raw.rawfile import open_raw
-from skadl.raw.records import RawPair
 
 # README.md of cchen156/Learning-to-See-in-the-Dark, "Update Aug, 2018".
 MISALIGNED = frozenset({"10034", "10045", "10172"})

@@ -9,17 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from skadl.conditioning import NoiseLevel, noise_level
-from skadl.noise.measuring import (
+from skadl.noise.photon_transfer import TransferFit, fit_transfer
+from skadl.noise.residual import (
     LEAST_WHITE,
     TransferCurve,
-    noise_of_pair,
     transfer_curve,
 )
-from skadl.noise.photon_transfer import TransferFit, fit_transfer
-from skadl.pool import check_pairs_sequence
-from skadl.raw.records import RawPair
-from skadl.sensors import SensorInfo, SensorTable
+from skadl.noise.sensors import SensorInfo, SensorTable
+from skadl.raw.pair import RawPair, check_pairs_sequence
 
 # Relative standard errors from which a figure gets a note.
 _LOOSE_GAIN, _LOOSE_READ, _UNKNOWN = 0.1, 0.2, 0.5
@@ -134,45 +131,6 @@ def calibrate(
         labels = [f"ISO {curve.iso:g}" for curve in own]
         measured[name] = _measure(name, table.get(name), own, labels)
     return table.updated(measured)
-
-
-def expected_noise(info: SensorInfo, iso: float, ratio: float) -> NoiseLevel:
-    """Noise level that an image of a calibrated sensor should have.
-
-    Parameters
-    ----------
-    info : SensorInfo
-        With gain and read noise.
-    iso, ratio : float
-
-    Returns
-    -------
-    NoiseLevel
-    """
-    return noise_level(*info.noise_at(iso), ratio, info.span)
-
-
-def measured_noise(pair: RawPair, curve: TransferCurve, info: SensorInfo) -> NoiseLevel:
-    """Noise level that a pair shows, whatever its label says.
-
-    A source pair may carry a wrong ISO, come from a simulator, or be an average;
-    its residual tells the truth, and the sensor's figures fill in what a single
-    pair leaves open.
-
-    Parameters
-    ----------
-    pair : RawPair
-    curve : TransferCurve
-        Of that pair.
-    info : SensorInfo
-        Of its sensor, with gain and read noise.
-
-    Returns
-    -------
-    NoiseLevel
-    """
-    gain, read_variance = noise_of_pair(curve, *info.noise_at(pair.iso))
-    return noise_level(gain, read_variance, pair.ratio, pair.noisy.span)
 
 
 def _measure(

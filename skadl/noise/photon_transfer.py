@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import least_squares
 
-from skadl.noise.measuring import LEAST_WHITE, TransferCurve
+from skadl.noise.residual import LEAST_WHITE, TransferCurve
 
 # What is believed before the first pair: geometric means over the eight published
 # cameras of skadl.datasets, with about twice their spread (natural logarithms).

@@ -14,11 +14,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from skadl.noise.measuring import QUANTISATION_VARIANCE
+from skadl.noise.residual import QUANTISATION_VARIANCE
+from skadl.noise.sensors import SensorInfo, SensorTable
+from skadl.raw.image import RawImage
 from skadl.raw.levels import cast_counts
 from skadl.raw.mosaic import to_rggb_geometry, unpack_bayer
-from skadl.raw.records import RawImage, RawPair
-from skadl.sensors import SensorInfo, SensorTable
+from skadl.raw.pair import RawPair
 
 RENOISED = "re-noised"
 BALANCE_RANGE = (0.5, 2.0)  # beyond it a difference is of the scenes, not the sensors

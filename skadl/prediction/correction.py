@@ -11,19 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skadl.conditioning import NoiseLevel
-from skadl.noise.measuring import MOST_CLIPPED, NEARLY_WHITE
+from skadl.noise.noise_level import NoiseLevel
+from skadl.noise.residual import MOST_CLIPPED, NEARLY_WHITE
 from skadl.prediction.bands import each_band
-from skadl.prediction.removal import (
-    ImageNetwork,
-    NormalisedMosaic,
-    Track,
-    plane_views,
-    remove,
-)
-from skadl.prediction.safeguard import limit_to_noise, measure_trust
+from skadl.prediction.frame import FrameNetwork, Track, predict_residual
+from skadl.prediction.normalised_mosaic import NormalisedMosaic
+from skadl.prediction.safeguard import clip_to_noise, estimate_shrinkage
+from skadl.raw.image import RawImage
 from skadl.raw.mosaic import unpack_bayer
-from skadl.raw.records import RawImage
+from skadl.raw.symmetry import plane_views
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +31,7 @@ class Correction:
     noisy : NormalisedMosaic
     residual : NormalisedMosaic
         What a network removes, without its mean.
-    trust : float
+    shrinkage : float
         Part of it that is taken away.
     limit : NoiseLevel or None
         Of the image, where no pixel may change by more than noise can.
@@ -43,7 +39,7 @@ class Correction:
 
     noisy: NormalisedMosaic
     residual: NormalisedMosaic
-    trust: float
+    shrinkage: float
     limit: NoiseLevel | None
 
     def denoised(self, rows: slice) -> np.ndarray:
@@ -61,15 +57,15 @@ class Correction:
         """
         mosaic, residual = self.noisy.band(rows), self.residual.band(rows)
         if self.limit is not None:
-            if self.trust < 1:
-                residual *= np.float32(self.trust)
-            residual = limit_to_noise(residual, mosaic, self.limit)
+            if self.shrinkage < 1:
+                residual *= np.float32(self.shrinkage)
+            residual = clip_to_noise(residual, mosaic, self.limit)
         mosaic -= residual
         return mosaic
 
 
 def correct(
-    network: ImageNetwork,
+    network: FrameNetwork,
     noisy: NormalisedMosaic,
     noise: NoiseLevel,
     *,
@@ -83,7 +79,7 @@ def correct(
 
     Parameters
     ----------
-    network : ImageNetwork
+    network : FrameNetwork
     noisy : NormalisedMosaic
     noise : NoiseLevel
     keeps_mean : bool
@@ -93,7 +89,7 @@ def correct(
     safeguard : bool
         See :mod:`skadl.prediction.safeguard`.
     self_ensemble, memory, track
-        See `remove`.
+        See `predict_residual`.
 
     Returns
     -------
@@ -105,17 +101,17 @@ def correct(
         planes = NormalisedMosaic(residual, cfa, zeros, 1.0, zeros)
         return planes if keeps_mean else planes.without_mean()
 
-    residual = centred(remove(network, noisy, memory, self_ensemble, track))
+    residual = centred(predict_residual(network, noisy, memory, self_ensemble, track))
     if not safeguard:
         return Correction(noisy, residual, 1.0, None)
 
     def removed(planes: np.ndarray) -> np.ndarray:
         part = NormalisedMosaic(unpack_bayer(planes, cfa), cfa, zeros, 1.0, zeros)
-        return centred(remove(network, part, memory, self_ensemble))[:, :, :]
+        return centred(predict_residual(network, part, memory, self_ensemble))[:, :, :]
 
     probe_rng = np.random.default_rng(0)  # one image, one result
-    trust = measure_trust(removed, noisy, residual, noise, probe_rng)
-    return Correction(noisy, residual, trust, noise)
+    shrinkage = estimate_shrinkage(removed, noisy, residual, noise, probe_rng)
+    return Correction(noisy, residual, shrinkage, noise)
 
 
 def is_clipped(image: RawImage) -> bool:

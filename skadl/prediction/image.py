@@ -9,55 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from skadl.conditioning import Conditioning
-from skadl.network import ModulatedUNet
-from skadl.noise.calibration import expected_noise
+from skadl.network.folded import fold
+from skadl.noise.noise_level import expected_noise
+from skadl.noise.sensors import SensorInfo
 from skadl.prediction.bands import each_band
 from skadl.prediction.correction import Correction, correct, is_clipped
-from skadl.prediction.folding import fold
-from skadl.prediction.removal import ImageNetwork, NormalisedMosaic, Track
+from skadl.prediction.fitted_model import FittedModel, known_sensors, resolve_sensor
+from skadl.prediction.frame import FrameNetwork, Track
+from skadl.prediction.normalised_mosaic import NormalisedMosaic
+from skadl.raw.image import RawImage, check_positive
 from skadl.raw.levels import cast_counts
 from skadl.raw.mosaic import pack_bayer, pad_to_even, unpack_bayer
 from skadl.raw.rawfile import read_raw
-from skadl.raw.records import RawImage, check_positive
-from skadl.sensors import SensorInfo, SensorTable
 
 DEFAULT_MEMORY_LIMIT = 1.5
 GIB = 2**30
 UNNAMED = "unnamed sensor"
-_WAY_OUT = (
-    'A model fitted with conditioning="noise" predicts any sensor whose noise is known.'
-)
-
-
-@dataclass(frozen=True, eq=False)
-class FittedModel:
-    """What a fit leaves behind to predict with.
-
-    Parameters
-    ----------
-    network : ModulatedUNet
-    conditioning : Conditioning
-    sensors : SensorTable
-        Those of the fit with noise and ISO range; where only the noise counts, any
-        others whose noise is known.
-    autocast_dtype : torch.dtype or None
-        Precision of the convolutions.
-    safeguard : bool
-        Whether an image keeps the part of a correction that would harm it.
-    """
-
-    network: ModulatedUNet
-    conditioning: Conditioning
-    sensors: SensorTable
-    autocast_dtype: torch.dtype | None
-    safeguard: bool
 
 
 @dataclass(frozen=True)
-class Wishes:
+class PredictOptions:
     """How an image shall be denoised.
 
     Parameters
@@ -105,7 +77,7 @@ def denoise(
     sensor: str | SensorInfo | None = None,
     iso: float | None = None,
     ratio: float | None = None,
-    wishes: Wishes | None = None,
+    options: PredictOptions | None = None,
     track: Track | None = None,
 ) -> RawImage | np.ndarray:
     """Denoise an image of any kind and return the same kind.
@@ -119,14 +91,14 @@ def denoise(
         only its noise counts; pattern and levels of a `RawImage` or a file stay.
     iso, ratio : optional
         Replace what the image says.
-    wishes : Wishes, optional
+    options : PredictOptions, optional
     track : callable, optional
         Takes tiles and their number, and passes them through: for a progress bar.
 
     Returns
     -------
     RawImage or ndarray
-        In the dtype of the input unless `wishes` name one; integers are rounded.
+        In the dtype of the input unless `options` name one; integers are rounded.
 
     Raises
     ------
@@ -134,7 +106,7 @@ def denoise(
         If the image cannot be used, sensor or ISO is missing or unknown, or the
         memory limit is too low.
     """
-    wishes = wishes or Wishes()
+    options = options or PredictOptions()
     info, name = (sensor, None) if isinstance(sensor, SensorInfo) else (None, sensor)
     if isinstance(raw, (str, Path)):
         raw = _read_file(raw, info, name, iso)
@@ -142,8 +114,8 @@ def denoise(
     facts = {name: value for name, value in facts.items() if value is not None}
     if isinstance(raw, RawImage):
         image = replace(raw.with_mosaic(raw.mosaic), **facts)
-        info = sensor_info(model, image.sensor, info)
-        return raw.with_mosaic(_denoise_mosaic(model, image, info, wishes, track))
+        info = resolve_sensor(model, image.sensor, info)
+        return raw.with_mosaic(_denoise_mosaic(model, image, info, options, track))
     array = np.asarray(raw)
     if array.dtype.kind not in "uif":
         raise TypeError(
@@ -155,7 +127,7 @@ def denoise(
             "an array does not say where it comes from: give predict(raw, sensor, "
             f"iso); known sensors are {known_sensors(model)}."
         )
-    info = sensor_info(model, name, info)
+    info = resolve_sensor(model, name, info)
     packed = array.ndim == 3 and array.shape[0] == 4
     image = RawImage(
         unpack_bayer(array, info.cfa) if packed else array,
@@ -164,7 +136,7 @@ def denoise(
         info.white_level,
         **{"sensor": UNNAMED, **facts},
     )
-    mosaic = _denoise_mosaic(model, image, info, wishes, track)
+    mosaic = _denoise_mosaic(model, image, info, options, track)
     return pack_bayer(mosaic, info.cfa).astype(mosaic.dtype) if packed else mosaic
 
 
@@ -178,7 +150,7 @@ def denoise_image(
     model : FittedModel
     image : RawImage
     info : SensorInfo, optional
-        Facts of its sensor, from `sensor_info`, which by default looks up its name.
+        Facts of its sensor, from `resolve_sensor`, which by default looks up its name.
 
     Returns
     -------
@@ -198,11 +170,11 @@ def denoise_image(
         If the ISO lies outside the range that the sensor was fitted on, or that its
         noise is given for.
     """
-    info = sensor_info(model, image.sensor) if info is None else info
+    info = resolve_sensor(model, image.sensor) if info is None else info
     mosaic = image.mosaic
     height, width = mosaic.shape
     image = image.with_mosaic(mosaic[: height - height % 2, : width - width % 2])
-    correction = _correct(model, image, info, Wishes())
+    correction = _correct(model, image, info, PredictOptions())
     planes = np.empty(correction.noisy.shape, np.float32)
 
     def fill(rows: slice) -> None:
@@ -210,66 +182,6 @@ def denoise_image(
 
     each_band(fill, *planes.shape[1:])
     return planes
-
-
-def known_sensors(model: FittedModel) -> list[str]:
-    """Names of the sensors that the model can predict."""
-    if model.conditioning.uses_sensor:
-        return list(model.conditioning.sensors)
-    return [name for name, info in model.sensors.items() if info.knows_noise]
-
-
-def sensor_info(
-    model: FittedModel, name: str | None, info: SensorInfo | None = None
-) -> SensorInfo:
-    """Return the facts of a sensor that a prediction needs, or say what is missing.
-
-    Parameters
-    ----------
-    model : FittedModel
-    name : str or None
-        None only where `info` is given.
-    info : SensorInfo, optional
-        Facts given with the image; they go before those that the model knows.
-
-    Returns
-    -------
-    SensorInfo
-        With noise.
-
-    Raises
-    ------
-    ValueError
-        If the network needs a name from `fit` and has none, or the noise of the
-        sensor is not known.
-    """
-    known = known_sensors(model)
-    if model.conditioning.uses_sensor:
-        if info is not None:
-            raise ValueError(
-                "got a SensorInfo in place of a sensor's name, but "
-                f"conditioning={model.conditioning.kind!r} needs one of the names "
-                f"seen during fit: {known}. {_WAY_OUT}"
-            )
-        if name not in known:
-            raise ValueError(
-                f"sensor {name!r} was not seen during fit; known sensors are {known}. "
-                f"Name one of them, or fit with pairs of {name!r}. {_WAY_OUT}"
-            )
-        return model.sensors.get(name)
-    if info is None and name in model.sensors:
-        info = model.sensors.get(name)
-    if info is not None and info.knows_noise:
-        return info
-    what = f"the noise of sensor {name!r}" if name else "the noise of the SensorInfo"
-    if info is None:
-        what = f"sensor {name!r} was not seen during fit and its noise"
-    raise ValueError(
-        f"{what} is not known; known sensors are {known}. Give predict "
-        "sensor=SensorInfo(..., gain=..., read_noise=...) or "
-        "sensor=calibrate_sensor(pairs), or put either under its name into the "
-        "SensorTable passed to fit or score as meta."
-    )
 
 
 def _read_file(
@@ -288,13 +200,13 @@ def _denoise_mosaic(
     model: FittedModel,
     image: RawImage,
     info: SensorInfo,
-    wishes: Wishes,
+    options: PredictOptions,
     track: Track | None,
 ) -> np.ndarray:
     height, width = image.mosaic.shape
-    dtype = wishes.result_dtype(image.mosaic.dtype)
+    dtype = options.result_dtype(image.mosaic.dtype)
     image = image.with_mosaic(pad_to_even(image.mosaic))
-    correction = _correct(model, image, info, wishes, track)
+    correction = _correct(model, image, info, options, track)
     # What is removed from a band makes room for its result, where that is float32.
     is_float32 = dtype == np.float32
     result = (
@@ -302,7 +214,7 @@ def _denoise_mosaic(
         if is_float32
         else np.empty(image.mosaic.shape, dtype)
     )
-    strength = np.float32(wishes.strength)
+    strength = np.float32(options.strength)
 
     def fill(rows: slice) -> None:
         counts = correction.noisy.to_counts(correction.denoised(rows))
@@ -320,7 +232,7 @@ def _correct(
     model: FittedModel,
     image: RawImage,
     info: SensorInfo,
-    wishes: Wishes,
+    options: PredictOptions,
     track: Track | None = None,
 ) -> Correction:
     """Find out what to take away from an image of even sides."""
@@ -329,32 +241,32 @@ def _correct(
     noisy = NormalisedMosaic(image.mosaic, image.cfa, image.black_planes, scale, zeros)
     noise = expected_noise(info, image.iso, image.ratio)
     codes = model.conditioning.vector(image.sensor, image.iso, image.ratio, noise)
-    network = ImageNetwork(fold(model.network, codes), model.autocast_dtype)
+    network = FrameNetwork(fold(model.network, codes), model.autocast_dtype)
     return correct(
         network,
         replace(noisy, offset=info.offset_at(image.iso) * (image.ratio / info.span)),
         noise,
         keeps_mean=is_clipped(image),
         safeguard=model.safeguard,
-        self_ensemble=wishes.self_ensemble,
-        memory=_memory_for_tiles(network, image.mosaic, wishes),
+        self_ensemble=options.self_ensemble,
+        memory=_memory_for_tiles(network, image.mosaic, options),
         track=track,
     )
 
 
 def _memory_for_tiles(
-    network: ImageNetwork, mosaic: np.ndarray, wishes: Wishes
+    network: FrameNetwork, mosaic: np.ndarray, options: PredictOptions
 ) -> float:
     """Return the bytes that frames leave over, or say how many are needed."""
-    dtype = wishes.result_dtype(mosaic.dtype)
+    dtype = options.result_dtype(mosaic.dtype)
     frames = mosaic.size * (4 + (0 if dtype == np.float32 else dtype.itemsize))
     taken = frames + network.fixed_memory
-    memory = wishes.memory_limit * GIB - taken
+    memory = options.memory_limit * GIB - taken
     needed = network.least_memory((4, *(side // 2 for side in mosaic.shape)))
     if memory < needed:
         height, width = mosaic.shape
         raise ValueError(
-            f"a memory limit of {wishes.memory_limit:g} GiB is too low for an image "
+            f"a memory limit of {options.memory_limit:g} GiB is too low for an image "
             f"of {height}x{width}; predict it with memory_limit="
             f"{np.ceil((taken + needed) / GIB * 100) / 100:g} or more."
         )

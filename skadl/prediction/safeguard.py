@@ -16,8 +16,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from skadl.conditioning import NoiseLevel
-from skadl.prediction.removal import NormalisedMosaic
+from skadl.noise.noise_level import NoiseLevel
+from skadl.prediction.normalised_mosaic import NormalisedMosaic
 
 PROBE = 0.3  # size of the perturbation, in standard deviations of the noise
 # Variances are measured to about a sixth: below this the estimate may be blamed.
@@ -27,7 +27,7 @@ WINDOW = 192  # packed pixels; side of the windows that stand for a large image
 WINDOWS = 3  # in each direction
 
 
-def measure_trust(
+def estimate_shrinkage(
     removed: Callable[[np.ndarray], np.ndarray],
     planes: np.ndarray | NormalisedMosaic,
     residual: np.ndarray | NormalisedMosaic,
@@ -77,10 +77,10 @@ def measure_trust(
     >>> rng = np.random.default_rng(0)
     >>> noise = NoiseLevel(shot=0.0, read=0.01)
     >>> flat = rng.normal(scale=0.1, size=(4, 64, 64))
-    >>> measure_trust(lambda x: x / 2, flat, flat / 2, noise, rng)
+    >>> estimate_shrinkage(lambda x: x / 2, flat, flat / 2, noise, rng)
     1.0
     >>> bright = flat + 1.0
-    >>> measure_trust(lambda x: x / 2, bright, bright / 2, noise, rng) < 0.05
+    >>> estimate_shrinkage(lambda x: x / 2, bright, bright / 2, noise, rng) < 0.05
     True
     """
     response = power = 0.0
@@ -99,7 +99,7 @@ def measure_trust(
     return min(max(MARGIN * response / power, 0.0), 1.0)
 
 
-def limit_to_noise(
+def clip_to_noise(
     residual: np.ndarray, planes: np.ndarray, noise: NoiseLevel
 ) -> np.ndarray:
     """Cut a correction down to what noise can have done to each pixel.
@@ -121,7 +121,7 @@ def limit_to_noise(
 
     Examples
     --------
-    >>> limit_to_noise(np.array([0.1, -3.0]), np.zeros(2), NoiseLevel(0.0, 0.01))
+    >>> clip_to_noise(np.array([0.1, -3.0]), np.zeros(2), NoiseLevel(0.0, 0.01))
     array([ 0.1, -0.4])
     """
     most = planes - residual

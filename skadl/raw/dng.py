@@ -17,11 +17,11 @@ import tifffile
 
 import skadl
 from skadl.raw.dng_source import DngSource, rationals, read_source
-from skadl.raw.exif import ExifEntry, encode_entry, encode_ifd
+from skadl.raw.exif import camera_name
+from skadl.raw.exif_blocks import ExifEntry, encode_entry, encode_ifd
+from skadl.raw.image import RawImage
 from skadl.raw.levels import cast_counts
-from skadl.raw.rawfile import camera_name
-from skadl.raw.records import RawImage
-from skadl.writing import check_folder, replacing
+from skadl.support.writing import atomic_write, check_folder
 
 _COUNT_BITS = 16
 _COUNT_LIMIT = 2**_COUNT_BITS - 1
@@ -113,7 +113,7 @@ def write_dng(
     tags = _dng_tags(stored, source)
     if gps and source.exif.position:
         tags.append((_GPS_PLACEHOLDER, "I", 1, 0, True))
-    with replacing(path) as part:
+    with atomic_write(path) as part:
         tifffile.imwrite(
             part,
             counts,

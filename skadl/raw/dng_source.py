@@ -11,8 +11,8 @@ import rawpy
 import tifffile
 
 from skadl.raw.exif import CameraExif, read_exif
+from skadl.raw.image import RawImage
 from skadl.raw.rawfile import open_libraw
-from skadl.raw.records import RawImage
 
 _WHITEST = np.iinfo(np.uint16).max
 

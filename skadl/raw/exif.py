@@ -6,24 +6,27 @@ of a block (IFD) is that of *TIFF Revision 6.0*, section 2.
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable
+import io
+import math
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import exifread
 import rawpy
 
-from skadl.raw.rawfile import exif_tags
-
-_BYTE, _ASCII, _SHORT, _LONG, _RATIONAL, _UNDEFINED, _SRATIONAL = 1, 2, 3, 4, 5, 7, 10
-_NUMBER_FORMATS = {_BYTE: "B", _SHORT: "H", _LONG: "I", _UNDEFINED: "B"}
-_RATIO_LIMITS = {_RATIONAL: (0, 2**32 - 1), _SRATIONAL: (-(2**31), 2**31 - 1)}
-_LONGEST_TEXT = 1000
-_MISFITS = (struct.error, ArithmeticError, AttributeError, TypeError, ValueError)
+from skadl.raw.exif_blocks import (
+    _ASCII,
+    _BYTE,
+    _RATIONAL,
+    _SHORT,
+    _SRATIONAL,
+    ExifEntry,
+    encode_entry,
+)
 
 _IMAGE_TYPES = {
     306: _ASCII,  # DateTime
@@ -72,15 +75,6 @@ _GPS_TYPES = {
 }
 
 
-class ExifEntry(NamedTuple):
-    """One tag, encoded for a little-endian file."""
-
-    code: int
-    type: int
-    count: int
-    payload: bytes
-
-
 @dataclass(frozen=True)
 class CameraExif:
     """What belongs to the photograph rather than to the file that holds it.
@@ -127,89 +121,6 @@ def read_exif(path: Path, raw: rawpy.RawPy) -> CameraExif:
     )
 
 
-def encode_entry(code: int, type_: int, values: Any) -> ExifEntry:
-    """Encode one tag.
-
-    Parameters
-    ----------
-    code : int
-    type_ : int
-        TIFF type: 1 byte, 2 ASCII, 3 short, 4 long, 5 rational, 7 undefined,
-        10 signed rational.
-    values : str, bytes or sequence of numbers
-
-    Returns
-    -------
-    ExifEntry
-
-    Raises
-    ------
-    ValueError
-        If the values do not fit the type, or there are none.
-
-    Examples
-    --------
-    >>> entry = encode_entry(33434, 5, [0.5])
-    >>> list(entry.payload)
-    [1, 0, 0, 0, 2, 0, 0, 0]
-    """
-    if type_ == _ASCII:
-        text = str(values).strip("\0 ")[:_LONGEST_TEXT]
-        payload = text.encode() + b"\0"
-        count = len(payload) if text else 0
-    else:
-        count = len(values)
-        try:
-            if type_ in _NUMBER_FORMATS:
-                payload = struct.pack(f"<{count}{_NUMBER_FORMATS[type_]}", *values)
-            else:
-                payload = b"".join(_encode_ratio(value, type_) for value in values)
-        except _MISFITS as error:
-            raise ValueError(f"EXIF tag {code} cannot hold {values!r}.") from error
-    if count == 0:
-        raise ValueError(f"EXIF tag {code} has no value.")
-    return ExifEntry(code, type_, count, payload)
-
-
-def encode_ifd(entries: Iterable[ExifEntry], position: int) -> bytes:
-    """Lay out a block of tags with the values that do not fit into it behind it.
-
-    Parameters
-    ----------
-    entries : iterable of ExifEntry
-        In any order, each code once.
-    position : int
-        Offset in the file at which the block will begin, even.
-
-    Returns
-    -------
-    bytes
-    """
-    entries = sorted(entries)
-    block = struct.pack("<H", len(entries))
-    values_at = position + 2 + 12 * len(entries) + 4
-    values = b""
-    for code, type_, count, payload in entries:
-        if len(payload) <= 4:
-            field = payload.ljust(4, b"\0")
-        else:
-            field = struct.pack("<I", values_at + len(values))
-            values += payload + b"\0" * (len(payload) % 2)
-        block += struct.pack("<HHI", code, type_, count) + field
-    return block + struct.pack("<I", 0) + values  # 0: no further IFD
-
-
-def _encode_ratio(value: Any, type_: int) -> bytes:
-    low, high = _RATIO_LIMITS[type_]
-    if isinstance(value, float):
-        value = Fraction(value).limit_denominator(1_000_000)
-    # Not Fraction's own: exifread's keeps 0/0, "unknown", as it is.
-    ratio = (value.numerator, value.denominator)
-    if not all(low <= part <= high for part in ratio):
-        raise ArithmeticError
-    return struct.pack("<2I" if low == 0 else "<2i", *ratio)
-
-
 def _collect(
     tags: dict, groups: tuple[str, ...], types: dict[int, int]
 ) -> dict[int, ExifEntry]:
@@ -252,3 +163,160 @@ def _libraw_exposure(raw: rawpy.RawPy) -> dict[int, ExifEntry]:
         with suppress(ValueError):
             found[code] = encode_entry(code, type_, values)
     return found
+
+
+# EXIF keeps ISO in 16 bits; 65535 says that another tag holds the true one.
+_ISO_OVERFLOW = 65535
+
+
+_ISO_TAGS = (
+    "ISOSpeedRatings",
+    "PhotographicSensitivity",
+    "ISOSpeed",
+    "RecommendedExposureIndex",
+    "StandardOutputSensitivity",
+)
+
+
+_UNIQUE_CAMERA_MODEL = "Image Tag 0xC614"
+
+
+_COMPANY_WORDS = frozenset(
+    "ag camera co company corp corporation gmbh imaging inc limited ltd".split()
+)
+
+
+def camera_name(make: str, model: str) -> str:
+    """Join EXIF Make and Model into one sensor name, without saying anything twice.
+
+    Parameters
+    ----------
+    make, model : str
+        As in the file; either may be empty.
+
+    Returns
+    -------
+    str
+        Empty if both are.
+
+    Examples
+    --------
+    >>> camera_name("NIKON CORPORATION", "NIKON D850")
+    'NIKON D850'
+    >>> camera_name("SONY", "ILCE-7SM2 ")
+    'SONY ILCE-7SM2'
+    """
+    make_words, model_words = make.split(), model.split()
+    plain_make = [re.sub(r"\W+$", "", word).casefold() for word in make_words]
+    if model_words and model_words[0].casefold() in plain_make:
+        return " ".join(model_words)
+    brand = [
+        word
+        for word, plain in zip(make_words, plain_make, strict=True)
+        if plain not in _COMPANY_WORDS
+    ]
+    return " ".join([*(brand or make_words), *model_words])
+
+
+def exif_tags(path: Path) -> dict:
+    """Read the EXIF tags of a TIFF-like file, or of a block near a file's beginning.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    dict
+        As from `exifread`; empty where there is none or it cannot be parsed.
+    """
+    with path.open("rb") as file:
+        head = file.read(1 << 20)
+        # exifread knows TIFF (most RAW formats); others carry a TIFF block inside.
+        if head[:2] not in (b"II", b"MM"):
+            block = re.search(rb"II\*\0\x08\0\0\0|MM\0\*\0\0\0\x08", head)
+            if block is None:
+                return {}
+            file = io.BytesIO(head[block.start() :])
+        try:
+            return exifread.process_file(file, details=False)
+        except Exception:  # exifread lets any parsing error out; no EXIF then
+            return {}
+
+
+def _exif_sensor(tags: dict, path: Path) -> str:
+    make, model, unique_model = (
+        str(tags[key].values).strip("\0 ") if key in tags else ""
+        for key in ("Image Make", "Image Model", _UNIQUE_CAMERA_MODEL)
+    )
+    sensor = camera_name(make, model) if model else camera_name("", unique_model)
+    if not sensor:
+        raise ValueError(
+            f"{path.name} does not say which camera took it; give sensor='...' (on the "
+            "command line --sensor NAME)."
+        )
+    return sensor
+
+
+def _exif_iso(tags: dict, path: Path) -> float:
+    known = []
+    for name in _ISO_TAGS:
+        for group in ("EXIF", "Image"):
+            tag = tags.get(f"{group} {name}")
+            known += [float(value) for value in tag.values[:1]] if tag else []
+    known = [iso for iso in known if iso > 0]
+    if not known:
+        raise ValueError(
+            f"{path.name} does not say its ISO; give iso=... (on the command line "
+            "--iso NUMBER)."
+        )
+    return next((iso for iso in known if iso != _ISO_OVERFLOW), known[0])
+
+
+def read_exposure(path: Path) -> tuple[float | None, float | None]:
+    """Read ISO and exposure time from the beginning of a RAW file.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    iso : float or None
+        None where the file does not say.
+    seconds : float or None
+        None where the file does not say.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
+    """
+    tags = exif_tags(path)
+    isos = [exif_number(tags, name) for name in _ISO_TAGS[:2]]
+    return next(filter(None, isos), None), exif_number(tags, "ExposureTime")
+
+
+def exif_number(tags: dict, name: str, below: float = math.inf) -> float | None:
+    """Return a positive number from the tags of `exif_tags`, None if there is none.
+
+    Parameters
+    ----------
+    tags : dict
+    name : str
+        Such as ``ExposureTime``; looked up in the EXIF block, then in the first.
+    below : float, default=inf
+        What is this or more is no number that a camera means.
+
+    Returns
+    -------
+    float or None
+    """
+    for group in ("EXIF", "Image"):
+        try:
+            value = float(tags[f"{group} {name}"].values[0])
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            continue
+        if 0 < value < below:
+            return value
+    return None

@@ -9,8 +9,8 @@ import numpy as np
 import tifffile
 
 from skadl.raw.dng import check_destination, storable, write_dng
-from skadl.raw.records import RawImage
-from skadl.writing import replacing
+from skadl.raw.image import RawImage
+from skadl.support.writing import atomic_write
 
 
 def write_image(
@@ -55,7 +55,7 @@ def write_image(
             f"the mosaic of sensor {image.sensor!r} has counts that are not finite; "
             "repair them before writing."
         )
-    with replacing(path) as part, part.open("wb") as file:
+    with atomic_write(path) as part, part.open("wb") as file:
         np.save(file, mosaic, allow_pickle=False)
     return path
 
@@ -89,7 +89,7 @@ def write_tiff(path: str | Path, image: RawImage) -> Path:
         name: getattr(stored, name)
         for name in ("cfa", "black_level", "white_level", "sensor", "iso")
     }
-    with replacing(path) as part:
+    with atomic_write(path) as part:
         tifffile.imwrite(
             part,
             stored.mosaic,

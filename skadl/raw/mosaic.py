@@ -3,7 +3,7 @@
 Packed means four half-size planes in the order R, Gr, Gb, B, where Gr is the
 green that shares its rows with red. Every function here takes and returns
 plain arrays; the records that carry levels and sensor live in
-:mod:`skadl.raw.records`.
+:mod:`skadl.raw.image`.
 """
 
 from __future__ import annotations

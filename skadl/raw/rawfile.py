@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import exifread
 import numpy as np
 import rawpy
 
+from skadl.raw.exif import _ISO_OVERFLOW, _exif_iso, _exif_sensor, exif_tags
+from skadl.raw.image import LazyRawImage, RawImage, check_positive
 from skadl.raw.mosaic import CFA_PATTERNS
-from skadl.raw.records import LazyRawImage, RawImage, check_positive
 
 RAW_SUFFIXES = frozenset(
     ".3fr .ari .arw .bay .cap .cr2 .cr3 .crw .cs1 .dc2 .dcr .dcs .dng .drf .eip .erf "
@@ -37,20 +35,6 @@ _BELOW_BLACK = 0.01
 _MOST_SITES_PER_BYTE = 16
 # LibRaw keeps a mosaic's colours for eight rows and two columns; Bayer repeats in two.
 _LIBRAW_PERIOD = 8
-
-# EXIF keeps ISO in 16 bits; 65535 says that another tag holds the true one.
-_ISO_OVERFLOW = 65535
-_ISO_TAGS = (
-    "ISOSpeedRatings",
-    "PhotographicSensitivity",
-    "ISOSpeed",
-    "RecommendedExposureIndex",
-    "StandardOutputSensitivity",
-)
-_UNIQUE_CAMERA_MODEL = "Image Tag 0xC614"
-_COMPANY_WORDS = frozenset(
-    "ag camera co company corp corporation gmbh imaging inc limited ltd".split()
-)
 
 
 def read_raw(
@@ -201,38 +185,6 @@ def open_libraw(path: Path) -> Iterator[rawpy.RawPy]:
         ) from error
 
 
-def camera_name(make: str, model: str) -> str:
-    """Join EXIF Make and Model into one sensor name, without saying anything twice.
-
-    Parameters
-    ----------
-    make, model : str
-        As in the file; either may be empty.
-
-    Returns
-    -------
-    str
-        Empty if both are.
-
-    Examples
-    --------
-    >>> camera_name("NIKON CORPORATION", "NIKON D850")
-    'NIKON D850'
-    >>> camera_name("SONY", "ILCE-7SM2 ")
-    'SONY ILCE-7SM2'
-    """
-    make_words, model_words = make.split(), model.split()
-    plain_make = [re.sub(r"\W+$", "", word).casefold() for word in make_words]
-    if model_words and model_words[0].casefold() in plain_make:
-        return " ".join(model_words)
-    brand = [
-        word
-        for word, plain in zip(make_words, plain_make, strict=True)
-        if plain not in _COMPANY_WORDS
-    ]
-    return " ".join([*(brand or make_words), *model_words])
-
-
 def _check_size(raw: rawpy.RawPy, path: Path) -> None:
     """Refuse, before memory is taken for them, more pixels than a file can hold."""
     n_sites, n_bytes = raw.sizes.raw_height * raw.sizes.raw_width, path.stat().st_size
@@ -336,58 +288,3 @@ def _libraw_iso(raw: rawpy.RawPy) -> float | None:
         # Older rawpy has no `other`; newer ones choke on absurd time stamps there.
         return None
     return float(iso) if 0 < iso < _ISO_OVERFLOW else None
-
-
-def exif_tags(path: Path) -> dict:
-    """Read the EXIF tags of a TIFF-like file, or of a block near a file's beginning.
-
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    dict
-        As from `exifread`; empty where there is none or it cannot be parsed.
-    """
-    with path.open("rb") as file:
-        head = file.read(1 << 20)
-        # exifread knows TIFF (most RAW formats); others carry a TIFF block inside.
-        if head[:2] not in (b"II", b"MM"):
-            block = re.search(rb"II\*\0\x08\0\0\0|MM\0\*\0\0\0\x08", head)
-            if block is None:
-                return {}
-            file = io.BytesIO(head[block.start() :])
-        try:
-            return exifread.process_file(file, details=False)
-        except Exception:  # exifread lets any parsing error out; no EXIF then
-            return {}
-
-
-def _exif_sensor(tags: dict, path: Path) -> str:
-    make, model, unique_model = (
-        str(tags[key].values).strip("\0 ") if key in tags else ""
-        for key in ("Image Make", "Image Model", _UNIQUE_CAMERA_MODEL)
-    )
-    sensor = camera_name(make, model) if model else camera_name("", unique_model)
-    if not sensor:
-        raise ValueError(
-            f"{path.name} does not say which camera took it; give sensor='...' (on the "
-            "command line --sensor NAME)."
-        )
-    return sensor
-
-
-def _exif_iso(tags: dict, path: Path) -> float:
-    known = []
-    for name in _ISO_TAGS:
-        for group in ("EXIF", "Image"):
-            tag = tags.get(f"{group} {name}")
-            known += [float(value) for value in tag.values[:1]] if tag else []
-    known = [iso for iso in known if iso > 0]
-    if not known:
-        raise ValueError(
-            f"{path.name} does not say its ISO; give iso=... (on the command line "
-            "--iso NUMBER)."
-        )
-    return next((iso for iso in known if iso != _ISO_OVERFLOW), known[0])

@@ -1,0 +1,1 @@
+"""What skadl is worth, measured: tables, speed, pair checks, robustness."""

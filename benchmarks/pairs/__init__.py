@@ -1,0 +1,1 @@
+"""Pair checks and screening: what they find, and what they suspect wrongly."""

@@ -1,0 +1,6 @@
+"""``python -m benchmarks.tables``: the tables of the paper, measured again."""
+
+from benchmarks.tables.cli import bench
+
+if __name__ == "__main__":
+    bench(prog_name="python -m benchmarks.tables")

@@ -1,0 +1,158 @@
+"""``skadl bench``: the benchmark's tables, on simulated cameras or on datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from skadl.commands.terminal import cannot_write, say
+
+_MOST_SHOWN = 10
+
+
+@click.command()
+@click.argument("tables", nargs=-1, metavar="[TABLE]...")
+@click.option(
+    "--dataset",
+    "datasets",
+    multiple=True,
+    metavar="NAME",
+    help="Pairs on disk instead of simulated ones: sid, eld, sidd, or folder for pairs "
+    "of your own. Each of its sensors in turn is the new one, the others are sources; "
+    "repeat it for sources from more datasets.",
+)
+@click.option(
+    "--root",
+    "roots",
+    multiple=True,
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="Where the dataset lies; one for each --dataset.",
+)
+@click.option(
+    "--test-scenes",
+    metavar="NAMES",
+    help="Scenes of a dataset to test on, with commas between, as ELD-scene-1.",
+)
+@click.option("--targets", help="Cameras taken as new, with commas between.")
+@click.option("--seeds", help="Integers, with commas between.")
+@click.option("--target-pairs", help="Pairs of the target, with commas between.")
+@click.option("--strategies", help="Only these of a table, with commas between.")
+@click.option("--pools", help="Only these of a table, with commas between.")
+@click.option("--jobs", type=click.IntRange(1), default=1, help="Runs at a time.")
+@click.option("--threads", type=click.IntRange(1), default=1, help="Of each run.")
+@click.option(
+    "--dask",
+    metavar="ADDRESS",
+    help="Do the runs on the workers of this dask scheduler, as tcp://host:8786.",
+)
+@click.option(
+    "--size",
+    type=click.IntRange(16),
+    help="Side of the mosaics, in pixels; with a dataset, of the windows cut from the "
+    "sources' frames.",
+)
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Parameter of ADLDenoiser, for every strategy; may be repeated.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the finished runs and the tables; skadl-bench by default, with a "
+    "dataset skadl-bench-NAME.",
+)
+@click.option(
+    "--reduced",
+    is_flag=True,
+    help="The whole path in a minute or two, with figures that mean nothing.",
+)
+@click.option("--list", "only_lists", is_flag=True, help="List the tables and stop.")
+def bench(
+    tables: tuple[str, ...],
+    datasets: tuple[str, ...],
+    roots: tuple[Path, ...],
+    test_scenes: str | None,
+    targets: str | None,
+    seeds: str | None,
+    target_pairs: str | None,
+    strategies: str | None,
+    pools: str | None,
+    jobs: int,
+    threads: int,
+    dask: str | None,
+    size: int | None,
+    assignments: tuple[str, ...],
+    out: Path | None,
+    reduced: bool,
+    only_lists: bool,
+) -> None:
+    """Measure the benchmark's tables, all without TABLE, on simulated cameras or data.
+
+    Every finished run is kept in --out: stop at any time, and start the same command
+    again to go on. A run that two tables need is done once.
+    """
+    try:
+        from benchmarks.tables.command import (
+            DatasetOptions,
+            list_tables,
+            move_to_datasets,
+            read_campaign,
+            run_bench,
+        )
+        from benchmarks.tables.tables import tables_of
+    except ImportError as error:
+        raise click.ClickException(str(error)) from error
+
+    out = out or Path("-".join(["skadl-bench", *datasets]))
+    try:
+        words = DatasetOptions(datasets, roots, test_scenes)
+        if datasets and pools is not None:
+            raise ValueError("--pools are of simulated cameras; leave it out.")
+        campaign = read_campaign(
+            None if datasets else targets,
+            seeds,
+            target_pairs or ("6" if datasets else None),
+            strategies,
+            pools,
+            size,
+            assignments,
+            reduced,
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if datasets:
+        try:
+            campaign = move_to_datasets(campaign, words, out, targets, size, reduced)
+        except (ImportError, OSError, ValueError) as error:
+            raise click.ClickException(str(error)) from error
+        _show_gaps(campaign.gaps)
+    names = tables or tuple(tables_of(campaign))
+    try:
+        lines = list(list_tables(campaign, out, names))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if only_lists:
+        say(lines)
+        return
+    try:
+        pages = run_bench(campaign, out, names, jobs, threads, click.echo, dask)
+    except OSError as error:
+        raise click.ClickException(cannot_write(out, error)) from error
+    except (ImportError, RuntimeError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    say([f"Written: {page}" for page in pages])
+
+
+def _show_gaps(gaps: Sequence[str]) -> None:
+    """Say on standard error what a dataset lacks; the tables list all of it."""
+    for gap in gaps[:_MOST_SHOWN]:
+        click.echo(f"Missing: {gap}", err=True)
+    if len(gaps) > _MOST_SHOWN:
+        more = len(gaps) - _MOST_SHOWN
+        click.echo(f"Missing: {more} more, which the tables list.", err=True)

@@ -1,0 +1,299 @@
+"""The words of ``skadl bench`` as a campaign."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from benchmarks.tables.campaign import Campaign, reduced
+from benchmarks.tables.dataset import (
+    DATASETS,
+    DatasetSettings,
+    check_targets,
+    load_datasets,
+)
+from benchmarks.tables.log import RunLog
+from benchmarks.tables.running import check_tables, run_campaign
+from benchmarks.tables.runs import Settings, estimator_parameters, read_assignments
+from benchmarks.tables.simulation import NO_POOL, POOLS
+from benchmarks.tables.strategies import STRATEGIES
+from benchmarks.tables.tables import runs_of, tables_of
+from skadl.datasets import get_camera
+from skadl.estimators.adl import ADLDenoiser
+
+FRAMES_FOLDER = "frames"
+REDUCED_DATASET = {"source_pairs": 5, "test_pairs": 7, "size": 64}
+
+
+def read_campaign(
+    targets: str | None = None,
+    seeds: str | None = None,
+    target_pairs: str | None = None,
+    strategies: str | None = None,
+    pools: str | None = None,
+    size: int | None = None,
+    assignments: Sequence[str] = (),
+    is_reduced: bool = False,
+) -> Campaign:
+    """Turn the words of the command line into a campaign.
+
+    Parameters
+    ----------
+    targets, seeds, target_pairs, strategies, pools : str, optional
+        With commas between.
+    size : int, optional
+        Side of the mosaics trained on, in pixels.
+    assignments : sequence of str
+        ``name=value``.
+    is_reduced : bool
+        Whether to shrink it; what is given in words holds.
+
+    Returns
+    -------
+    Campaign
+
+    Raises
+    ------
+    ValueError
+        If a word is not understood; the message says which are.
+    """
+    campaign = Campaign()
+    if is_reduced:
+        campaign = reduced(campaign)
+    given = {}
+    if targets is not None:
+        given["targets"] = tuple(targets.split(","))
+    if seeds is not None:
+        given["seeds"] = _integers("--seeds", seeds, 0)
+    if target_pairs is not None:
+        given["target_pairs"] = _integers("--target-pairs", target_pairs, 2)
+    if strategies is not None:
+        given["strategies"] = _names("--strategies", strategies, STRATEGIES)
+    if pools is not None:
+        given["pools"] = _names("--pools", pools, (NO_POOL, *POOLS))
+    campaign = replace(campaign, **given)
+    for target in campaign.targets:
+        get_camera(target)
+    settings = campaign.settings
+    if size is not None:
+        settings = replace(settings, size=size)
+    changes = read_assignments(assignments)
+    parameters = estimator_parameters({**settings.parameters, **changes})
+    ADLDenoiser(**parameters)._validate_params()
+    return replace(campaign, settings=replace(settings, parameters=parameters))
+
+
+@dataclass(frozen=True)
+class DatasetOptions:
+    """What the command line says of datasets.
+
+    Parameters
+    ----------
+    names : sequence of str
+    roots : sequence of Path
+    test_scenes : str, optional
+        With commas between.
+    """
+
+    names: Sequence[str]
+    roots: Sequence[Path]
+    test_scenes: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.names:
+            if name not in DATASETS:
+                raise ValueError(
+                    f"--dataset takes one of {', '.join(DATASETS)}, got {name!r}."
+                )
+        if len(self.names) != len(self.roots):
+            raise ValueError(
+                f"got {len(self.names)} --dataset and {len(self.roots)} --root; give "
+                "each dataset the folder it lies in."
+            )
+        if self.test_scenes is not None and not self.names:
+            raise ValueError("--test-scenes are of a dataset; give --dataset as well.")
+
+
+def move_to_datasets(
+    campaign: Campaign,
+    words: DatasetOptions,
+    folder: Path,
+    targets: str | None = None,
+    size: int | None = None,
+    is_reduced: bool = False,
+) -> Campaign:
+    """Measure on pairs from disk what a campaign was to measure on simulated ones.
+
+    Parameters
+    ----------
+    campaign : Campaign
+    words : DatasetOptions
+    folder : Path
+        Of the finished runs; the frames that fits read from are kept there too.
+    targets : str, optional
+        Sensors, with commas between; all of the first dataset by default.
+    size : int, optional
+        Side of the windows cut from source frames, in pixels.
+    is_reduced : bool
+        Whether to shrink it.
+
+    Returns
+    -------
+    Campaign
+
+    Raises
+    ------
+    FileNotFoundError
+        If a dataset is not where it should be.
+    ValueError
+        If it holds too little.
+    """
+    settings, gaps = load_datasets(words.names, words.roots, folder / FRAMES_FOLDER)
+    changes: dict = {"parameters": campaign.settings.parameters}
+    if is_reduced:
+        changes |= REDUCED_DATASET
+    if words.test_scenes is not None:
+        changes["test_scenes"] = tuple(words.test_scenes.split(","))
+    if size is not None:
+        changes["size"] = size
+    settings = replace(settings, **changes)
+    sensors = tuple(settings.own)[: 2 if is_reduced else None]
+    if targets is not None:
+        sensors = tuple(targets.split(","))
+    check_targets(settings, sensors, campaign.target_pairs)
+    return replace(campaign, targets=sensors, settings=settings, gaps=tuple(gaps))
+
+
+def list_tables(
+    campaign: Campaign, folder: Path, tables: Sequence[str]
+) -> Iterator[str]:
+    """Say what each table asks, and how many of its runs are done.
+
+    Parameters
+    ----------
+    campaign : Campaign
+    folder : Path
+    tables : sequence of str
+
+    Yields
+    ------
+    str
+        Lines.
+    """
+    finished = RunLog(folder).finished()
+    check_tables(tables, campaign)
+    for name in tables:
+        runs = runs_of(name, campaign)
+        done = sum(run in finished for run in runs)
+        question = tables_of(campaign)[name].question
+        yield f"{name:<10} {question} ({done} of {len(runs)} runs done)"
+
+
+def run_bench(
+    campaign: Campaign,
+    folder: Path,
+    tables: Sequence[str],
+    n_jobs: int,
+    n_threads: int,
+    announce: Callable[[str], object],
+    dask: str | None = None,
+) -> list[Path]:
+    """Run a campaign and quote the command that does the same again.
+
+    Parameters
+    ----------
+    campaign : Campaign
+    folder : Path
+    tables : sequence of str
+    n_jobs, n_threads : int
+    announce : callable
+        Takes lines.
+    dask : str, optional
+        Address of a dask scheduler.
+
+    Returns
+    -------
+    list of Path
+        Of the tables.
+    """
+    return run_campaign(
+        campaign,
+        folder,
+        tables,
+        n_jobs=n_jobs,
+        n_threads=n_threads,
+        dask=dask,
+        command=command_line(campaign, tables, n_jobs, n_threads),
+        announce=announce,
+    )
+
+
+def command_line(
+    campaign: Campaign, tables: Sequence[str], n_jobs: int, n_threads: int
+) -> str:
+    """Return the command for a campaign, with everything that is not a default.
+
+    Parameters
+    ----------
+    campaign : Campaign
+    tables : sequence of str
+    n_jobs, n_threads : int
+
+    Returns
+    -------
+    str
+    """
+    settings = campaign.settings
+    words = ["python", "-m", "benchmarks.tables", *tables]
+    is_reduced = settings.source_pairs != Settings().source_pairs
+    base = _base_settings(is_reduced)
+    base_size = base.size
+    if isinstance(settings, DatasetSettings):
+        base_size = REDUCED_DATASET["size"] if is_reduced else DatasetSettings.size
+        for name, root in zip(settings.names, settings.roots, strict=True):
+            words += ["--dataset", name, "--root", str(root)]
+        if settings.test_scenes:
+            words += ["--test-scenes", ",".join(settings.test_scenes)]
+    if is_reduced:
+        words.append("--reduced")
+    for option in ("targets", "seeds", "target_pairs", "strategies", "pools"):
+        values = ",".join(map(str, getattr(campaign, option)))
+        if not values:  # all that the table asks for
+            continue
+        words += [f"--{option.replace('_', '-')}", values]
+    if settings.size != base_size:
+        words += ["--size", str(settings.size)]
+    for name, value in settings.parameters.items():
+        if value != base.parameters[name]:
+            words += ["--set", f"{name}={value}"]
+    words += ["--jobs", str(n_jobs), "--threads", str(n_threads)]
+    return shlex.join(words)
+
+
+def _base_settings(is_reduced: bool) -> Settings:
+    return reduced(Campaign()).settings if is_reduced else Settings()
+
+
+def _names(option: str, text: str, known: Iterable[str]) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                f"{option} takes names with commas between, got {name!r}; known are "
+                f"{', '.join(known)}."
+            )
+    return names
+
+
+def _integers(option: str, text: str, lowest: int) -> tuple[int, ...]:
+    try:
+        values = tuple(int(word) for word in text.split(","))
+    except ValueError:
+        values = ()
+    if not values or min(values) < lowest:
+        raise ValueError(
+            f"{option} takes integers from {lowest} with commas between, got {text!r}."
+        )
+    return values

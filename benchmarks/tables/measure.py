@@ -1,0 +1,216 @@
+"""One run from its data to its rows of figures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from benchmarks.tables.dataset import DatasetSettings
+from benchmarks.tables.draws import take_pairs
+from benchmarks.tables.runs import Run, RunData, Settings
+from benchmarks.tables.simulation import HARMFUL, USEFUL, simulate
+from benchmarks.tables.strategies import STRATEGIES, Training, make_estimator
+from skadl.adaptation.report import DataSelectionReport
+from skadl.data.pool import SourcePool
+from skadl.evaluation.scores import evaluate_pairs
+from skadl.screening import screen_pairs
+
+TOLERANCE = 0.05  # dB below the noisy input that is not yet worse
+KINDS = ("useful", "renoised", *HARMFUL, "planted")
+"""Source data by what a selection should do with it: take the first two."""
+RECORDED = ("adl", "adl-queue", "adl-paired")
+"""Strategies whose every source pair is recorded; of all, it would fill files."""
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What a run leaves behind.
+
+    Parameters
+    ----------
+    run : Run
+    summary : dict
+        The run's one row.
+    images : DataFrame
+        One row for each test image.
+    selection : DataFrame
+        One row for each source pair, where something harmful was to be left out and
+        the strategy is one of `RECORDED`; else no rows.
+    report : DataSelectionReport
+    """
+
+    run: Run
+    summary: dict[str, Any]
+    images: pd.DataFrame
+    selection: pd.DataFrame
+    report: DataSelectionReport
+
+
+def measure(
+    run: Run, settings: Settings | DatasetSettings, n_threads: int = 1
+) -> Measured:
+    """Train once and measure on the test images.
+
+    Parameters
+    ----------
+    run : Run
+    settings : Settings or DatasetSettings
+    n_threads : int, default=1
+        Of torch.
+
+    Returns
+    -------
+    Measured
+        Scored under the protocol of the settings, whose name is with each score.
+    """
+    data = (simulate if settings.is_simulated else take_pairs)(run, settings)
+    given = Training(settings.parameters, data.target, data.sources, data.test)
+    with limited_threads(n_threads):
+        training = STRATEGIES[run.strategy](given)
+        estimator = make_estimator(training, run.seed)
+        sources = SourcePool(training.sources) if training.sources else None
+        wall, cpu = time.perf_counter(), time.process_time()
+        estimator.fit(training.target, sources, meta=training.meta)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        rules = {"protocol": settings.protocol}
+        scored = evaluate_pairs(estimator, training.test, **rules).images
+        unchanged = evaluate_pairs(None, data.test, **rules).images
+    scores, ssims = (
+        np.array([getattr(s, n) for s in scored]) for n in ("psnr", "ssim")
+    )
+    noisy = np.array([score.psnr for score in unchanged])
+    key = asdict(run)
+    gains = scores - noisy
+    report = estimator.selection_report_
+    summary = key | {
+        "n_steps": estimator.n_iter_,
+        "noisy": noisy.mean(),
+        "psnr": scores.mean(),
+        "ssim": ssims.mean(),
+        "protocol": settings.protocol,
+        "gain": gains.mean(),
+        "worst_gain": gains.min(),
+        "n_worse": int((gains < -TOLERANCE).sum()),
+        **count_batches(report, data),
+        "device": str(estimator.device_),
+        "seconds": wall,
+        "cpu_seconds": cpu,
+    }
+    images = pd.DataFrame(
+        {
+            "image": np.arange(len(data.test)),
+            "scene": [pair.scene for pair in data.test],
+            "iso": [pair.iso for pair in data.test],
+            "ratio": [pair.ratio for pair in data.test],
+            "noisy": noisy,
+            "psnr": scores,
+            "ssim": ssims,
+            "protocol": settings.protocol,
+        }
+    )
+    images = images.assign(**key)[[*key, *images]]
+    selection = pd.DataFrame()
+    if run.strategy in RECORDED and harms(data):
+        selection = describe_pairs(report, data)
+        selection = selection.assign(**key)[[*key, *selection]]
+    return Measured(run, summary, images, selection, report)
+
+
+def count_batches(report: DataSelectionReport, data: RunData) -> dict[str, int]:
+    """Count batches offered and accepted by kind of source data.
+
+    Parameters
+    ----------
+    report : DataSelectionReport
+    data : RunData
+        That the report is about.
+
+    Returns
+    -------
+    dict of str to int
+        ``offered_*`` and ``accepted_*`` for each of `KINDS`. Of a domain with some
+        harmful pairs its batches count as useful, and what was drawn of the harmful
+        pairs is counted pair by pair as planted.
+    """
+    offered = dict.fromkeys(KINDS, 0)
+    accepted = dict.fromkeys(KINDS, 0)
+    for domain in report.by_domain():
+        name = domain.domain
+        kind = USEFUL if name in data.kinds else "renoised"
+        kind = name if name in HARMFUL else kind
+        offered[kind] += domain.offered
+        accepted[kind] += domain.accepted
+        if kind == USEFUL:
+            pairs = report.by_pair(name)
+            own_kinds = np.array(data.kinds[name][: len(pairs.offered)])
+            offered["planted"] += int(pairs.offered[own_kinds != USEFUL].sum())
+            accepted["planted"] += int(pairs.accepted[own_kinds != USEFUL].sum())
+    counts = {f"offered_{kind}": n for kind, n in offered.items()}
+    return counts | {f"accepted_{kind}": n for kind, n in accepted.items()}
+
+
+def describe_pairs(report: DataSelectionReport, data: RunData) -> pd.DataFrame:
+    """Say of each source pair how its batches fared.
+
+    Parameters
+    ----------
+    report : DataSelectionReport
+    data : RunData
+        That the report is about.
+
+    Returns
+    -------
+    DataFrame
+        Columns domain, pair, iso, kind, offered and accepted (batches that held it;
+        twice drawn counts twice), and margin: score minus threshold, mean over its
+        batches that had both; and oddness, the score of `skadl.screening`, which
+        needs no training.
+    """
+    table = report.decisions
+    per_pair = np.repeat(table.score - table.threshold, np.diff(table.offsets))
+    codes = np.repeat(table.domain_code, np.diff(table.offsets))
+    rows = []
+    for name, pairs in data.sources.items():
+        counts = report.by_pair(name)
+        in_domain = codes == report.domains.index(name)
+        judged = zip(pairs, data.kinds[name], screen_pairs(pairs), strict=True)
+        for index, (pair, kind, screening) in enumerate(judged):
+            is_seen = index < len(counts.offered)
+            margins = per_pair[in_domain & (table.pair_id == index)]
+            margins = margins[np.isfinite(margins)]
+            rows.append(
+                {
+                    "domain": name,
+                    "pair": index,
+                    "iso": pair.iso,
+                    "kind": kind,
+                    "offered": int(counts.offered[index]) if is_seen else 0,
+                    "accepted": int(counts.accepted[index]) if is_seen else 0,
+                    "margin": margins.mean() if margins.size else np.nan,
+                    "oddness": screening.score,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def harms(data: RunData) -> bool:
+    """Tell whether any source pair should be left out."""
+    return any(kind != USEFUL for kinds in data.kinds.values() for kind in kinds)
+
+
+@contextmanager
+def limited_threads(n_threads: int) -> Iterator[None]:
+    """Let torch compute with so many threads, then with as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,381 @@
+"""Finished runs as tables for people."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from benchmarks.tables.log import Results
+from benchmarks.tables.simulation import HARMFUL, NO_POOL
+from benchmarks.tables.strategies import ABLATIONS
+
+NOTHING = {"Nothing yet": "None of the runs is done."}
+READING = """\
+PSNR in dB as in `ADLDenoiser.score`, mean over the test images; ± is the standard
+deviation over seeds, for all targets that of their mean. `worst image` is the lowest
+gain over the noisy input of any test image, `worse` counts the images that end more
+than 0.05 dB below it. `useful`, `harmful1` and `harmful2` are the shares of offered
+batches that were accepted. All strategies take the same number of steps. Test scenes
+occur in no training; they span the camera's ISO range and light factors 1 to 300."""
+_POOL_ORDER = {"": 0, "harm": 1, "clean": 2}
+PAIRED = ["target", "seed", "pool", "target_pairs"]
+
+
+def compare_strategies(results: Results) -> dict[str, pd.DataFrame | str]:
+    """Tabulate every strategy and pool, one table for each number of target pairs.
+
+    Parameters
+    ----------
+    results : Results
+
+    Returns
+    -------
+    dict of heading to DataFrame or str
+    """
+    if results.runs.empty:
+        return NOTHING
+    sections: dict[str, pd.DataFrame | str] = {}
+    for size, own in results.runs.groupby("target_pairs"):
+        table = tabulate_psnr(own, ["strategy", "pool"])
+        sections[f"{size} target pairs"] = table.sort_values(
+            "pool", kind="stable", key=lambda pools: pools.map(_POOL_ORDER)
+        )
+    oracle = (
+        "The oracle of clean sources only, for pool `harm`, is `adl` on pool `clean`: "
+        "the same training that never saw the harmful sets. `oracle-noise` is `adl` "
+        "told the target's true noise, row noise and black-level error."
+    )
+    return {**sections, "Reading": f"{READING}\n\n{oracle}"}
+
+
+def compare_on_sensors(results: Results) -> dict[str, pd.DataFrame | str]:
+    """Tabulate every strategy on pairs from disk, each sensor left out in turn.
+
+    Parameters
+    ----------
+    results : Results
+        Of one protocol.
+
+    Returns
+    -------
+    dict of heading to DataFrame or str
+    """
+    if results.runs.empty:
+        return NOTHING
+    (protocol,) = results.runs.protocol.unique()
+    sections: dict[str, pd.DataFrame | str] = {}
+    for size, own in results.runs.groupby("target_pairs"):
+        table = tabulate_psnr(own, ["strategy"]).drop(columns=[*HARMFUL])
+        ssim = (
+            own.groupby(["strategy", "target"]).ssim.mean().groupby("strategy").mean()
+        )
+        shown = table.strategy.map(ssim.map("{:.4f}".format)).fillna("")
+        table.insert(2, "SSIM", shown)
+        sections[f"{size} target pairs, protocol {protocol}"] = table
+    note = (
+        f"PSNR in dB and SSIM under protocol `{protocol}` "
+        "(`skadl.evaluation.protocols`): not to be compared with figures of another. "
+        "Mean over the test images; ± is the "
+        "standard deviation over seeds, for all targets that of their mean. `worst "
+        "image` is the lowest gain over the noisy input of any test image, `worse` "
+        "counts the images that end more than 0.05 dB below it. `useful` is the share "
+        "of offered batches that was accepted. Sources are all sensors but the target; "
+        "no scene of a test image is in any training. All strategies take the same "
+        "number of steps."
+    )
+    return {**sections, "Reading": note}
+
+
+def compare_pools(results: Results) -> dict[str, pd.DataFrame | str]:
+    """Tabulate strategies against pools, with what each harmful set costs.
+
+    Parameters
+    ----------
+    results : Results
+
+    Returns
+    -------
+    dict of heading to DataFrame or str
+    """
+    if results.runs.empty:
+        return NOTHING
+    names = {
+        "clean": "Base",
+        "harm1": "Base + Harmful1",
+        "harm2": "Base + Harmful2",
+    }
+    runs = results.runs.assign(pool=results.runs.pool.replace(names))
+    sections: dict[str, pd.DataFrame | str] = {}
+    for size, own in runs.groupby("target_pairs"):
+        rows = []
+        for strategy, group in own.groupby("strategy", sort=False):
+            row = {"strategy": strategy}
+            for name in names.values():
+                row[name] = over_targets(group[group.pool == name])
+            rows.append(row)
+        sections[f"{size} target pairs, mean of targets"] = pd.DataFrame(rows)
+        sections[f"{size} target pairs, by target"] = tabulate_psnr(
+            own, ["strategy", "pool"]
+        )
+    sizes = "Each harmful set has as many pairs as one camera of the base."
+    return {**sections, "Reading": f"{READING} {sizes}"}
+
+
+def compare_ablations(results: Results) -> dict[str, pd.DataFrame | str]:
+    """Tabulate what the default gains over itself without each of its parts.
+
+    Parameters
+    ----------
+    results : Results
+
+    Returns
+    -------
+    dict of heading to DataFrame or str
+    """
+    if results.runs.empty:
+        return NOTHING
+    sections: dict[str, pd.DataFrame | str] = {}
+    for size, own in results.runs.groupby("target_pairs"):
+        table = tabulate_psnr(own, ["strategy"])
+        leads = [
+            describe_lead(own, ABLATIONS[name].base, name) if name in ABLATIONS else ""
+            for name in table.strategy
+        ]
+        names = [
+            f"{ABLATIONS[name].label} (`{name}`)" if name in ABLATIONS else name
+            for name in table.strategy
+        ]
+        bases = [
+            f"`{ABLATIONS[name].base}`" if name in ABLATIONS else ""
+            for name in table.strategy
+        ]
+        table = table.drop(columns="strategy")
+        table.insert(0, "what is off", names)
+        table.insert(1, "lost", leads)
+        table.insert(2, "against", bases)
+        sections[f"{size} target pairs"] = table
+    lost = (
+        "`lost`: mean difference to the row it is compared with, of the same target "
+        "and seed, in dB, and the range over targets of its mean over seeds; positive "
+        "where the part helps. Sensor type and ISO are ablated where they are all "
+        "that the network is told, as in the paper."
+    )
+    return {**sections, "Reading": f"{READING}\n\n{lost}"}
+
+
+def compare_sizes(results: Results) -> dict[str, pd.DataFrame | str]:
+    """Tabulate strategies against the number of target pairs.
+
+    Parameters
+    ----------
+    results : Results
+
+    Returns
+    -------
+    dict of heading to DataFrame or str
+    """
+    if results.runs.empty:
+        return NOTHING
+    rows = []
+    for strategy, group in results.runs.groupby("strategy", sort=False):
+        for target, own in [("mean of targets", group), *group.groupby("target")]:
+            row = {"strategy": strategy, "target": target}
+            for size, runs in sorted(own.groupby("target_pairs")):
+                row[f"{size}"] = over_targets(runs)
+            rows.append(row)
+    table = pd.DataFrame(rows).fillna("")
+    note = (
+        "Columns: number of target pairs. `fixed-validation` keeps the size of V' at "
+        "its first value. The choice of V' for diverse gain cannot be turned off from "
+        "outside; of these sizes it acts on 5 only."
+    )
+    first = table[table.target == "mean of targets"]
+    others = table[table.target != "mean of targets"]
+    return {
+        "Mean of targets": first.drop(columns="target"),
+        "By target": others,
+        "Reading": f"{READING}\n\n{note}",
+    }
+
+
+def compare_cost(results: Results) -> dict[str, pd.DataFrame | str]:
+    """Tabulate how much longer fits with selection take than without.
+
+    Parameters
+    ----------
+    results : Results
+
+    Returns
+    -------
+    dict of heading to DataFrame or str
+    """
+    if results.runs.empty:
+        return NOTHING
+    rows = []
+    for (size, pool), own in results.runs.groupby(["target_pairs", "pool"]):
+        row = {"target pairs": size, "pool": pool}
+        for column in ("cpu_seconds", "seconds"):
+            ratios = paired_ratio(own, column)
+            if len(ratios):
+                row[column.replace("_", " ")] = (
+                    f"{ratios.median() - 1:+.0%} "
+                    f"({ratios.min() - 1:+.0%} to {ratios.max() - 1:+.0%})"
+                )
+        rows.append({**row, "pairs of runs": len(paired_ratio(own, "seconds"))})
+    table = pd.DataFrame(rows).fillna("")
+    note = (
+        "Time of `adl` over that of `no-gate`, same target and seed: median and range. "
+        "Time of the processor is what to trust where runs shared a machine."
+    )
+    return {"Extra time": table, "Reading": note}
+
+
+def paired_ratio(runs: pd.DataFrame, column: str) -> pd.Series:
+    """Divide the times of `adl` by those of `no-gate`, run by run on one device.
+
+    Parameters
+    ----------
+    runs : DataFrame
+    column : {"seconds", "cpu_seconds"}
+
+    Returns
+    -------
+    Series
+    """
+    by_key = runs.set_index([*PAIRED, "device", "settings"])
+    with_gate = by_key[by_key.strategy == "adl"][column]
+    without = by_key[by_key.strategy == "no-gate"][column]
+    return (with_gate / without).dropna()
+
+
+def paired_lead(
+    runs: pd.DataFrame,
+    first: str,
+    second: str,
+    *,
+    pool: str | None = None,
+    second_pool: str | None = None,
+) -> pd.DataFrame:
+    """PSNR of one strategy minus that of another, target by target and seed by seed.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Of one number of target pairs.
+    first, second : str
+        Strategies.
+    pool, second_pool : str, optional
+        Only these pools; the second is the first's unless given. A strategy without
+        sources has none.
+
+    Returns
+    -------
+    DataFrame
+        Columns target, seed and lead, in dB; only what both have.
+    """
+    own = runs[runs.strategy == first]
+    other = runs[runs.strategy == second]
+    second_pool = second_pool or pool
+    if pool is not None:
+        own = own[own.pool == pool]
+        other = other[other.pool.isin([second_pool, NO_POOL])]
+    both = own.merge(other, on=["target", "seed", "target_pairs", "settings"])
+    return both[["target", "seed"]].assign(lead=both.psnr_x - both.psnr_y)
+
+
+def spread_over_seeds(leads: pd.DataFrame) -> float:
+    """Give the spread over seeds of the mean over targets; NaN for one seed.
+
+    Parameters
+    ----------
+    leads : DataFrame
+        From `paired_lead`.
+
+    Returns
+    -------
+    float
+        In dB.
+    """
+    by_seed = leads.pivot_table(index="seed", columns="target", values="lead")
+    return by_seed.dropna().mean(axis=1).std()
+
+
+def describe_lead(runs: pd.DataFrame, first: str, second: str) -> str:
+    """Format the mean lead of one strategy over another and its range over targets."""
+    leads = paired_lead(runs, first, second)
+    if leads.empty:
+        return ""
+    by_target = leads.groupby("target").lead.mean()
+    return (
+        f"{leads.lead.mean():+.2f} ({by_target.min():+.2f} to {by_target.max():+.2f})"
+    )
+
+
+def tabulate_psnr(runs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Give mean and spread of PSNR for each target and over the targets.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        Of one number of target pairs.
+    by : list of str
+        Columns that tell the rows of the table apart.
+
+    Returns
+    -------
+    DataFrame
+        Formatted; see `READING`. The first row is the noisy input.
+    """
+    targets = runs.groupby("target")
+    noisy = targets.noisy.first()
+    rows = [
+        dict.fromkeys(by, "")
+        | {by[0]: "noisy input", "mean of targets": f"{noisy.mean():.2f}"}
+        | {target: f"{value:.2f}" for target, value in noisy.items()}
+    ]
+    for key, group in runs.groupby(by, sort=False):
+        row = dict(zip(by, key, strict=True))
+        row["mean of targets"] = over_targets(group)
+        row |= {target: mean_and_spread(own) for target, own in _psnr_by_target(group)}
+        row["worst image"] = f"{group.worst_gain.min():+.2f}"
+        row["worse"] = f"{group.n_worse.sum()}"
+        for kind in ("useful", *HARMFUL):
+            row[kind] = share(group, kind)
+        row["runs"] = f"{len(group)}"
+        rows.append(row)
+    table = pd.DataFrame(rows).fillna("")
+    if "pool" in by:
+        table["pool"] = table["pool"].replace(NO_POOL, "")
+    return table
+
+
+def share(runs: pd.DataFrame, kind: str) -> str:
+    """Format the share of offered batches of a kind that were accepted."""
+    offered = runs[f"offered_{kind}"].sum()
+    return f"{runs[f'accepted_{kind}'].sum() / offered:.0%}" if offered else ""
+
+
+def over_targets(runs: pd.DataFrame) -> str:
+    """Format the mean PSNR over targets, and its spread over seeds."""
+    if runs.empty:
+        return ""
+    # Seeds that lack a target would shift the mean by what targets differ.
+    by_seed = runs.pivot_table(index="seed", columns="target", values="psnr")
+    complete = by_seed.dropna()
+    mean = by_seed.mean().mean()
+    return mean_and_spread(complete.mean(axis=1), mean)
+
+
+def mean_and_spread(values: pd.Series, mean: float | None = None) -> str:
+    """Format mean and standard deviation; without the latter for fewer than two.
+
+    Examples
+    --------
+    >>> mean_and_spread(pd.Series([30.0, 32.0]))
+    '31.00 ± 1.41'
+    """
+    mean = values.mean() if mean is None else mean
+    return f"{mean:.2f}" + (f" ± {values.std():.2f}" if len(values) > 1 else "")
+
+
+def _psnr_by_target(runs: pd.DataFrame):
+    return ((target, own.psnr) for target, own in runs.groupby("target"))

@@ -1,0 +1,218 @@
+"""The tables of the benchmark: which runs each needs, and how these are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+import pandas as pd
+
+from benchmarks.tables import detection, readings
+from benchmarks.tables.bars import PLAIN, SIMPLE, state_bars
+from benchmarks.tables.campaign import Campaign
+from benchmarks.tables.dataset import OTHER_SENSORS
+from benchmarks.tables.log import Results
+from benchmarks.tables.measure import RECORDED
+from benchmarks.tables.runs import Run
+from benchmarks.tables.simulation import NO_POOL
+from benchmarks.tables.strategies import ABLATIONS, TAKES_NO_SOURCES
+
+Sections = Mapping[str, "pd.DataFrame | str"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a table asks of every target and seed.
+
+    Parameters
+    ----------
+    strategy, pool : str
+    target_pairs : int
+    """
+
+    strategy: str
+    pool: str
+    target_pairs: int
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the benchmark.
+
+    Parameters
+    ----------
+    title : str
+    question : str
+        What it answers, in a sentence.
+    read : callable
+        Takes `Results`, returns sections: heading to DataFrame or text.
+    strategies, pools : sequence of str
+        Every strategy is asked for on every pool. Without strategies a table has no
+        runs of its own and reads those of all others.
+    is_curve : bool, default=False
+        Whether the sizes of T^adp are those of the curve.
+    draw : callable, optional
+        Takes `Results` and the folder, writes pictures, returns sections.
+    """
+
+    title: str
+    question: str
+    read: Callable[[Results], Sections]
+    strategies: Sequence[str] = ()
+    pools: Sequence[str] = ()
+    is_curve: bool = False
+    draw: Callable | None = None
+
+    def cells(self, campaign: Campaign) -> list[Cell]:
+        """List what is asked of every target and seed.
+
+        Parameters
+        ----------
+        campaign : Campaign
+
+        Returns
+        -------
+        list of Cell
+            The first strategies first, on all pools and sizes.
+        """
+        sizes = campaign.curve_pairs if self.is_curve else campaign.target_pairs
+        cells = [
+            Cell(name, NO_POOL if name in TAKES_NO_SOURCES else pool, size)
+            for name, pool, size in product(self.strategies, self.pools, sizes)
+        ]
+        return [
+            cell
+            for cell in cells
+            if cell.strategy in (campaign.strategies or self.strategies)
+            and cell.pool in (campaign.pools or (NO_POOL, *self.pools))
+        ]
+
+
+TABLES: dict[str, Table] = {
+    "table1": Table(
+        "Table 1: ways to train for a new sensor",
+        "What is ADL worth against plainer trainings of the same length?",
+        readings.compare_strategies,
+        ("adl", *SIMPLE, "oracle-noise", "no-gate", "adl-queue", "adl-paired", *PLAIN),
+        ("harm", "clean"),
+    ),
+    "detection": Table(
+        "Detection of harmful sources",
+        "Are harmful domains, and harmful pairs in good domains, told from the rest?",
+        detection.describe_detection,
+        RECORDED,
+        ("harm", "planted"),
+    ),
+    "table5": Table(
+        "Table 5: harmful sets added one by one",
+        "What does each harmful set cost, with and without selection?",
+        readings.compare_pools,
+        ("adl", "fine-tune"),
+        ("clean", "harm1", "harm2"),
+    ),
+    "table4": Table(
+        "Table 4: ablations",
+        "Is the default better than without each of its parts?",
+        readings.compare_ablations,
+        ("adl", *ABLATIONS),
+        ("harm",),
+    ),
+    "figure3": Table(
+        "Figure 3: PSNR against the number of target pairs",
+        "How few pairs of the target are enough?",
+        readings.compare_sizes,
+        ("adl", "fixed-validation", "target-only", "fine-tune"),
+        ("harm",),
+        is_curve=True,
+    ),
+    "heatmap": Table(
+        "Figure 4 of the appendix: which source batches are accepted",
+        "Which cameras, at which ISO, help at which time?",
+        detection.tabulate_acceptance,
+        ("adl",),
+        ("harm",),
+        draw=detection.draw_acceptance,
+    ),
+    "cost": Table(
+        "Cost of the selection",
+        "How much longer does a fit take than an ungated one of as many steps?",
+        readings.compare_cost,
+        ("adl", "no-gate"),
+        ("harm", "clean"),
+    ),
+    "bars": Table(
+        "The bars",
+        "What should the defaults reach, and do they?",
+        state_bars,
+    ),
+}
+"""Tables by name, the most telling first."""
+
+DATASET_TABLES: dict[str, Table] = {
+    "table1": replace(
+        TABLES["table1"],
+        title="Table 1: each sensor in turn taken as new",
+        read=readings.compare_on_sensors,
+        # The true noise of a real sensor is not known.
+        strategies=[s for s in TABLES["table1"].strategies if s != "oracle-noise"],
+        pools=(OTHER_SENSORS,),
+    ),
+}
+"""Tables that can be measured on pairs from disk."""
+
+
+def tables_of(campaign: Campaign) -> dict[str, Table]:
+    """Give the tables by name that a campaign's data allow.
+
+    Parameters
+    ----------
+    campaign : Campaign
+
+    Returns
+    -------
+    dict of str to Table
+    """
+    return TABLES if campaign.settings.is_simulated else DATASET_TABLES
+
+
+def runs_of(table: str, campaign: Campaign) -> list[Run]:
+    """List the runs that a table needs, each once.
+
+    Parameters
+    ----------
+    table : str
+    campaign : Campaign
+
+    Returns
+    -------
+    list of Run
+        Seed by seed, so that an interrupted table is complete for some of them.
+    """
+    settings = campaign.settings.digest
+    runs = [
+        Run(target, seed, cell.pool, cell.strategy, cell.target_pairs, settings)
+        for seed in campaign.seeds
+        for cell in tables_of(campaign)[table].cells(campaign)
+        for target in campaign.targets
+    ]
+    return list(dict.fromkeys(runs))
+
+
+def runs_to_read(table: str, campaign: Campaign) -> list[Run]:
+    """List the runs that a table is made from: its own, or all tables' if it has none.
+
+    Parameters
+    ----------
+    table : str
+    campaign : Campaign
+
+    Returns
+    -------
+    list of Run
+    """
+    tables = tables_of(campaign)
+    names = [name for name, other in tables.items() if not other.is_curve]
+    names = [table] if tables[table].strategies else names
+    runs = (run for name in names for run in runs_of(name, campaign))
+    return list(dict.fromkeys(runs))

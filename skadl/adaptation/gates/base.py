@@ -1,0 +1,130 @@
+"""What a gate is asked and what it answers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+
+class Fault(Protocol):
+    """What is wrong with a pair, as far as its frames tell without any training.
+
+    Attributes
+    ----------
+    reason : str or None
+        None for a pair without a fault.
+    score : float
+        How far it is past what pairs without a fault show; above 1 with a reason.
+    """
+
+    reason: str | None
+    score: float
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """What happened to the validation subset V' in one trial step.
+
+    Parameters
+    ----------
+    domain : str
+        Source domain of the batch.
+    before : ndarray of shape (k,) or None
+        PSNR in dB of theta_{t-1} on each image of V'; None where not measured.
+    after : ndarray of shape (k,) or None
+        PSNR in dB of theta' on the same images, finite; None where not measured.
+    """
+
+    domain: str
+    before: np.ndarray | None
+    after: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A gate's answer.
+
+    Parameters
+    ----------
+    accepted : bool
+    score, threshold : float
+        What was compared; accepted means not below the threshold.
+    reason : str
+    """
+
+    accepted: bool
+    score: float
+    threshold: float
+    reason: str
+
+
+class Gate(ABC):
+    """What decides on source batches; a subclass needs `judge` alone.
+
+    Attributes
+    ----------
+    measure_every : int
+        V' is measured in each iteration that is a multiple of this; 1 by default.
+    needs_before : bool
+        Whether `Trial.before` must be measured, False by default; it costs a second
+        validation pass.
+    """
+
+    measure_every: int = 1
+    needs_before: bool = False
+
+    def start(self, psnr: np.ndarray) -> None:
+        """Take Eval(V', theta_0) before the first iteration; by default not needed.
+
+        Parameters
+        ----------
+        psnr : ndarray of shape (k,)
+            Of each image of V', in dB.
+        """
+        return None
+
+    def refuse(self, fault: Fault) -> Verdict | None:
+        """Refuse a pair for what it is, before any training; by default none.
+
+        Parameters
+        ----------
+        fault : Fault
+            What its frames show.
+
+        Returns
+        -------
+        Verdict or None
+            None admits the pair.
+        """
+        return None
+
+    @abstractmethod
+    def judge(self, trial: Trial) -> Verdict:
+        """Decide on one trial step.
+
+        Parameters
+        ----------
+        trial : Trial
+            With finite scores where V' was measured.
+
+        Returns
+        -------
+        Verdict
+        """
+
+    def sampling_weight(self, domain: str) -> float:
+        """How often to draw a domain, relative to one that nothing is known of.
+
+        Parameters
+        ----------
+        domain : str
+
+        Returns
+        -------
+        float
+            0 or more; 1, the default, draws it as often as an unknown one.
+        """
+        return 1.0

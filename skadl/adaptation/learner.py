@@ -1,0 +1,190 @@
+"""The model being trained: one step, one evaluation, one way back."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from skadl.adaptation.patches import Batch
+from skadl.evaluation.metrics import SMALLEST_MSE
+from skadl.network.unet import ModulatedUNet
+
+MAX_GRADIENT_NORM = 1.0
+# Standard deviations over the range from black to white.
+TYPICAL_NOISE = 0.05
+SMALLEST_NOISE = 1e-3
+LOSS_WEIGHTINGS = ("noise", "none")
+
+
+class Learner:
+    """A network with its optimizer, able to undo the last steps bit by bit.
+
+    Parameters
+    ----------
+    network : ModulatedUNet
+        On its device already, in channels_last.
+    autocast_dtype : torch.dtype or None
+        Precision of training; None is full float32. Validation is always float32,
+        so the precision of training cannot flip a gate's decision.
+    weight_decay : float
+    loss_weighting : {"noise", "none"}
+        Whether an image's error counts in units of its own noise.
+    """
+
+    def __init__(
+        self,
+        network: ModulatedUNet,
+        autocast_dtype: torch.dtype | None,
+        weight_decay: float,
+        loss_weighting: str,
+    ) -> None:
+        self.network = network
+        self.device = next(network.parameters()).device
+        self.autocast_dtype = autocast_dtype
+        self.loss_weighting = loss_weighting
+        self.parameters = list(network.parameters())
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=0.0, weight_decay=weight_decay, fused=True
+        )
+        for parameter in self.parameters:
+            # The state that the first step would make, made now: so there is
+            # always one to save.
+            self.optimizer.state[parameter] = {
+                "step": torch.zeros((), device=self.device),
+                "exp_avg": torch.zeros_like(parameter),
+                "exp_avg_sq": torch.zeros_like(parameter),
+            }
+        self._state = self._weights_and_moments()
+        self._saved = [tensor.clone() for tensor in self._state]
+        self._stepped = False  # since weights and moments were last as saved
+
+    def step(self, batch: Batch, learning_rate: float) -> float:
+        """Take one AdamW step on the L1 loss of a batch (Eq. 1).
+
+        Parameters
+        ----------
+        batch : Batch
+        learning_rate : float
+
+        Returns
+        -------
+        float
+            The loss before the step; NaN where the loss or its gradient was not
+            finite, and then no step was taken.
+        """
+        with torch.autocast(
+            self.device.type,
+            dtype=self.autocast_dtype,
+            enabled=self.autocast_dtype is not None,
+        ):
+            denoised = self.network(batch.noisy, batch.metadata)
+        loss = self._loss(denoised, batch)
+        value = loss.item()
+        if not math.isfinite(value):
+            return math.nan
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, MAX_GRADIENT_NORM)
+        finite = math.isfinite(norm.item())
+        if finite:
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate
+            self._stepped = True
+            self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return value if finite else math.nan
+
+    @torch.no_grad()
+    def evaluate(self, batch: Batch) -> np.ndarray:
+        """Measure the PSNR of each image of a batch, clipped to [0, 1].
+
+        Parameters
+        ----------
+        batch : Batch
+
+        Returns
+        -------
+        ndarray of shape (B,)
+            In dB; NaN where the network's output is not finite.
+        """
+        denoised = self.network(batch.noisy, batch.metadata)
+        finite = denoised.isfinite().all(dim=(1, 2, 3))  # the clamp would hide it
+        error = denoised.clamp_(0, 1).sub_(batch.clean.clamp(0, 1))
+        mse = error.square_().mean(dim=(1, 2, 3)).double()
+        mse.masked_fill_(~finite, math.nan)
+        return (-10 * torch.log10(mse.clamp_(min=SMALLEST_MSE))).cpu().numpy()
+
+    @torch.no_grad()
+    def save(self) -> None:
+        """Remember weights and optimizer moments as they are now."""
+        # After a `restore` they are remembered already: one copy an iteration is
+        # enough, whether the step was good or not.
+        if self._stepped:
+            torch._foreach_copy_(self._saved, self._state)
+            self._stepped = False
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Return weights and optimizer moments, bit by bit, to the last `save`."""
+        torch._foreach_copy_(self._state, self._saved)
+        self._stepped = False
+
+    def weights(self) -> list[Tensor]:
+        """Return a copy of the weights, in the order of `parameters`."""
+        return [parameter.detach().clone() for parameter in self.parameters]
+
+    @torch.no_grad()
+    def move_between(self, start: list[Tensor], end: list[Tensor], part: float) -> None:
+        """Put the weights on the line from `start` (`part` 0) to `end` (`part` 1).
+
+        Both ends are met bit by bit. The optimizer's moments stay.
+
+        Parameters
+        ----------
+        start, end : list of Tensor
+            From `weights`.
+        part : float
+        """
+        if part in (0.0, 1.0):
+            torch._foreach_copy_(self.parameters, end if part else start)
+        else:
+            torch._foreach_copy_(self.parameters, torch._foreach_lerp(start, end, part))
+        self._stepped = True
+
+    def _loss(self, denoised: Tensor, batch: Batch) -> Tensor:
+        if self.loss_weighting == "none":
+            return F.l1_loss(denoised, batch.clean)
+        error = (denoised - batch.clean).abs().mean(dim=(1, 2, 3))
+        return (error * noise_weight(batch)).mean()
+
+    def _weights_and_moments(self) -> list[Tensor]:
+        moments = (
+            tensor
+            for parameter in self.parameters
+            for tensor in self.optimizer.state[parameter].values()
+        )
+        return [*(parameter.data for parameter in self.parameters), *moments]
+
+
+def noise_weight(batch: Batch) -> Tensor:
+    """Weight of each image in the loss: the inverse of its expected noise.
+
+    Plain L1 is the loss of the noisiest images. What counts is how much of its own
+    noise an image loses: the mean PSNR is a mean of logarithms, and no clean image
+    may end worse than it was.
+
+    Parameters
+    ----------
+    batch : Batch
+
+    Returns
+    -------
+    Tensor of shape (B,)
+        1 for a noise of `TYPICAL_NOISE`.
+    """
+    shot, read = batch.noise.unbind(dim=1)
+    signal = batch.clean.mean(dim=(1, 2, 3)).clamp(min=0)
+    return TYPICAL_NOISE / ((shot * signal + read).sqrt() + SMALLEST_NOISE)

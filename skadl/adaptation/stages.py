@@ -1,0 +1,304 @@
+"""Adaptive domain learning: the three stages, to be laid beside Algorithm 1.
+
+Letters as in the paper: T^adp target pairs, V' validation subset of size k,
+T^train the rest of T^adp, S' source batch, theta the weights. Stages are
+generators: they do the work and yield what happened, the caller records it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
+
+import numpy as np
+
+from skadl.adaptation.gates.base import Gate, Trial, Verdict
+from skadl.adaptation.learner import Learner
+from skadl.adaptation.patches import Batch, TrainingPair, cut_patches, select
+from skadl.adaptation.report.decisions import BatchDecision
+from skadl.adaptation.sampling import SourceSampler
+
+FEW_PAIRS = 10  # below this V' is chosen for diverse system gain (section 3.1.2)
+WARM_UP = 0.05  # share of pre-training in which the learning rate rises
+
+
+@dataclass(frozen=True, eq=False)
+class TargetData:
+    """T^adp as the stages use it.
+
+    Parameters
+    ----------
+    pairs : tuple of TrainingPair
+    validation : Batch
+        One fixed patch of each pair, in the same order: V' is a subset of these.
+    gains : ndarray of shape (n,)
+        System gain of each pair, or its ISO where the gain is not known.
+    """
+
+    pairs: tuple[TrainingPair, ...]
+    validation: Batch
+    gains: np.ndarray
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long, how fast and on how much each stage trains.
+
+    Parameters
+    ----------
+    n_pretrain_iter, n_iter, n_finetune_iter : int
+        Iterations of the three stages.
+    learning_rate : float
+        Peak; held in pre-training, then falling to zero in each of the later stages.
+    finetune_rate : float
+        Fraction of `learning_rate` at which the last stage starts.
+    batch_size, patch_side : int
+    source_share : float
+        Fraction of a batch that comes from the sources in the second stage.
+    domain_rates : mapping of domain name to float
+        Fractions of source batches that come from domains not drawn like the others.
+    val_fraction : tuple of two floats
+        k as a fraction of T^adp, at the first and the last iteration.
+    """
+
+    n_pretrain_iter: int
+    n_iter: int
+    n_finetune_iter: int
+    learning_rate: float
+    finetune_rate: float
+    batch_size: int
+    patch_side: int
+    source_share: float
+    domain_rates: Mapping[str, float]
+    val_fraction: tuple[float, float]
+
+
+def pretrain(
+    learner: Learner, target: TargetData, schedule: Schedule, rng: np.random.RandomState
+) -> Iterator[float]:
+    """First stage, line 1: initialise theta_0 on T^adp; yields each loss.
+
+    The rate rises and then stays: an annealed start would let no later step look
+    like an improvement.
+
+    Parameters
+    ----------
+    learner : Learner
+        Trained in place.
+    target : TargetData
+    schedule : Schedule
+    rng : RandomState
+
+    Yields
+    ------
+    float
+    """
+    n_warm = max(1, round(WARM_UP * schedule.n_pretrain_iter))
+    for t in range(schedule.n_pretrain_iter):
+        rate = schedule.learning_rate * min(1.0, (t + 1) / n_warm)
+        yield _target_step(learner, target.pairs, schedule, rate, rng)
+
+
+def adapt(
+    learner: Learner,
+    target: TargetData,
+    sources: Mapping[str, Sequence[TrainingPair]],
+    gate: Gate,
+    schedule: Schedule,
+    rng: np.random.RandomState,
+) -> Iterator[BatchDecision]:
+    """Second stage, lines 2-13: train on source batches that the gate accepts.
+
+    Parameters
+    ----------
+    learner : Learner
+        Trained in place.
+    target : TargetData
+    sources : mapping of domain name to sequence of TrainingPair
+    gate : Gate
+    schedule : Schedule
+    rng : RandomState
+
+    Yields
+    ------
+    BatchDecision
+        One an iteration, and one more for each reason why the gate refused pairs
+        before any training; see `SourceSampler`.
+
+    Notes
+    -----
+    Where the paper is silent: the domain is drawn uniformly (those of `domain_rates`
+    at rates of their own) and one domain fills the source part of a batch; T^train is
+    sampled to fill the rest of the batch rather than added whole; Eval uses one
+    fixed patch of each target pair; a rejection also returns the optimizer's
+    moments; the learning rate follows a cosine down to zero, so that the network is
+    as good as it gets should fine-tuning not help. A loss, gradient or evaluation
+    that is not finite is a rejection.
+    """
+    sampler = SourceSampler(sources, gate, schedule.domain_rates)
+    n_source = max(1, round(schedule.source_share * schedule.batch_size))
+    start, end = schedule.val_fraction
+    v = _draw_validation(target.gains, start, rng)
+    gate.start(learner.evaluate(select(target.validation, v)))
+    for t in range(schedule.n_iter):
+        rate = schedule.learning_rate * _cosine(t / schedule.n_iter)
+        # 3: sample S' from some domain S_i
+        draw = sampler.draw(n_source, rng)
+        name = draw.refused_domain
+        yield from _refusals(t, name, sources[name], draw.refused_ids, gate)
+        if draw.domain is None:  # nothing is left of the sources: go on without
+            _target_step(learner, target.pairs, schedule, rate, rng)
+            continue
+        source_part = [sources[draw.domain][i] for i in draw.pair_ids]
+        # 4: sample V' from T^adp; the rest is T^train
+        v = _draw_validation(
+            target.gains, start + (end - start) * t / schedule.n_iter, rng
+        )
+        t_train = np.setdiff1d(np.arange(len(target.pairs)), v)
+        measured = t % gate.measure_every == 0
+        v_prime = select(target.validation, v) if measured else None
+        # 5: S' = T^train + S'
+        drawn = rng.choice(t_train, size=schedule.batch_size - n_source)
+        s_prime = source_part + [target.pairs[i] for i in drawn]
+        # 6: theta' <- theta - alpha grad L(S')
+        before = after = None
+        if measured and gate.needs_before:
+            before = learner.evaluate(v_prime)
+        learner.save()
+        loss = learner.step(cut_patches(s_prime, schedule.patch_side, rng), rate)
+        # 7: Eval(V', theta') against the gate
+        if measured and math.isfinite(loss):
+            after = learner.evaluate(v_prime)
+        verdict = _judge(gate, Trial(draw.domain, before, after), loss)
+        if not verdict.accepted:  # 12-13: theta_t = theta_{t-1}
+            learner.restore()
+        yield _decision(t, draw.domain, draw.pair_ids, source_part, verdict)
+
+
+def finetune(
+    learner: Learner,
+    pairs: Sequence[TrainingPair],
+    schedule: Schedule,
+    rng: np.random.RandomState,
+) -> Iterator[float]:
+    """Third stage, line 14: fine-tune theta_T on pairs of T^adp; yields each loss.
+
+    Parameters
+    ----------
+    learner : Learner
+        Trained in place.
+    pairs : sequence of TrainingPair
+    schedule : Schedule
+    rng : RandomState
+
+    Yields
+    ------
+    float
+    """
+    for t in range(schedule.n_finetune_iter):
+        rate = schedule.learning_rate * schedule.finetune_rate
+        rate *= _cosine(t / schedule.n_finetune_iter)
+        yield _target_step(learner, pairs, schedule, rate, rng)
+
+
+def validation_size(fraction: float, n_pairs: int) -> int:
+    """Return k: `fraction` of `n_pairs`, at least one image, at most all but one.
+
+    Parameters
+    ----------
+    fraction : float
+        From 0 to 1.
+    n_pairs : int
+        Two or more.
+
+    Returns
+    -------
+    int
+    """
+    return min(max(1, round(fraction * n_pairs)), n_pairs - 1)
+
+
+def draw_diverse(
+    gains: np.ndarray, size: int, rng: np.random.RandomState
+) -> np.ndarray:
+    """Draw images whose system gains span the range: one from each of `size` strata.
+
+    Parameters
+    ----------
+    gains : ndarray of shape (n,)
+    size : int
+        From 1 to n.
+    rng : RandomState
+
+    Returns
+    -------
+    ndarray of shape (size,), int
+    """
+    # Ties are broken at random, or equal gains would freeze the strata.
+    order = np.lexsort((rng.random_sample(len(gains)), gains))
+    return np.array([rng.choice(stratum) for stratum in np.array_split(order, size)])
+
+
+def _draw_validation(
+    gains: np.ndarray, fraction: float, rng: np.random.RandomState
+) -> np.ndarray:
+    size = validation_size(fraction, len(gains))
+    if len(gains) < FEW_PAIRS:
+        return draw_diverse(gains, size, rng)
+    return rng.choice(len(gains), size=size, replace=False)
+
+
+def _judge(gate: Gate, trial: Trial, loss: float) -> Verdict:
+    if not math.isfinite(loss):
+        return Verdict(False, math.nan, math.nan, "non-finite loss")
+    measured = [psnr for psnr in (trial.before, trial.after) if psnr is not None]
+    if not all(np.isfinite(psnr).all() for psnr in measured):
+        return Verdict(False, math.nan, math.nan, "non-finite evaluation")
+    return gate.judge(trial)
+
+
+def _refusals(
+    iteration: int,
+    domain: str,
+    pairs: Sequence[TrainingPair],
+    refused_ids: np.ndarray,
+    gate: Gate,
+) -> Iterator[BatchDecision]:
+    """One decision a reason, with the verdict on the worst of its pairs."""
+    by_reason: dict[str, list[int]] = {}
+    verdicts = {i: gate.refuse(pairs[i].fault) for i in refused_ids.tolist()}
+    for i, verdict in verdicts.items():
+        by_reason.setdefault(verdict.reason, []).append(i)
+    for ids in by_reason.values():
+        worst = min((verdicts[i] for i in ids), key=lambda verdict: verdict.score)
+        refused = [pairs[i] for i in ids]
+        yield _decision(iteration, domain, np.array(ids), refused, worst)
+
+
+def _decision(
+    iteration: int,
+    domain: str,
+    pair_ids: np.ndarray,
+    pairs: Sequence[TrainingPair],
+    verdict: Verdict,
+) -> BatchDecision:
+    isos = tuple(pair.iso for pair in pairs)
+    ids = tuple(pair_ids.tolist())
+    return BatchDecision(iteration, domain, ids, isos, *astuple(verdict))
+
+
+def _target_step(
+    learner: Learner,
+    pairs: Sequence[TrainingPair],
+    schedule: Schedule,
+    rate: float,
+    rng: np.random.RandomState,
+) -> float:
+    drawn = rng.randint(len(pairs), size=schedule.batch_size)
+    batch = cut_patches([pairs[i] for i in drawn], schedule.patch_side, rng)
+    return learner.step(batch, rate)
+
+
+def _cosine(progress: float) -> float:
+    return 0.5 * (1 + math.cos(math.pi * progress))

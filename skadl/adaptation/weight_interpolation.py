@@ -1,0 +1,105 @@
+"""How far the last stage may go: pairs that it did not see decide.
+
+Fine-tuning on few pairs learns their scenes by heart. Between the weights before and
+after it lies a line on which networks keep working, and its middle is often better
+than both ends (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skadl.adaptation.learner import Learner
+from skadl.adaptation.patches import Batch
+from skadl.adaptation.stages import TargetData, draw_diverse
+
+HELD_OUT = 0.25  # of the target pairs
+PARTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the way from before to after
+
+
+@dataclass(frozen=True)
+class WeightInterpolation:
+    """Which part of a last stage was kept, and why.
+
+    Parameters
+    ----------
+    part : float
+        From 0 (nothing) to 1 (all).
+    n_held_out : int
+        Pairs that decided.
+    gain : float
+        Mean PSNR of these at `part`, minus before the stage, in dB.
+    gain_of_all : float
+        The same for the end of the stage.
+    """
+
+    part: float
+    n_held_out: int
+    gain: float
+    gain_of_all: float
+
+    def __str__(self) -> str:
+        pairs = "1 pair" if self.n_held_out == 1 else f"{self.n_held_out} pairs"
+        gain, gain_of_all = f"{self.gain:+z.2f} dB", f"{self.gain_of_all:+z.2f} dB"
+        if self.part == 0:
+            kept, gained = "none", f"by no part of it, {gain_of_all} by all"
+        elif self.part == 1:
+            kept, gained = "all", gain
+        else:
+            kept, gained = f"{self.part:.0%}", f"{gain} there, {gain_of_all} at its end"
+        return f"{kept} of fine-tuning kept: {pairs} held out of it gain {gained}."
+
+
+def hold_out(
+    target: TargetData, rng: np.random.RandomState
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split the target pairs into those to fine-tune on and those that decide.
+
+    Parameters
+    ----------
+    target : TargetData
+        Of two pairs or more.
+    rng : RandomState
+
+    Returns
+    -------
+    kept, held_out : ndarrays of shape (n,), int
+        Positions; the held-out ones span the range of gains.
+    """
+    n_pairs = len(target.pairs)
+    held_out = draw_diverse(target.gains, max(1, round(HELD_OUT * n_pairs)), rng)
+    return np.setdiff1d(np.arange(n_pairs), held_out), held_out
+
+
+def interpolate_weights(
+    learner: Learner, before: list, validation: Batch
+) -> WeightInterpolation:
+    """Walk back from the learner's weights to where held-out pairs fare best.
+
+    Parameters
+    ----------
+    learner : Learner
+        Its weights are moved.
+    before : list of Tensor
+        Weights before the stage, from `Learner.weights`.
+    validation : Batch
+        Patches of the held-out pairs.
+
+    Returns
+    -------
+    WeightInterpolation
+    """
+    after = learner.weights()
+    psnrs = []
+    for part in PARTS:
+        learner.move_between(before, after, part)
+        psnrs.append(float(learner.evaluate(validation).mean()))
+    # NaN never wins.
+    best = int(np.argmax(np.nan_to_num(psnrs, nan=-np.inf)))
+    learner.move_between(before, after, PARTS[best])
+    gains = np.array(psnrs) - psnrs[0]
+    return WeightInterpolation(
+        PARTS[best], len(validation.noisy), float(gains[best]), float(gains[-1])
+    )

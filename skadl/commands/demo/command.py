@@ -1,0 +1,133 @@
+"""``skadl demo``: what skadl does and gains, on simulated cameras."""
+
+from __future__ import annotations
+
+import importlib.util
+import shlex
+import sys
+import warnings
+from pathlib import Path
+
+import click
+
+from skadl.commands.terminal import cannot_write, say, show_warning
+
+# Written out so that --help needs no imports; a test compares them with the library.
+CAMERAS = (
+    "SonyA7S2",
+    "NikonD850",
+    "CanonEOS5D4",
+    "CanonEOS70D",
+    "CanonEOS700D",
+    "IMX686",
+    "OppoReno10x",
+    "Pixel4a",
+)
+SIZES = ("tiny", "full")
+
+
+@click.command()
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("skadl-demo"),
+    show_default=True,
+    help="Folder for the results; made if it does not exist.",
+)
+@click.option(
+    "--target",
+    type=click.Choice(CAMERAS),
+    metavar="CAMERA",
+    default="CanonEOS70D",
+    show_default=True,
+    help=f"Simulated camera that plays the new one: {', '.join(CAMERAS)}.",
+)
+@click.option(
+    "--size",
+    type=click.Choice(SIZES),
+    default="full",
+    show_default=True,
+    help="full: a few minutes. tiny: under a minute, to see that all works; too "
+    "little training to judge by.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    metavar="N",
+    default=0,
+    show_default=True,
+    help="Another seed gives other scenes, noise and networks.",
+)
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Write into --out although it holds other files. They stay, except those "
+    "with the name of a result.",
+)
+def demo(out: Path, target: str, size: str, seed: int, force: bool) -> None:
+    """Show on simulated cameras what skadl does and gains.
+
+    One camera plays a new one, of which only twenty noisy/clean pairs exist. Three
+    denoisers are trained for it with equally many steps: on these pairs only; on
+    pairs of other cameras, some of them harmful, and then on these; and by adaptive
+    domain learning (ADL), which chooses among the others. The results are printed
+    and written to a folder: a report, pictures, and RAW files (DNG).
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise click.ClickException(
+            "the demo draws pictures with matplotlib, which is not installed. "
+            "Install it with: python -m pip install 'skadl[plot]'"
+        )
+    # Importing these takes seconds, so that --help does not wait for them.
+    from skadl.commands.demo.folder import FILES, check_folder, write_folder
+    from skadl.commands.demo.page import describe_setting, summarise, wrap
+    from skadl.commands.demo.run import SIZES as budgets
+    from skadl.commands.demo.run import run_demo
+
+    try:
+        check_folder(out, force)
+    except ValueError as error:
+        raise click.ClickException(
+            f"the folder {str(out)!r} holds other files and no earlier demo. Choose "
+            "another with --out, or add --force to write into this one."
+        ) from error
+    except OSError as error:
+        raise click.ClickException(cannot_write(out, error)) from error
+
+    budget = budgets[size]
+    say(wrap(describe_setting(target, budget)))
+    say(["", f"This takes about {budget.duration} on two CPU cores.", ""])
+    with warnings.catch_warnings():
+        warnings.showwarning = show_warning
+        result = run_demo(
+            target,
+            budget,
+            seed,
+            verbose=int(sys.stderr.isatty()),
+            announce=lambda sentence: say(wrap(sentence)),
+        )
+    say(["", summarise(result), ""])
+    if size == "tiny":
+        say(["This was the tiny size: too little training to judge by.", ""])
+    try:
+        write_folder(result, out)
+    except OSError as error:
+        raise click.ClickException(cannot_write(out, error)) from error
+    width = max(map(len, FILES))
+    say([f"Written to the folder {out}:"])
+    say(f"  {name:<{width}}  {what}" for name, what in FILES.items())
+    say(
+        [
+            "",
+            f"Open first:  {out / 'report.html'}",
+            f"Try next:    {_next(target, size, out)}",
+        ]
+    )
+
+
+def _next(target: str, size: str, out: Path) -> str:
+    """Choose the command that shows most after this one."""
+    if size == "tiny":
+        return "skadl demo"
+    other = CAMERAS[(CAMERAS.index(target) + 1) % len(CAMERAS)]
+    return f"skadl demo --target {other} --out {shlex.quote(f'{out}-{other}')}"

@@ -1,0 +1,189 @@
+"""The demonstration's files: pictures, RAW files, report and numbers in one folder."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from skadl.commands.demo.page import to_html
+from skadl.commands.demo.run import DemoResult
+from skadl.plots.acceptance import plot_acceptance
+from skadl.plots.images import plot_before_after
+from skadl.raw.dng import write_dng
+from skadl.raw.image import RawImage
+
+FILES = {
+    "report.html": "everything on one page",
+    "before_after.png": "a picture before and after denoising, and its errors",
+    "acceptance.png": "which source batches ADL took, over time",
+    "noisy.dng": "the noisy picture as a RAW file, at full brightness",
+    "denoised.dng": "the same after ADL; develop both in any RAW program",
+    "report.npz": "every decision; open with skadl.DataSelectionReport.load",
+    "results.csv": "PSNR and SSIM of each test scene",
+    "results.json": "the numbers of the tables",
+}
+"""Every file of the folder, and what it is."""
+
+_MARK = "skadl demo"  # in results.json, by which an earlier demonstration is known
+
+
+def check_folder(folder: str | Path, force: bool = False) -> Path:
+    """Make sure that results can go into a folder, before any work is done.
+
+    Parameters
+    ----------
+    folder : str or Path
+        May not exist yet.
+    force : bool, default=False
+        Accept a folder that holds other files; they stay as they are, except those
+        named as in `FILES`.
+
+    Returns
+    -------
+    Path
+        Absolute.
+
+    Raises
+    ------
+    ValueError
+        If it holds files and no earlier demonstration.
+    OSError
+        If it cannot be written to.
+    """
+    folder = Path(folder).resolve()
+    in_use = folder.exists() and any(folder.iterdir())
+    if in_use and not force and not _holds_demo(folder):
+        raise ValueError(
+            f"the folder {str(folder)!r} holds other files and no earlier demo. Choose "
+            "another folder, or allow this one with force."
+        )
+    _make_scratch(folder).cleanup()
+    return folder
+
+
+def write_folder(result: DemoResult, folder: str | Path) -> Path:
+    """Write the files of a demonstration, complete or not at all.
+
+    Parameters
+    ----------
+    result : DemoResult
+    folder : str or Path
+        Made if it does not exist. Files named as in `FILES` are replaced.
+
+    Returns
+    -------
+    Path
+        Absolute.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    OSError
+        If the folder cannot be written to.
+    """
+    folder = Path(folder).resolve()
+    with _make_scratch(folder) as scratch:
+        # A plain folder inside it, because the scratch folder is private to the user.
+        fresh = Path(scratch) / "demo"
+        fresh.mkdir()
+        _write_files(result, fresh)
+        if not folder.exists():
+            fresh.rename(folder)
+        else:
+            for name in FILES:
+                os.replace(fresh / name, folder / name)
+    return folder
+
+
+def _write_files(result: DemoResult, folder: Path) -> None:
+    shown = result.data.shown
+    figure = plot_before_after(
+        shown.noisy,
+        result.denoised,
+        shown.clean,
+        titles=("noisy", "denoised by ADL", "clean"),
+    )
+    figure.savefig(folder / "before_after.png")
+    plot_acceptance(result.report).savefig(folder / "acceptance.png")
+    denoised = write_dng(folder / "denoised.dng", _brightened(result.denoised))
+    # One white balance for both, or they could not be compared.
+    write_dng(folder / "noisy.dng", _brightened(shown.noisy), template=denoised)
+    result.report.save(folder / "report.npz")
+    _write_scenes(result, folder / "results.csv")
+    numbers = json.dumps(_numbers(result), indent=2)
+    (folder / "results.json").write_text(numbers + "\n", encoding="utf-8")
+    beside = {name: what for name, what in FILES.items() if name != "report.html"}
+    (folder / "report.html").write_text(to_html(result, beside), encoding="utf-8")
+
+
+def _write_scenes(result: DemoResult, path: Path) -> None:
+    names = [score.name for score in result.scores]
+    columns = [f"{name}: {unit}" for name in names for unit in ("PSNR (dB)", "SSIM")]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["scene", "ISO", "light factor", *columns])
+        for index, pair in enumerate(result.data.test_pairs):
+            values = [
+                value
+                for score in result.scores
+                for value in (f"{score.psnr[index]:.3f}", f"{score.ssim[index]:.4f}")
+            ]
+            writer.writerow([pair.scene, f"{pair.iso:g}", f"{pair.ratio:g}", *values])
+
+
+def _numbers(result: DemoResult) -> dict:
+    noisy = result.scores[0]
+    return {
+        "made_by": _MARK,
+        "target": result.target,
+        "seed": result.seed,
+        "test_scenes": len(result.data.test_pairs),
+        "scores": [
+            {
+                "name": score.name,
+                "mean_psnr_db": round(score.mean_psnr, 3),
+                "mean_ssim": round(score.mean_ssim, 4),
+                "worst_gain_db": round(score.worst_gain(noisy), 3),
+                "training_seconds": round(score.seconds, 1),
+            }
+            for score in result.scores
+        ],
+        "source_batches": [
+            {"domain": row.domain, "offered": row.offered, "accepted": row.accepted}
+            for row in result.report.by_domain()
+        ],
+    }
+
+
+def _brightened(image: RawImage) -> RawImage:
+    """Multiply the signal by the light factor, which a DNG cannot carry."""
+    black = np.tile(
+        np.broadcast_to(image.black_level, 4).reshape(2, 2),
+        [side // 2 for side in image.mosaic.shape],
+    )
+    counts = black + image.ratio * (image.mosaic - black)
+    counts = np.clip(counts, 0, image.white_level)
+    return replace(image.with_mosaic(counts), ratio=1.0)
+
+
+def _make_scratch(folder: Path) -> tempfile.TemporaryDirectory:
+    """Make a scratch folder from which files can be moved to `folder` in one step."""
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    place = folder if folder.exists() else folder.parent
+    return tempfile.TemporaryDirectory(prefix=".skadl-demo-", dir=place)
+
+
+def _holds_demo(folder: Path) -> bool:
+    try:
+        numbers = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(numbers, dict) and numbers.get("made_by") == _MARK

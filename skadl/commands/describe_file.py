@@ -1,0 +1,217 @@
+"""What a model file or a RAW file holds, for a person and for a script."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skadl.estimators.model_files.reader import (
+    ModelFile,
+    looks_like_model_file,
+    read_model_file,
+)
+from skadl.noise.sensors import SensorInfo
+from skadl.raw.rawfile import read_raw
+from skadl.support.text import short_label
+
+_ANY_CAMERA, _ANY_ISO = "any", 100.0  # where a file has none
+
+
+def describe_file(path: str | Path) -> tuple[dict[str, Any], str]:
+    """Read a model file or a RAW file and say what it holds.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    facts : dict
+        Plain values, as JSON takes them; "kind" is "model" or "raw".
+    text : str
+        The same for a terminal, without control characters.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is neither, or damaged.
+    """
+    path = Path(path)
+    if looks_like_model_file(path):
+        contents = read_model_file(path)
+        facts, lines = describe_model(contents), _model_lines(contents)
+    else:
+        facts = describe_raw(path)
+        lines = _raw_lines(facts)
+    text = "\n".join([f"{path.name}: {next(lines)}", *lines])
+    # A stranger's names could steer the terminal.
+    text = "".join(
+        c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
+    return {"file": str(path), **facts}, text
+
+
+def describe_model(contents: ModelFile) -> dict[str, Any]:
+    """Give sensors, noise, stages and acceptance of a model as plain values.
+
+    Parameters
+    ----------
+    contents : ModelFile
+
+    Returns
+    -------
+    dict
+        ISO in `noise` is that of the calibration; gain in counts per electron, read
+        and row noise in counts, PSNR and margins in dB.
+    """
+    report = contents.report
+    return {
+        "kind": "model",
+        "skadl_version": contents.skadl_version,
+        "n_weights": _n_weights(contents),
+        "parameters": dict(contents.parameters),
+        "conditioning": contents.conditioning.kind,
+        "sensors": [
+            {
+                "name": name,
+                "seen_in_fit": name in contents.conditioning.sensors,
+                "cfa": info.cfa,
+                "black_level": info.black_level,
+                "white_level": info.white_level,
+                "iso_range": info.iso_range,
+                "noise": _noise(info),
+                "notes": info.notes,
+            }
+            for name, info in contents.sensors.items()
+        ],
+        "n_iter": contents.n_iter,
+        "stages": [vars(stage) for stage in report.stages],
+        "domains": [vars(row) for row in report.by_domain()],
+        "reasons": report.by_reason(),
+        "notes": report.notes,
+    }
+
+
+def describe_raw(path: str | Path) -> dict[str, Any]:
+    """Give what `read_raw` sees in a RAW file as plain values.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    dict
+        Levels and counts in sensor counts; camera and ISO are None where the file
+        does not say them.
+
+    Raises
+    ------
+    OSError, ValueError
+        As `read_raw`, but for a missing camera or ISO.
+    """
+    try:
+        image = read_raw(path)
+        camera, iso = image.sensor, image.iso
+    except ValueError:
+        image = read_raw(path, sensor=_ANY_CAMERA, iso=_ANY_ISO)
+        camera = _field_of(path, "sensor", iso=_ANY_ISO)
+        iso = _field_of(path, "iso", sensor=_ANY_CAMERA)
+    counts = image.mosaic
+    return {
+        "kind": "raw",
+        "camera": camera,
+        "iso": iso,
+        "cfa": image.cfa,
+        "width": counts.shape[1],
+        "height": counts.shape[0],
+        "black_level": image.black_level,
+        "white_level": image.white_level,
+        "lowest_count": counts.min().item(),
+        "median_count": float(np.median(counts)),
+        "highest_count": counts.max().item(),
+    }
+
+
+def _field_of(path: str | Path, name: str, **given: Any) -> Any:
+    try:
+        return getattr(read_raw(path, **given), name)
+    except ValueError:
+        return None
+
+
+def _model_lines(contents: ModelFile) -> Iterator[str]:
+    yield f"a model, saved by skadl {short_label(contents.skadl_version)}"
+    yield (
+        f"network: {_n_weights(contents):,} weights on {len(contents.network.encoder)} "
+        f"levels, conditioning {contents.conditioning.kind}"
+    )
+    for name, info in contents.sensors.items():
+        fitted = "not seen in fit"
+        if name in contents.conditioning.sensors:
+            fitted = "seen in fit"
+        if info.iso_range is not None:
+            fitted += " at ISO {:g} to {:g}".format(*info.iso_range)
+        yield ""
+        yield (
+            f"sensor {short_label(name)}: {info.cfa}, black "
+            f"{_levels(info.black_level)}, white {info.white_level:g}, {fitted}"
+        )
+        noise = _noise(info)
+        if noise:
+            yield "       ISO  gain (counts/e-)  read noise (counts)"
+        for row in noise:
+            gain, read_noise = _figure(row["gain"]), _figure(row["read_noise"])
+            yield f"{row['iso']:10g}{gain:>18}{read_noise:>21}"
+    yield ""
+    yield from contents.report.summary().splitlines()
+
+
+def _raw_lines(facts: dict[str, Any]) -> Iterator[str]:
+    camera, iso = facts["camera"], facts["iso"]
+    black = _levels(facts["black_level"])
+    yield "a RAW file"
+    yield f"camera  {'not in the file' if camera is None else short_label(camera)}"
+    yield f"ISO     {'not in the file' if iso is None else f'{iso:g}'}"
+    yield f"size    {facts['width']} x {facts['height']} pixels"
+    yield f"mosaic  {facts['cfa']}"
+    yield f"levels  black {black}, white {facts['white_level']:g}"
+    yield (
+        f"counts  {facts['lowest_count']} to {facts['highest_count']}, median "
+        f"{facts['median_count']:g}"
+    )
+
+
+def _noise(info: SensorInfo) -> list[dict[str, float | None]]:
+    """Noise at every ISO that gain or read noise is given for; None where it is not."""
+    if not info.knows_noise:
+        return []
+    tables = {
+        "gain": info.gain,
+        "read_noise": info.read_noise,
+        "row_noise": info.row_noise or {},
+    }
+    return [
+        {"iso": iso, **{what: table.get(iso) for what, table in tables.items()}}
+        for iso in sorted({*info.gain, *info.read_noise})
+    ]
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _n_weights(contents: ModelFile) -> int:
+    return sum(weight.numel() for weight in contents.network.parameters())
+
+
+def _levels(black_level: float | tuple[float, ...]) -> str:
+    levels = np.unique(np.asarray(black_level, float))
+    if len(levels) == 1:
+        return f"{levels[0]:g}"
+    return " ".join(f"{level:g}" for level in black_level)

@@ -1,0 +1,199 @@
+"""What pairs already shot leave out of a capture plan."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from skadl.data.capture.plan import CaptureGap, listed_numbers
+from skadl.noise.calibration import calibrate
+from skadl.noise.residual import transfer_curve
+from skadl.noise.sensors import SensorInfo, SensorTable
+from skadl.raw.pair import RawPair
+
+if TYPE_CHECKING:
+    from skadl.data.capture.plan import CaptureSetting
+
+LEAST_SCENES = 2  # at each setting: one to learn from, one to test on
+SAME_STOPS = 1 / 6  # labels of one ISO lie within half a third stop
+_SAME_RATIO = 0.5  # stops; EXIF times are rounded
+# Relative standard errors from which the photon-transfer line needs another frame.
+_LOOSE_GAIN, _LOOSE_READ = 0.1, 0.2
+
+
+def count_scenes(
+    settings: Sequence[CaptureSetting], pairs: Sequence[RawPair], stops: float
+) -> list[CaptureSetting]:
+    """Count the scenes of each pair at its nearest setting, unless that lies too far.
+
+    Parameters
+    ----------
+    settings : sequence of CaptureSetting
+    pairs : sequence of RawPair
+    stops : float
+        Between the ISOs of the plan.
+
+    Returns
+    -------
+    list of CaptureSetting
+        With `n_shot`.
+    """
+    scenes: list[set] = [set() for _ in settings]
+    for index, pair in enumerate(pairs):
+        octaves = [abs(math.log2(pair.iso / s.iso)) for s in settings]
+        brightness = [abs(math.log2(pair.ratio / s.ratio)) for s in settings]
+        nearest = min(
+            range(len(settings)),
+            key=lambda i: (octaves[i] + brightness[i], i),  # noqa: B023 (used at once)
+        )
+        is_near = octaves[nearest] <= max(stops / 2, SAME_STOPS) + 0.01
+        if is_near and brightness[nearest] <= _SAME_RATIO:
+            scenes[nearest].add(_scene(pair, index))
+    return [
+        replace(s, n_shot=len(own)) for s, own in zip(settings, scenes, strict=True)
+    ]
+
+
+def _scene(pair: RawPair, index: int) -> Any:
+    """Scene of a pair; a pair without a label counts as a scene of its own."""
+    return ("unlabelled", index) if pair.scene is None else ("scene", pair.scene)
+
+
+def coverage_gaps(
+    settings: Sequence[CaptureSetting], pairs: Sequence[RawPair], n_scenes: int
+) -> Iterator[CaptureGap]:
+    """Say which ISOs, light factors and scenes of a plan were not shot.
+
+    Parameters
+    ----------
+    settings : sequence of CaptureSetting
+        With the scenes counted.
+    pairs : sequence of RawPair
+    n_scenes : int
+        Different scenes intended.
+
+    Yields
+    ------
+    CaptureGap
+    """
+    by_iso: dict[float, int] = {}
+    by_ratio: dict[float, int] = {}
+    for setting in settings:
+        by_iso[setting.iso] = by_iso.get(setting.iso, 0) + setting.n_shot
+        by_ratio[setting.ratio] = by_ratio.get(setting.ratio, 0) + setting.n_shot
+    yield from _iso_gaps(by_iso)
+    for ratio, count in by_ratio.items():
+        absent = [s.iso for s in settings if s.ratio == ratio and not s.n_shot]
+        here = [iso for iso in absent if by_iso[iso]]
+        if not count:
+            how = "like" if ratio == 1 else f"{ratio:g} times shorter than"
+            yield CaptureGap(
+                "ratio",
+                f"No pair has the light factor {ratio:g}: expose noisy frames {how} "
+                "clean ones.",
+            )
+        elif here:
+            yield CaptureGap(
+                "ratio",
+                f"The light factor {ratio:g} is missing at ISO {listed_numbers(here)}.",
+            )
+    short = [s for s in settings if 0 < s.n_shot < min(s.n_scenes, LEAST_SCENES)]
+    if short:
+        where = listed_numbers(sorted({s.iso for s in short}))
+        yield CaptureGap(
+            "scenes",
+            f"There is only one scene at ISO {where}: shoot a second, so that there is "
+            "one to learn from and one to test on.",
+        )
+    found = len({_scene(pair, index) for index, pair in enumerate(pairs)})
+    if found < n_scenes:
+        yield CaptureGap(
+            "scenes",
+            f"The pairs show {found} different scene{'s' if found != 1 else ''} of the "
+            f"{n_scenes} intended: shoot {n_scenes - found} more.",
+        )
+
+
+def _iso_gaps(by_iso: dict[float, int]) -> Iterator[CaptureGap]:
+    """Say between which ISOs nothing was shot, and how wide that is in stops."""
+    isos = list(by_iso)
+    run: list[float] = []
+    below = None
+    for iso in [*isos, None]:
+        if iso is not None and not by_iso[iso]:
+            run.append(iso)
+            continue
+        if run:
+            if below is None and iso is None:
+                where = f"at any ISO from {isos[0]:g} to {isos[-1]:g}"
+            elif below is None:
+                where = f"below ISO {iso:g} ({math.log2(iso / run[0]):.1f} stops)"
+            elif iso is None:
+                where = f"above ISO {below:g} ({math.log2(run[-1] / below):.1f} stops)"
+            else:
+                where = (
+                    f"between ISO {below:g} and {iso:g} "
+                    f"({math.log2(iso / below):.1f} stops)"
+                )
+            yield CaptureGap(
+                "iso", f"No pairs {where}: shoot at ISO {listed_numbers(run)}."
+            )
+        run, below = [], iso
+
+
+def measure_noise(
+    pairs: Sequence[RawPair],
+) -> tuple[SensorInfo | None, list[CaptureGap]]:
+    """Measure gain and read noise, and say which brightness the pairs lack for it.
+
+    Parameters
+    ----------
+    pairs : sequence of RawPair
+        Of one sensor, at least one.
+
+    Returns
+    -------
+    info : SensorInfo or None
+        None where all pairs are clipped.
+    gaps : list of CaptureGap
+        Where the photon-transfer line is not determined.
+    """
+    curves = [transfer_curve(pair) for pair in pairs]
+    usable = [curve for curve in curves if curve.signal.size]
+    if not usable:
+        return None, [
+            CaptureGap(
+                "brightness",
+                "All pairs are clipped nearly throughout: expose so that the counts "
+                "keep clear of black and white.",
+            )
+        ]
+    name = pairs[0].sensor
+    bare = replace(SensorTable.from_pairs(pairs).get(name), iso_range=None)
+    info = calibrate(SensorTable({name: bare}), {name: curves}).get(name)
+    gaps = []
+    for iso in info.gain:
+        own = [curve.signal for curve in usable if curve.iso == iso]
+        darkest = max(0.0, min(signal.min() for signal in own)) / info.span
+        brightest = max(signal.max() for signal in own) / info.span
+        if info.gain_error[iso] > _LOOSE_GAIN:
+            gaps.append(
+                CaptureGap(
+                    "brightness",
+                    f"At ISO {iso:g} the brightest parts reach {brightest:.2%} of "
+                    "white, too little for photon noise to show: add a pair with "
+                    "bright, unclipped parts.",
+                )
+            )
+        if info.read_noise_error[iso] > _LOOSE_READ:
+            gaps.append(
+                CaptureGap(
+                    "brightness",
+                    f"At ISO {iso:g} the darkest parts lie at {darkest:.2%} of white, "
+                    "too much for read noise to show: add a pair with deep shadow, or "
+                    "a frame with the lens cap on.",
+                )
+            )
+    return info, gaps

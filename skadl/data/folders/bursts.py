@@ -1,0 +1,332 @@
+"""Many noisy frames of one scene make a clean one: the mean, without outliers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from math import ceil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.ndimage import (
+    grey_closing,
+    grey_opening,
+    maximum_filter,
+    minimum_filter,
+)
+
+from skadl.data.folders.shots import Shot
+from skadl.raw.image import LazyRawImage, RawImage
+from skadl.raw.levels import cast_counts
+
+_OUTLIER = 6.0  # standard deviations from the median
+_LEAST_FRAMES = 3  # for a median to say which one is odd
+_MOST_ODD = 0.25  # of a frame's pixels, before it is left out as a whole
+_MAD_TO_SIGMA = 1.4826
+
+# What the median is taken over: enough frames for a good one, and bounded memory.
+_MEDIAN_FRAMES, _MEDIAN_BYTES = 9, 2**29
+_STRIP_ROWS = 256
+_MOST_SAMPLES = 200_000  # pixels that the noise is measured on
+_KEPT_MEANS = 2  # of bursts used last
+_LEAST_IN_BIN, _MOST_BINS = 256, 32
+
+_NONE, _NO_VALUES = np.empty(0, np.intp), np.empty(0, np.uint32)
+
+
+@dataclass(frozen=True, eq=False)
+class BurstMean:
+    """Mean of the frames of a burst, and what of them it holds.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (H, W), uint16
+        The mean times `scale`, rounded.
+    scale : int
+        A power of two: with it the white level nearly fills 16 bits.
+    outliers : tuple of (ndarray of int or None)
+        Of each frame, the flat positions that were left out; None for a frame that
+        was left out as a whole.
+    """
+
+    counts: np.ndarray
+    scale: int
+    outliers: tuple[np.ndarray | None, ...]
+
+    def without(self, index: int, counts: np.ndarray) -> np.ndarray:
+        """Mean of the other frames, in which no noise of this one is left.
+
+        Parameters
+        ----------
+        index : int
+            Of the frame.
+        counts : ndarray of shape (H, W)
+            Its counts, which were averaged with the others.
+
+        Returns
+        -------
+        ndarray of shape (H, W), uint16
+            Times `scale`.
+        """
+        outliers = self.outliers[index]
+        if outliers is None:
+            return self.counts
+        n_kept = np.full(self.counts.size, _n_members(self.outliers), np.float32)
+        for positions in self.outliers:
+            if positions is not None:
+                n_kept[positions] -= 1
+        mean = self.counts.ravel().astype(np.float32)
+        others = (n_kept * mean - np.float32(self.scale) * counts.ravel()) / (
+            n_kept - 1
+        )
+        others[outliers] = mean[outliers]
+        return cast_counts(others, np.dtype(np.uint16)).reshape(self.counts.shape)
+
+
+def average_burst(
+    readers: Sequence[Callable[[], np.ndarray]],
+    black_level: float,
+    white_level: float,
+) -> BurstMean:
+    """Average frames of one scene with the same settings into a clean frame.
+
+    Parameters
+    ----------
+    readers : sequence of n callables
+        Each reads the mosaic of one frame: ndarray of shape (H, W), uint16.
+    black_level, white_level : float
+        In counts.
+
+    Returns
+    -------
+    BurstMean
+
+    Notes
+    -----
+    Each pixel is the mean of its frames without outliers: cosmic rays, and what moved
+    through the picture. An outlier is further than six standard deviations from the
+    pixel's median and from those of the eight next of its colour, and twice as far
+    off as these where they are a small peak or dip: the cores of stars, where frames
+    lie a pixel or two off one another or the air blurs them unequally, are none, or
+    stars would become fainter. How
+    large one is at which signal is measured on the differences of
+    frames, robustly and over all pixels, because a few frames say little
+    of a single pixel's noise. Noise hardly ever reaches that far, so the mean stays
+    unbiased, and the clean frame keeps 1/n of a frame's noise variance: ten frames
+    make it 10 dB cleaner than one. (A median is biased, and costs a third of the
+    frames.) Where half of the frames or more would be outliers, none is: there is no
+    telling which are right. Two frames have no outliers. A frame of which more than a
+    quarter differs, as when clouds pass, is left out as a whole, unless less than
+    half of the burst would remain.
+
+    Every frame is read two or three times. Of long bursts the median is taken over
+    nine frames, spread over the burst; over fewer, but at least three, where nine
+    would take more than 512 MiB.
+    """
+    n_frames = len(readers)
+    kept = _sum_without_outliers(readers, black_level)
+    if kept is None:
+        total = sum(read().astype(np.uint32) for read in readers)
+        kept = _Sum(total, [_NONE] * n_frames, [_NO_VALUES] * n_frames)
+    total, outliers, values = kept
+    n_members = _n_members(outliers)
+    n_kept = np.full(total.size, n_members, np.uint16)
+    for odd in outliers:
+        if odd is not None:
+            n_kept[odd] -= 1
+    disputed = 2 * n_kept <= n_frames
+    for index, odd in enumerate(outliers):
+        if odd is not None:
+            again = disputed[odd]
+            total.ravel()[odd[again]] += values[index][again]
+            outliers[index] = odd[~again]
+    n_kept[disputed] = n_members
+    scale = _scale(white_level)
+    mean = np.divide(total.ravel(), n_kept, dtype=np.float32) * np.float32(scale)
+    counts = cast_counts(mean, np.dtype(np.uint16)).reshape(total.shape)
+    return BurstMean(counts, scale, tuple(outliers))
+
+
+@dataclass(frozen=True, eq=False)
+class Burst:
+    """Frames of one scene with the same settings, averaged when first needed.
+
+    The means of the few bursts used last are kept, two bytes a pixel and the positions
+    of outliers: the pairs of a burst follow one another, and memory holds no more
+    however many scenes there are.
+
+    Parameters
+    ----------
+    shots : tuple of Shot
+        At least one.
+    """
+
+    shots: tuple[Shot, ...]
+
+    @property
+    def mean(self) -> BurstMean:
+        """Mean of the frames."""
+        return _mean_of(self)
+
+    def image(self, without: Shot | None = None) -> LazyRawImage:
+        """Give the mean as a lazy image; that of one frame is the frame.
+
+        Parameters
+        ----------
+        without : Shot, optional
+            Frame whose noise the mean must not hold, if it is a member; then not the
+            only one.
+
+        Returns
+        -------
+        LazyRawImage
+            Nothing is averaged before its mosaic is asked for.
+        """
+        first = self.shots[0]
+        if len(self.shots) == 1:
+            return first.image()
+        paths = [shot.path for shot in self.shots]
+        inside = without is not None and without.path in paths
+        scale = _scale(first.white_level)
+        black = np.asarray(first.black_level) * scale
+        facts = first.facts() | {
+            "black_level": black.item() if black.ndim == 0 else tuple(black.tolist()),
+            "white_level": scale * first.white_level,
+        }
+        index = paths.index(without.path) if inside else None
+        return LazyRawImage(
+            first.path, partial(_read_mean, self, index, facts), **facts
+        )
+
+
+@lru_cache(maxsize=_KEPT_MEANS)
+def _mean_of(burst: Burst) -> BurstMean:
+    first = burst.shots[0]
+    return average_burst(
+        [shot.counts for shot in burst.shots],
+        float(np.mean(first.black_level)),
+        first.white_level,
+    )
+
+
+def _read_mean(
+    burst: Burst, index: int | None, facts: dict[str, Any], path: Path
+) -> RawImage:
+    counts = burst.mean.counts
+    if index is not None:
+        counts = burst.mean.without(index, burst.shots[index].counts())
+    return RawImage(counts, path=path, **facts)
+
+
+class _Sum(NamedTuple):
+    total: np.ndarray  # (H, W), uint32: room for 65,536 frames
+    outliers: list[np.ndarray | None]  # see BurstMean
+    values: list[np.ndarray]  # the counts at them
+
+
+def _sum_without_outliers(
+    readers: Sequence[Callable[[], np.ndarray]], black_level: float
+) -> _Sum | None:
+    """Add up the frames without outliers; None where there is no telling them."""
+    if len(readers) < _LEAST_FRAMES:
+        return None
+    low, high = _normal_range(readers, black_level)
+    total = np.zeros(low.shape, np.uint32)
+    outliers: list[np.ndarray | None] = []
+    values = []
+    for read in readers:
+        counts = read()
+        odd = np.flatnonzero((counts < low) | (counts > high))
+        if len(odd) > _MOST_ODD * counts.size:
+            outliers.append(None)
+            values.append(_NO_VALUES)
+            continue
+        outliers.append(odd)
+        values.append(counts.ravel()[odd].astype(np.uint32))
+        counts.ravel()[odd] = 0
+        total += counts
+    if 2 * _n_members(outliers) <= len(readers):
+        return None
+    return _Sum(total, outliers, values)
+
+
+def _scale(white_level: float) -> int:
+    return 1 << (16 - ceil(white_level).bit_length())
+
+
+def _n_members(outliers: Sequence[np.ndarray | None]) -> int:
+    return sum(positions is not None for positions in outliers)
+
+
+def _normal_range(
+    readers: Sequence[Callable[[], np.ndarray]], black_level: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest count of each pixel that is no outlier; both uint16."""
+    first = readers[0]()
+    affordable = max(_LEAST_FRAMES, _MEDIAN_BYTES // first.nbytes)
+    size = min(len(readers), _MEDIAN_FRAMES, affordable)
+    size -= 1 - size % 2  # the median of an odd number is the count of one of them
+    # Spread over the burst: what passes through slowly is in few of them.
+    chosen = np.linspace(0, len(readers) - 1, size).astype(int)
+    stack = np.stack([first, *(readers[i]() for i in chosen[1:])])
+    median = np.empty_like(first)
+    for top in range(0, len(first), _STRIP_ROWS):
+        rows = slice(top, top + _STRIP_ROWS)
+        median[rows] = np.partition(stack[:, rows], size // 2, axis=0)[size // 2]
+    signals, sigmas = _measure_noise(stack, median)
+    del stack
+    # One entry for each count: the noise is a function of the signal alone.
+    every_count = np.arange(np.iinfo(np.uint16).max + 1)
+    limits = _OUTLIER * np.interp(every_count, signals, sigmas)
+    # Beyond what was measured, as shot noise grows: never less than it does.
+    beyond = np.maximum(every_count - black_level, 1) / max(
+        signals[-1] - black_level, 1
+    )
+    limits *= np.sqrt(np.maximum(beyond, 1))
+    limits = limits.astype(np.float32)[median]
+    lowest, highest = _neighbourhood(median)
+    low = cast_counts(lowest - limits, np.dtype(np.uint16))
+    high = cast_counts(highest + limits, np.dtype(np.uint16))
+    return low, high
+
+
+def _neighbourhood(mosaic: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find what each pixel may have if a frame is shifted or sharper; both int32."""
+    lowest, highest = (np.empty(mosaic.shape, np.int32) for _ in range(2))
+    for top, left in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        own = (slice(top, None, 2), slice(left, None, 2))
+        plane = mosaic[own].astype(np.int32)
+        lowest[own] = minimum_filter(2 * plane - grey_closing(plane, 3), 3)
+        highest[own] = maximum_filter(2 * plane - grey_opening(plane, 3), 3)
+    return lowest, highest
+
+
+def _measure_noise(
+    stack: np.ndarray, median: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the standard deviation of a frame at its signal, both in counts."""
+    step = max(1, median.size // _MOST_SAMPLES)
+    frames = stack.reshape(len(stack), -1)[:, ::step].astype(np.int32)
+    signal = median.ravel()[::step]
+    n_bins = int(np.clip(signal.size // _LEAST_IN_BIN, 1, _MOST_BINS))
+    signals, sigmas = [], []
+    for pixels in np.array_split(np.argsort(signal, kind="stable"), n_bins):
+        # All pairs of frames, and of these a low quartile: where a frame shows
+        # something else, most pairs may be without it, but never all.
+        spreads = [
+            _spread(frames[i, pixels] - frames[j, pixels])
+            for i in range(len(frames))
+            for j in range(i)
+        ]
+        signals.append(signal[pixels].mean())
+        sigmas.append(max(1.0, np.quantile(spreads, 0.25, method="lower") / 2**0.5))
+    return np.array(signals), np.array(sigmas)
+
+
+def _spread(differences: np.ndarray) -> float:
+    spread = _MAD_TO_SIGMA * np.median(np.abs(differences))
+    if spread == 0:  # less noise than a step of the counts
+        spread = np.sqrt(np.mean(differences.astype(float) ** 2))
+    return float(spread)

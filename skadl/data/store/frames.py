@@ -1,0 +1,162 @@
+"""Frames in files, of which windows are read: mapped into memory, or piece by piece."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skadl.data.store.tiles import TileLayout, from_tiles, read_window, window_runs
+
+MOST_MAPS = 256  # each holds one of the file descriptors that a process may have
+
+
+class MapBudget:
+    """How much a process may map into its memory.
+
+    What has been read of a mapped file counts as memory of the process. What is
+    mapped once stays so: opening and closing maps in turn costs more than reading.
+
+    Parameters
+    ----------
+    limit : float
+        In bytes.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+        self.n_bytes = self.n_maps = 0
+        self._lock = threading.Lock()
+
+    def acquire(self, n_bytes: int) -> bool:
+        """Take a part of the budget, if there is enough of it left."""
+        with self._lock:
+            fits = self.n_bytes + n_bytes <= self.limit and self.n_maps < MOST_MAPS
+            if fits:
+                self.n_bytes += n_bytes
+                self.n_maps += 1
+            return fits
+
+    def release(self, n_bytes: int) -> None:
+        """Give back what was taken for one frame."""
+        with self._lock:
+            self.n_bytes -= n_bytes
+            self.n_maps -= 1
+
+
+class StoredFrame:
+    """Counts of one packed frame in a file, of which windows are read.
+
+    Parameters
+    ----------
+    layout : TileLayout
+    offset : int
+        Where the tiles begin in the file, in bytes.
+    open_file : callable
+        Gives a context with the unbuffered file.
+    budget : MapBudget
+        A frame that fits in is mapped when its first window is read.
+    """
+
+    def __init__(
+        self,
+        layout: TileLayout,
+        offset: int,
+        open_file: Callable[[], AbstractContextManager[BinaryIO]],
+        budget: MapBudget,
+    ) -> None:
+        self.layout = layout
+        self.shape = (layout.height, layout.width, 4)
+        self._offset = offset
+        self._open_file = open_file
+        self._budget = budget
+        self._map: np.ndarray | None = None
+
+    def __getitem__(self, window: tuple[slice, slice]) -> Tensor:
+        """Read a window of rows and columns, of shape (rows, columns, 4)."""
+        place = _place(window)
+        if self._map is None and self._budget.acquire(self.layout.n_bytes):
+            weakref.finalize(self, self._budget.release, self.layout.n_bytes)
+            self._map = self._mapped()
+        if self._map is not None:
+            counts = read_window(self.layout, self._cut_run, *place)
+        else:
+            with self._open_file() as file:
+
+                def read_run(first: int, n_tiles: int) -> np.ndarray:
+                    return self._read(file, first, n_tiles)
+
+                counts = read_window(self.layout, read_run, *place)
+        return torch.from_numpy(counts)
+
+    def prefetch(self, window: tuple[slice, slice]) -> None:
+        """Have the system read a window ahead: it reads several at the same time.
+
+        Parameters
+        ----------
+        window : tuple of two slices
+            Of rows and columns.
+        """
+        if self._map is not None or not hasattr(os, "posix_fadvise"):
+            return
+        with self._open_file() as file:
+            for first, n_tiles in window_runs(self.layout, *_place(window)):
+                os.posix_fadvise(
+                    file.fileno(),
+                    self._offset + first * self.layout.tile_bytes,
+                    n_tiles * self.layout.tile_bytes,
+                    os.POSIX_FADV_WILLNEED,
+                )
+
+    def planes(self) -> np.ndarray:
+        """Read the frame.
+
+        Returns
+        -------
+        ndarray of shape (4, h, w)
+            R, Gr, Gb, B in RGGB geometry.
+        """
+        with self._open_file() as file:
+            return from_tiles(self._read(file, 0, self.layout.n_tiles), self.layout)
+
+    def _cut_run(self, first: int, n_tiles: int) -> np.ndarray:
+        return self._map[first : first + n_tiles]
+
+    def _read(self, file: BinaryIO, first: int, n_tiles: int) -> np.ndarray:
+        tiles = np.empty((n_tiles, *self.layout.tile), self.layout.dtype)
+        file.seek(self._offset + first * self.layout.tile_bytes)
+        rest = tiles.data.cast("B")
+        while rest:
+            n_read = file.readinto(rest)
+            if not n_read:
+                raise OSError("the file ends too early")
+            rest = rest[n_read:]
+        return tiles
+
+    def _mapped(self) -> np.ndarray:
+        begin = self._offset - self._offset % mmap.ALLOCATIONGRANULARITY
+        start = self._offset - begin
+        with self._open_file() as file:
+            mapped = mmap.mmap(
+                file.fileno(),
+                start + self.layout.n_bytes,
+                access=mmap.ACCESS_READ,
+                offset=begin,
+            )
+        tiles = np.frombuffer(mapped, self.layout.dtype, offset=start)
+        return tiles.reshape(-1, *self.layout.tile)
+
+
+def _place(window: tuple[slice, slice]) -> tuple[int, int, int, int]:
+    """Top, left, height and width."""
+    rows, columns = window
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    return rows.start, columns.start, height, width

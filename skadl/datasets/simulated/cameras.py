@@ -1,0 +1,430 @@
+"""Simulated cameras: their levels, colour response and noise at each ISO.
+
+Eight real cameras come with the package, from published calibrations; see
+``camera_figures.json`` for every figure, its source and what was chosen. Anyone
+else's camera is one `Camera` record.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+
+from skadl.datasets.simulated.tukey_lambda import tukey_lambda_variance
+from skadl.noise.residual import QUANTISATION_VARIANCE
+from skadl.noise.sensors import SensorInfo
+from skadl.raw.image import check_positive
+from skadl.raw.mosaic import check_cfa
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """A sensor to simulate: what it makes of light, and the noise it adds.
+
+    Tables map ISO to a value; between the given ISOs gain and scales are
+    interpolated on logarithmic axes, shape and bias linearly in log ISO.
+
+    Parameters
+    ----------
+    name : str
+        Sensor name that the simulated images carry.
+    cfa : {"RGGB", "BGGR", "GRBG", "GBRG"}
+        Top-left 2x2 in reading order.
+    black_level, white_level : float
+        In counts; the files are integers up to `white_level`, at most 65535.
+    gain : mapping of ISO to float
+        System gain K in counts per photo-electron. Its lowest and highest ISO are
+        the camera's ISO range.
+    read_scale : mapping of ISO to float
+        Scale of the read noise in counts: of the Tukey-lambda distribution where
+        `read_shape` is given, else the standard deviation of a Gaussian.
+    read_shape : mapping of ISO to float, optional
+        Shape lambda of the Tukey-lambda distribution, above -0.5.
+    row_noise : mapping of ISO to float, optional
+        Standard deviation, in counts, of the offset that a whole row shares.
+    colour_bias : mapping of ISO to four floats, optional
+        Offset of the planes R, Gr, Gb, B above the black level, in counts.
+    white_balance : tuple of three floats, default=(2.0, 1.0, 1.5)
+        Multipliers of red, green and blue that turn this sensor's daylight white
+        grey; the simulation divides by them.
+    ratios : tuple of floats, default=(1.0,)
+        Light factors that `make_domain` draws from unless told otherwise.
+
+    Raises
+    ------
+    ValueError
+        If a field is out of its range; the message names it.
+
+    Examples
+    --------
+    >>> camera = Camera("mine", "RGGB", 64, 1023, gain={100: 0.1, 1600: 1.6},
+    ...                 read_scale={100: 1.0, 1600: 4.0})
+    >>> gain, read_variance = camera.noise_at(400)
+    >>> round(gain, 3), round(read_variance, 3)
+    (0.4, 4.083)
+    """
+
+    name: str
+    cfa: str
+    black_level: float
+    white_level: float
+    gain: Mapping[float, float]
+    read_scale: Mapping[float, float]
+    read_shape: Mapping[float, float] | None = None
+    row_noise: Mapping[float, float] | None = None
+    colour_bias: Mapping[float, tuple[float, float, float, float]] | None = None
+    white_balance: tuple[float, float, float] = (2.0, 1.0, 1.5)
+    ratios: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise ValueError(f"name must be a non-empty string, got {self.name!r}.")
+        check_cfa(self.cfa)
+        if not 0 <= self.black_level < self.white_level <= 65535:
+            raise ValueError(
+                "levels must satisfy 0 <= black_level < white_level <= 65535, got "
+                f"{self.black_level!r} and {self.white_level!r}."
+            )
+        _check_table("gain", self.gain, above=0)
+        _check_table("read_scale", self.read_scale, above=0)
+        if self.read_shape is not None:  # at -0.5 the variance becomes infinite
+            _check_table("read_shape", self.read_shape, above=-0.5)
+        if self.row_noise is not None:
+            _check_table("row_noise", self.row_noise, above=0)
+        if self.colour_bias is not None:
+            _check_table("colour_bias", self.colour_bias, shape=(4,))
+        if len(self.white_balance) != 3 or not self.ratios:
+            raise ValueError(
+                "white_balance must be three multipliers and ratios at least one "
+                f"light factor, got {self.white_balance!r} and {self.ratios!r}."
+            )
+        for value in (*self.white_balance, *self.ratios):
+            check_positive("each of white_balance and ratios", value)
+
+    @property
+    def iso_range(self) -> tuple[float, float]:
+        """Lowest and highest ISO that the gain is known for."""
+        return float(min(self.gain)), float(max(self.gain))
+
+    def gain_at(self, iso: float) -> float:
+        """System gain K at an ISO, in counts per electron.
+
+        Parameters
+        ----------
+        iso : float
+            Inside `iso_range`.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            If `iso` is outside the range of the camera.
+        """
+        return _interpolate_log(self.gain, self._check_iso(iso))
+
+    def read_scale_at(self, iso: float) -> float:
+        """Scale of the read noise at an ISO, in counts.
+
+        Parameters
+        ----------
+        iso : float
+            Inside `iso_range`.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            If `iso` is outside the range of the camera.
+        """
+        return _interpolate_log(self.read_scale, self._check_iso(iso))
+
+    def read_shape_at(self, iso: float) -> float | None:
+        """Tukey-lambda shape of the read noise at an ISO; None if it is Gaussian.
+
+        Parameters
+        ----------
+        iso : float
+            Inside `iso_range`.
+
+        Returns
+        -------
+        float or None
+
+        Raises
+        ------
+        ValueError
+            If `iso` is outside the range of the camera.
+        """
+        if self.read_shape is None:
+            return None
+        return float(_interpolate(self.read_shape, self._check_iso(iso)))
+
+    def row_noise_at(self, iso: float) -> float:
+        """Row noise at an ISO: standard deviation of the row offsets, in counts.
+
+        Parameters
+        ----------
+        iso : float
+            Inside `iso_range`.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            If `iso` is outside the range of the camera.
+        """
+        if self.row_noise is None:
+            return 0.0
+        return _interpolate_log(self.row_noise, self._check_iso(iso))
+
+    def colour_bias_at(self, iso: float) -> np.ndarray:
+        """Offsets of the planes R, Gr, Gb, B at an ISO, in counts.
+
+        Parameters
+        ----------
+        iso : float
+            Inside `iso_range`.
+
+        Returns
+        -------
+        ndarray of shape (4,)
+
+        Raises
+        ------
+        ValueError
+            If `iso` is outside the range of the camera.
+        """
+        if self.colour_bias is None:
+            return np.zeros(4)
+        return _interpolate(self.colour_bias, self._check_iso(iso))
+
+    def noise_at(self, iso: float) -> tuple[float, float]:
+        """Gain and total signal-independent variance: what an oracle would know.
+
+        Parameters
+        ----------
+        iso : float
+            Inside `iso_range`.
+
+        Returns
+        -------
+        gain : float
+            In counts per electron.
+        read_variance : float
+            Of a pixel, in counts squared: read noise, row noise and quantisation.
+            The noise variance at a signal of s counts is ``gain * s +
+            read_variance``.
+
+        Raises
+        ------
+        ValueError
+            If `iso` is outside the range of the camera.
+        """
+        shape = self.read_shape_at(iso)
+        unit_variance = 1.0 if shape is None else tukey_lambda_variance(shape)
+        read_variance = (
+            unit_variance * self.read_scale_at(iso) ** 2
+            + self.row_noise_at(iso) ** 2
+            + QUANTISATION_VARIANCE
+        )
+        return self.gain_at(iso), float(read_variance)
+
+    def info(self) -> SensorInfo:
+        """Facts of this sensor for `skadl.SensorTable`, with its true noise.
+
+        Returns
+        -------
+        SensorInfo
+            With gain and read noise tabulated each quarter of a stop.
+        """
+        low, high = self.iso_range
+        n_isos = 1 + max(1, int(np.ceil(4 * np.log2(high / low))))
+        isos = [float(iso) for iso in np.geomspace(low, high, n_isos)]
+        isos[0], isos[-1] = low, high
+        noise = {iso: self.noise_at(iso) for iso in isos}
+        return SensorInfo(
+            self.cfa,
+            self.black_level,
+            self.white_level,
+            gain={iso: gain for iso, (gain, _) in noise.items()},
+            read_noise={iso: variance**0.5 for iso, (_, variance) in noise.items()},
+        )
+
+    def _check_iso(self, iso: float) -> float:
+        low, high = self.iso_range
+        if not low <= check_positive("iso", iso) <= high:
+            raise ValueError(
+                f"ISO {iso:g} is outside the range of camera {self.name!r}, "
+                f"{low:g} to {high:g}; choose an ISO inside it."
+            )
+        return float(iso)
+
+
+def camera_names() -> tuple[str, ...]:
+    """Names of the cameras that come with the package.
+
+    Returns
+    -------
+    tuple of str
+
+    Examples
+    --------
+    >>> camera_names()[:3]
+    ('SonyA7S2', 'NikonD850', 'CanonEOS5D4')
+    """
+    return tuple(_published_cameras())
+
+
+def get_camera(camera: str | Camera) -> Camera:
+    """Return a camera by its name; a `Camera` passes through.
+
+    Parameters
+    ----------
+    camera : str or Camera
+
+    Returns
+    -------
+    Camera
+
+    Raises
+    ------
+    ValueError
+        If no camera of that name comes with the package.
+    TypeError
+        If `camera` is neither a name nor a `Camera`.
+    """
+    if isinstance(camera, Camera):
+        return camera
+    if not isinstance(camera, str):
+        raise TypeError(
+            "camera must be a name or a skadl.datasets.Camera, got "
+            f"{type(camera).__name__}."
+        )
+    try:
+        return _published_cameras()[camera]
+    except KeyError:
+        raise ValueError(
+            f"camera {camera!r} is not known; known cameras are "
+            f"{list(camera_names())}. Pass a skadl.datasets.Camera for your own."
+        ) from None
+
+
+def camera_info(camera: str | Camera) -> SensorInfo:
+    """Facts of a simulated sensor with its true noise, for `skadl.SensorTable`.
+
+    Parameters
+    ----------
+    camera : str or Camera
+
+    Returns
+    -------
+    SensorInfo
+
+    Examples
+    --------
+    >>> camera_info("OppoReno10x").cfa
+    'BGGR'
+    """
+    return get_camera(camera).info()
+
+
+@cache
+def _published_cameras() -> dict[str, Camera]:
+    text = (
+        files("skadl.datasets.simulated")
+        .joinpath("camera_figures.json")
+        .read_text("utf-8")
+    )
+    figures = json.loads(text)["cameras"]
+    return {name: _from_figures(name, entry) for name, entry in figures.items()}
+
+
+def _from_figures(name: str, figures: Mapping) -> Camera:
+    """Tabulate a camera's published curves by ISO, each half of a stop."""
+    low, high = figures["iso_range"]
+    isos = np.geomspace(low, high, 1 + int(np.ceil(2 * np.log2(high / low))))
+    isos[0], isos[-1] = low, high
+    curve = figures["gain"]
+    if "polynomial" in curve:
+        gain = np.polyval(curve["polynomial"], isos)
+    else:
+        gain = np.geomspace(curve["at_lowest_iso"], curve["at_highest_iso"], len(isos))
+    read = figures["read"]
+    if "variance_polynomial" in read:
+        # Fitted on raw counts, so quantisation is in; the simulation rounds anew.
+        variance = np.polyval(read["variance_polynomial"], isos)
+        read_scale = np.sqrt(variance - QUANTISATION_VARIANCE)
+    else:
+        read_scale = gain ** read["slope"] * np.exp(read["bias"])
+    row = figures.get("row")
+    return Camera(
+        name,
+        figures["cfa"],
+        figures["black_level"],
+        figures["white_level"],
+        gain=_table(isos, gain),
+        read_scale=_table(isos, read_scale),
+        read_shape=_optional_table(figures.get("shape")),
+        row_noise=row and _table(isos, gain ** row["slope"] * np.exp(row["bias"])),
+        colour_bias=_optional_table(figures.get("colour_bias")),
+        white_balance=tuple(figures["white_balance"]),
+        ratios=tuple(float(ratio) for ratio in figures["ratios"]),
+    )
+
+
+def _table(isos, values) -> dict[float, float]:
+    return {float(iso): float(v) for iso, v in zip(isos, values, strict=True)}
+
+
+def _optional_table(entry: Mapping | None) -> dict | None:
+    if entry is None:
+        return None
+    return dict(zip(map(float, entry["iso"]), entry["value"], strict=True))
+
+
+def _check_table(
+    name: str, table: Mapping, above: float = -np.inf, shape: tuple[int, ...] = ()
+) -> None:
+    if not isinstance(table, Mapping) or not table:
+        raise ValueError(f"{name} must map at least one ISO to a value, got {table!r}.")
+    for iso, value in table.items():
+        check_positive("ISO", iso)
+        numbers = np.asarray(value, float)
+        if numbers.shape != shape or not (
+            np.isfinite(numbers).all() and (numbers > above).all()
+        ):
+            raise ValueError(
+                f"{name} must map ISO to finite values above {above:g} of shape "
+                f"{shape}, got {value!r} at ISO {iso:g}."
+            )
+
+
+def _interpolate(table: Mapping, iso: float) -> np.ndarray:
+    isos = sorted(table)
+    values = np.array([table[known] for known in isos], float)
+    if len(isos) == 1:
+        return values[0]
+    log_isos = np.log(isos)
+    log_iso = np.clip(np.log(iso), log_isos[0], log_isos[-1])
+    upper = int(np.clip(np.searchsorted(log_isos, log_iso), 1, len(isos) - 1))
+    weight = (log_iso - log_isos[upper - 1]) / (log_isos[upper] - log_isos[upper - 1])
+    return (1 - weight) * values[upper - 1] + weight * values[upper]
+
+
+def _interpolate_log(table: Mapping[float, float], iso: float) -> float:
+    logs = {known: np.log(value) for known, value in table.items()}
+    return float(np.exp(_interpolate(logs, iso)))

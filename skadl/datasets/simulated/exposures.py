@@ -1,0 +1,105 @@
+"""From a linear scene to the counts of a simulated camera, noisy and clean."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skadl.datasets.simulated.cameras import Camera
+from skadl.datasets.simulated.tukey_lambda import draw_tukey_lambda
+from skadl.raw.mosaic import unpack_bayer
+
+
+def expose(scene: np.ndarray, camera: Camera) -> np.ndarray:
+    """Let a camera see a scene without noise: the clean mosaic.
+
+    Parameters
+    ----------
+    scene : ndarray of shape (H, W, 3)
+        Linear RGB, white-balanced, 1 is where green saturates.
+    camera : Camera
+        Its white balance is undone, its CFA sampled.
+
+    Returns
+    -------
+    ndarray of shape (H, W), float32
+        Counts from black to white level, not rounded.
+    """
+    return mosaic_scene(scene / np.asarray(camera.white_balance), camera)
+
+
+def mosaic_scene(rgb: np.ndarray, camera: Camera) -> np.ndarray:
+    """Sample camera RGB at the sites of the CFA and scale it to counts.
+
+    Parameters
+    ----------
+    rgb : ndarray of shape (H, W, 3)
+        In the camera's own balance, 1 at saturation.
+    camera : Camera
+
+    Returns
+    -------
+    ndarray of shape (H, W), float32
+    """
+    mosaic = np.empty(rgb.shape[:2], np.float32)
+    for site, colour in enumerate(camera.cfa):
+        row, column = divmod(site, 2)
+        mosaic[row::2, column::2] = rgb[row::2, column::2, "RGB".index(colour)]
+    span = camera.white_level - camera.black_level
+    return np.clip(mosaic, 0, 1) * np.float32(span) + np.float32(camera.black_level)
+
+
+def add_camera_noise(
+    clean: np.ndarray,
+    camera: Camera,
+    iso: float,
+    *,
+    ratio: float = 1.0,
+    random_state: np.random.Generator,
+) -> np.ndarray:
+    """Expose a clean mosaic again with the noise of a camera, in 1/ratio the light.
+
+    Parameters
+    ----------
+    clean : ndarray of shape (H, W)
+        Counts at full exposure, as from `expose`.
+    camera : Camera
+    iso : float
+        Inside the camera's range.
+    ratio : float, default=1
+        Light factor: the signal above black is divided by it.
+    random_state : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of shape (H, W), uint16
+        ``black + K * Poisson(signal / (ratio * K)) + read + row + bias``, rounded
+        and clipped to 0 and the white level.
+
+    Notes
+    -----
+    The model is that of Wei et al., "A Physics-based Noise Formation Model for
+    Extreme Low-light Raw Denoising", CVPR 2020, section 3: photon noise, read noise
+    of Tukey-lambda distribution, row noise (one Gaussian offset for each row of the
+    sensor), quantisation, and a colour bias. Their Gaussian and their Tukey-lambda
+    scale are two fits to the same read noise; only one of them is added here.
+    """
+    rng = random_state
+    gain = camera.gain_at(iso)
+    signal = np.maximum(clean - np.float32(camera.black_level), 0)
+    counts = rng.poisson(signal / (gain * ratio)) * gain + camera.black_level
+    shape = camera.read_shape_at(iso)
+    if shape is None:
+        read = rng.standard_normal(clean.shape, np.float32)
+    else:
+        read = draw_tukey_lambda(shape, clean.shape, rng)
+    counts += camera.read_scale_at(iso) * read
+    counts += camera.row_noise_at(iso) * rng.standard_normal((len(clean), 1))
+    counts += _tile_sites(camera.colour_bias_at(iso), camera.cfa, clean.shape)
+    return np.clip(np.rint(counts), 0, camera.white_level).astype(np.uint16)
+
+
+def _tile_sites(planes: np.ndarray, cfa: str, shape: tuple[int, int]) -> np.ndarray:
+    """Spread one value a plane (R, Gr, Gb, B) over a mosaic."""
+    pattern = unpack_bayer(planes.reshape(4, 1, 1), cfa)
+    repeats = (shape[0] // 2 + 1, shape[1] // 2 + 1)
+    return np.tile(pattern, repeats)[: shape[0], : shape[1]]

@@ -1,0 +1,566 @@
+"""ADLDenoiser: the scikit-learn estimator around adaptive domain learning."""
+
+from __future__ import annotations
+
+import copy
+import numbers
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed
+from numpy.typing import DTypeLike
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metadata_routing import UNUSED
+from sklearn.utils.validation import check_is_fitted
+
+from skadl.adaptation.gates.base import Gate
+from skadl.adaptation.gates.choice import GATES, make_gate
+from skadl.adaptation.learner import LOSS_WEIGHTINGS, Learner
+from skadl.adaptation.run import train
+from skadl.adaptation.stages import Schedule
+from skadl.data.pool import SourcePool
+from skadl.estimators.preparation import prepare
+from skadl.estimators.validation import (
+    apply_on_bad_pair,
+    check_meta,
+    check_source_pairs,
+    check_target_pairs,
+    check_val_fraction,
+)
+from skadl.evaluation.metrics import clipped_psnr
+from skadl.network.conditioning import CONDITIONINGS
+from skadl.network.unet import build_network
+from skadl.noise.renoising import RENOISED
+from skadl.noise.sensors import SensorInfo, SensorTable
+from skadl.prediction.fitted_model import FittedModel
+from skadl.prediction.image import (
+    DEFAULT_MEMORY_LIMIT,
+    PredictOptions,
+    denoise,
+    denoise_image,
+)
+from skadl.raw.image import RawImage
+from skadl.raw.pair import RawPair, check_pairs_sequence
+from skadl.support.device import (
+    PRECISIONS,
+    is_available,
+    resolve_device,
+    resolve_precision,
+)
+from skadl.support.progress import Progress
+
+PAPER_PARAMS = {
+    "gate": "queue",
+    "val_fraction": (0.2, 0.5),
+    "n_iter": 300_000,
+    "patch_size": 256,
+    "learning_rate": 3e-3,
+    "base_channels": 64,
+    "n_levels": 5,
+    "renoised_share": 0.0,
+    "loss_weighting": "none",
+    "conditioning": "sensor_iso",
+}
+"""What the paper and its appendix state; the rest keeps skadl's defaults."""
+
+
+class ADLDenoiser(BaseEstimator):
+    """Denoiser for a new camera sensor, from few pairs of it and many of others.
+
+    Fits a modulated U-Net in three stages (Algorithm 1 of the paper): pre-training
+    on the target pairs, adaptation on source batches that a gate accepts or
+    rejects, fine-tuning on the target pairs.
+
+    Parameters
+    ----------
+    queue_size : int, default=40
+        M: validation scores that the gate remembers; of each domain, if the gate
+        keeps domains apart.
+    val_fraction : float or pair of floats, default=(0.2, 0.5)
+        Size of the validation subset V' as a fraction of the target pairs, at the
+        first and at the last iteration of the second stage.
+    gate : {"evidence", "queue", "paired", "none"} or callable, default="evidence"
+        What decides on a source batch: the residuals of its pairs and evidence
+        pooled over its domain, the paper's queue of best PSNRs, the same V' before
+        and after the step, or nothing; or your own: what builds a
+        :class:`skadl.adaptation.gates.Gate` from `queue_size`, such as a class. See
+        :mod:`skadl.adaptation.gates`.
+    n_iter : int, default=5400
+        Iterations of gated adaptation; 0 leaves the stage out.
+    n_pretrain_iter, n_finetune_iter : int, default=1200, 600
+        Iterations of the first and the last stage.
+    batch_size : int, default=8
+        Patches in a step.
+    source_share : float, default=0.5
+        Fraction of a batch that comes from the sources in the second stage; the
+        rest comes from the target pairs outside V'.
+    renoised_share : float, default=0.8
+        Fraction of source batches drawn from one more domain: the sources' clean
+        frames under the noise measured on the target pairs. 0 leaves it out. See
+        :mod:`skadl.noise.renoising`.
+    patch_size : int, default=64
+        Side of a patch in packed pixels; made smaller where an image is smaller.
+    learning_rate : float, default=2e-3
+        Peak rate of AdamW.
+    finetune_rate : float, default=0.3
+        Where fine-tuning starts, as a fraction of `learning_rate`.
+    weight_decay : float, default=0.01
+        Of AdamW.
+    base_channels, n_levels, mlp_width : int, default=16, 4, 32
+        Width and depth of the U-Net, hidden width of the modulation MLPs.
+    loss_weighting : {"noise", "none"}, default="noise"
+        Whether an image's L1 error counts in units of its own noise or, as in the
+        paper, as it is. See :func:`skadl.adaptation.learner.noise_weight`.
+    conditioning : {"noise", "sensor_iso_noise", "sensor_iso"}, default="noise"
+        What the network is told of an image: light factor and noise level, which lets
+        sensors share what they have in common and `predict` take a sensor never seen
+        in `fit`; these and sensor and ISO; or sensor and ISO alone (the paper). See
+        :mod:`skadl.network.conditioning`.
+    safeguard : bool, default=True
+        Whether `predict` holds back what Stein's risk estimate says would do an image
+        more harm than good, mostly in images of little noise, and what is more than
+        noise can be; hot pixels stay. It takes about one more pass for a small image,
+        a tenth of one for a photograph. See :mod:`skadl.prediction.safeguard`.
+    on_bad_pair : {"warn", "raise", "drop"}, default="warn"
+        What `fit` does with target pairs whose frames do not belong together: names
+        them in a warning and trains on them all the same, refuses them, or leaves
+        out, with a note in `selection_report_`, those that `skadl.check_pairs` finds
+        bad.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Of the convolutions in training and prediction. Gates always compute in
+        float32.
+    device : str or torch.device, default="auto"
+        "auto" is a CUDA GPU if there is one, else the CPU.
+    random_state : int, RandomState or None, default=None
+        An int gives the same fit again on the same machine.
+    verbose : int, default=0
+        1 shows a progress bar for each stage.
+
+    Attributes
+    ----------
+    module_ : ModulatedUNet
+        The trained network.
+    sensors_ : SensorTable
+        Every sensor seen in `fit`, with its noise as given or as measured, and the
+        others of `meta` as they were given.
+    device_ : torch.device
+        Where the network is.
+    n_iter_ : int
+        Iterations of all three stages.
+    selection_report_ : DataSelectionReport
+        Which source batches were accepted and rejected, and why.
+
+    Notes
+    -----
+    Not a Pipeline step: `fit` takes pairs, not ``X, y``. In a search pass sources
+    by keyword and as a `SourcePool`: ``search.fit(pairs, source_pairs=pool)``.
+
+    References
+    ----------
+    Qian et al., "Adaptive Domain Learning for Cross-domain Image Denoising",
+    NeurIPS 2024.
+    """
+
+    _parameter_constraints: dict = {
+        "queue_size": [Interval(numbers.Integral, 1, None, closed="left")],
+        "val_fraction": [
+            Interval(numbers.Real, 0, 1, closed="neither"),
+            tuple,
+            list,
+        ],
+        "gate": [StrOptions(set(GATES)), callable],
+        "n_iter": [Interval(numbers.Integral, 0, None, closed="left")],
+        "n_pretrain_iter": [Interval(numbers.Integral, 0, None, closed="left")],
+        "n_finetune_iter": [Interval(numbers.Integral, 0, None, closed="left")],
+        "batch_size": [Interval(numbers.Integral, 1, None, closed="left")],
+        "source_share": [Interval(numbers.Real, 0, 1, closed="right")],
+        "renoised_share": [Interval(numbers.Real, 0, 1, closed="both")],
+        "patch_size": [Interval(numbers.Integral, 8, None, closed="left")],
+        "learning_rate": [Interval(numbers.Real, 0, None, closed="neither")],
+        "finetune_rate": [Interval(numbers.Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(numbers.Real, 0, None, closed="left")],
+        "base_channels": [Interval(numbers.Integral, 1, None, closed="left")],
+        "n_levels": [Interval(numbers.Integral, 1, 8, closed="both")],
+        "mlp_width": [Interval(numbers.Integral, 1, None, closed="left")],
+        "loss_weighting": [StrOptions(set(LOSS_WEIGHTINGS))],
+        "conditioning": [StrOptions(set(CONDITIONINGS))],
+        "safeguard": ["boolean"],
+        "on_bad_pair": [StrOptions({"warn", "raise", "drop"})],
+        "precision": [StrOptions(set(PRECISIONS))],
+        "device": [str, torch.device],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    # So that searches route these without set_fit_request in user code.
+    __metadata_request__fit = {
+        "target_pairs": UNUSED,
+        "source_pairs": True,
+        "meta": True,
+    }
+    __metadata_request__score = {"target_pairs": UNUSED, "meta": True}
+    __metadata_request__predict = {"raw": UNUSED}
+
+    def __init__(
+        self,
+        *,
+        queue_size: int = 40,
+        val_fraction: float | tuple[float, float] = (0.2, 0.5),
+        gate: str | Callable[[int], Gate] = "evidence",
+        n_iter: int = 5400,
+        n_pretrain_iter: int = 1200,
+        n_finetune_iter: int = 600,
+        batch_size: int = 8,
+        source_share: float = 0.5,
+        renoised_share: float = 0.8,
+        patch_size: int = 64,
+        learning_rate: float = 2e-3,
+        finetune_rate: float = 0.3,
+        weight_decay: float = 0.01,
+        base_channels: int = 16,
+        n_levels: int = 4,
+        mlp_width: int = 32,
+        loss_weighting: str = "noise",
+        conditioning: str = "noise",
+        safeguard: bool = True,
+        on_bad_pair: str = "warn",
+        precision: str = "auto",
+        device: str | torch.device = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.queue_size = queue_size
+        self.val_fraction = val_fraction
+        self.gate = gate
+        self.n_iter = n_iter
+        self.n_pretrain_iter = n_pretrain_iter
+        self.n_finetune_iter = n_finetune_iter
+        self.batch_size = batch_size
+        self.source_share = source_share
+        self.renoised_share = renoised_share
+        self.patch_size = patch_size
+        self.learning_rate = learning_rate
+        self.finetune_rate = finetune_rate
+        self.weight_decay = weight_decay
+        self.base_channels = base_channels
+        self.n_levels = n_levels
+        self.mlp_width = mlp_width
+        self.loss_weighting = loss_weighting
+        self.conditioning = conditioning
+        self.safeguard = safeguard
+        self.on_bad_pair = on_bad_pair
+        self.precision = precision
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        target_pairs: Sequence[RawPair],
+        source_pairs: SourcePool
+        | Mapping[str, Sequence[RawPair]]
+        | Sequence[RawPair]
+        | None = None,
+        meta: SensorTable | None = None,
+    ) -> ADLDenoiser:
+        """Fit a denoiser for the target's sensor.
+
+        Parameters
+        ----------
+        target_pairs : sequence of RawPair
+            T^adp: at least two pairs of the new sensor; about twenty is usual.
+        source_pairs : SourcePool, mapping of domain to pairs, or sequence, optional
+            Pairs of other sensors. None trains on the target alone.
+        meta : SensorTable, optional
+            Facts of the sensors, above all their noise where it is known; None
+            derives everything from the pairs. With ``conditioning="noise"`` sensors
+            without pairs can be predicted by the name that they have here.
+
+        Returns
+        -------
+        self : ADLDenoiser
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the pairs, the pool, `meta` or a parameter cannot be used; for bad
+            target pairs with ``on_bad_pair="raise"``, or if "drop" leaves fewer than
+            two.
+        FloatingPointError
+            If training diverged.
+        """
+        start, end = check_val_fraction(self.val_fraction)
+        pairs = check_target_pairs(target_pairs)
+        pool = check_source_pairs(source_pairs, len(pairs))
+        pairs, settled = apply_on_bad_pair(pairs, self.on_bad_pair)
+        domains = {} if pool is None else pool.domains
+        every_pair = [*pairs, *(pair for d in domains.values() for pair in d)]
+        sensors = check_meta(meta, every_pair)
+        device = resolve_device(self.device)
+        seeds = check_random_state(self.random_state).randint(
+            np.iinfo(np.int32).max, size=2
+        )
+        rng = np.random.RandomState(seeds[0])
+        data = prepare(
+            pairs,
+            domains,
+            sensors,
+            conditioning=self.conditioning,
+            patch_size=self.patch_size,
+            multiple=2 ** (self.n_levels - 1),
+            renoises=self.renoised_share > 0,
+            device=device,
+            rng=rng,
+        )
+        network = build_network(
+            data.conditioning.length,
+            self.base_channels,
+            self.n_levels,
+            self.mlp_width,
+            device,
+            int(seeds[1]),
+        )
+        report = train(
+            Learner(
+                network,
+                resolve_precision(self.precision, device),
+                self.weight_decay,
+                self.loss_weighting,
+            ),
+            data.target,
+            data.sources,
+            make_gate(self.gate, int(self.queue_size)),
+            Schedule(
+                n_pretrain_iter=self.n_pretrain_iter,
+                n_iter=self.n_iter,
+                n_finetune_iter=self.n_finetune_iter,
+                learning_rate=self.learning_rate,
+                finetune_rate=self.finetune_rate,
+                batch_size=self.batch_size,
+                patch_side=data.patch_side,
+                source_share=self.source_share,
+                domain_rates={RENOISED: self.renoised_share},
+                val_fraction=(start, end),
+            ),
+            rng,
+            Progress(self.verbose),
+        )
+        self.module_ = network.eval()
+        self.sensors_ = data.sensors
+        self.device_ = device
+        self.n_iter_ = sum(stage.n_iter for stage in report.stages)
+        notes = [
+            f"noise of sensor {name!r}: {note}"
+            for name in data.conditioning.sensors
+            for note in data.sensors.get(name).notes
+        ]
+        notes = (*settled, *data.notes, *notes, *report.notes)
+        self.selection_report_ = replace(report, notes=notes)
+        self._conditioning = data.conditioning
+        return self
+
+    def predict(
+        self,
+        raw: RawImage | str | Path | np.ndarray | list,
+        sensor: str | SensorInfo | None = None,
+        iso: float | None = None,
+        ratio: float | None = None,
+        *,
+        strength: float = 1.0,
+        self_ensemble: bool = False,
+        dtype: DTypeLike | None = None,
+        memory_limit: float = DEFAULT_MEMORY_LIMIT,
+        n_jobs: int | None = None,
+    ) -> Any:
+        """Denoise one image or a list of them.
+
+        Parameters
+        ----------
+        raw : RawImage, path, ndarray of shape (H, W) or (4, h, w), or list of these
+            A record, a RAW file, a mosaic in counts, or its packed planes R, Gr,
+            Gb, B in counts.
+        sensor : str or SensorInfo, optional
+            One seen in `fit`; taken from the image where not given. With
+            ``conditioning="noise"`` also one in the `meta` of `fit`, or the facts of
+            any sensor with its noise: by hand or from `skadl.calibrate_sensor`.
+            Pattern and levels come from the image where it has them.
+        iso : float, optional
+            Taken from the image where not given.
+        ratio : float, optional
+            Light factor; taken from the image where not given, 1 for an array.
+        strength : float, default=1
+            How much of the change to make: ``raw + strength * (denoised - raw)``. 0
+            gives the image as it is; in between fine detail stays, with as much of
+            the noise.
+        self_ensemble : bool, default=False
+            Average over the eight flips and transpositions of the mosaic: a little
+            better, eight times slower.
+        dtype : dtype, optional
+            Of the counts of the result, by default those of the image. A file holds
+            whole counts; ``dtype=np.float32`` keeps the fractions that a denoised
+            shadow is made of, which `write_dng` can store.
+        memory_limit : float, default=1.5
+            In GiB, for everything but the image, Python and torch. Images for which
+            that is too little are predicted in overlapping tiles, with the same
+            result up to rounding.
+        n_jobs : int, optional
+            Images of a list to predict at a time, each in a process with its own
+            `memory_limit`, on a GPU in threads; -1 is one for each processor.
+
+        Returns
+        -------
+        RawImage, ndarray or list
+            The same kind, size, dtype, units and exposure; for a path the denoised
+            `RawImage`. Integers are rounded.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        TypeError, ValueError
+            If sensor or ISO is missing or unknown, the noise of a sensor never seen
+            is not known, the image or an argument cannot be used, or `memory_limit`
+            is too low for the image.
+        FloatingPointError
+            If the result is not finite.
+
+        Warns
+        -----
+        UserWarning
+            If the ISO lies outside the range that the sensor was fitted on, or that
+            its noise is given for.
+        """
+        model = self._model()
+        options = PredictOptions(strength, bool(self_ensemble), dtype, memory_limit)
+        progress = Progress(self.verbose)
+        if not isinstance(raw, (list, tuple)):
+            track = partial(progress.track, "denoising")
+            return denoise(model, raw, sensor, iso, ratio, options, track)
+        jobs = (delayed(denoise)(model, r, sensor, iso, ratio, options) for r in raw)
+        shares_gpu = self.device_.type != "cpu"
+        denoised = Parallel(
+            n_jobs, prefer="threads" if shares_gpu else None, return_as="generator"
+        )(jobs)
+        return list(progress.track("denoising", denoised, len(raw)))
+
+    def score(
+        self,
+        target_pairs: Sequence[RawPair],
+        y: None = None,
+        meta: SensorTable | None = None,
+    ) -> float:
+        """Mean PSNR of denoised against clean images; higher is better.
+
+        Parameters
+        ----------
+        target_pairs : sequence of RawPair
+        y : None
+            For scikit-learn's sake.
+        meta : SensorTable, optional
+            Noise of sensors never seen in `fit`, which a model with
+            ``conditioning="noise"`` can score; what `fit` knows stays as it is.
+
+        Returns
+        -------
+        float
+            In dB, over normalised packed images times the light factor, clipped to
+            [0, 1].
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        TypeError
+            If `y` is given: that is where sources land when they are passed to a
+            search by position.
+        ValueError
+            If there are no pairs, or a sensor or its noise is not known.
+        """
+        model = self._model()
+        if y is not None:
+            raise TypeError(
+                "score takes no y; pass sources to a search by keyword: "
+                "search.fit(pairs, source_pairs=SourcePool(...))."
+            )
+        pairs = check_pairs_sequence(target_pairs, "target_pairs")
+        if not pairs:
+            raise ValueError("got no pairs to score; give at least one RawPair.")
+        check_meta(meta, pairs)
+        seen = model.conditioning.sensors
+        unseen = {k: info for k, info in meta.items() if k not in seen} if meta else {}
+        model = replace(model, sensors=model.sensors.updated(unseen))
+        scores = [
+            clipped_psnr(denoise_image(model, pair.noisy), pair.clean.normalised())
+            for pair in pairs
+        ]
+        return float(np.mean(scores))
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted model to one file that `skadl.load` reads back.
+
+        The file holds no code: it can be shared, unlike a pickle or a joblib dump,
+        which run what is in them when they are loaded.
+
+        Parameters
+        ----------
+        path : str or Path
+            Written under exactly this name, only when complete. With the suffix
+            ``.safetensors`` other programs find the weights.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError, OSError
+            Before `fit`; for a subclass; where a weight is not finite or a parameter
+            no plain value; where the file cannot be written.
+
+        Warns
+        -----
+        UserWarning
+            If `random_state` is a RandomState: it is stored as None. If `gate` is code
+            of one's own: "evidence" is stored, which matters for another `fit` only.
+        """
+        from skadl.estimators.model_files.writer import (
+            save_model,  # it lies above this module
+        )
+
+        save_model(self, path)
+
+    def _model(self) -> FittedModel:
+        check_is_fitted(self)
+        return FittedModel(
+            self.module_,
+            self._conditioning,
+            self.sensors_,
+            resolve_precision(self.precision, self.device_),
+            bool(self.safeguard),
+        )
+
+    def __sklearn_tags__(self):
+        """Tell scikit-learn that the input is not a 2-D array."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        return tags
+
+    def __getstate__(self) -> dict:
+        """Pickle with the network on the CPU, so that it loads without the GPU."""
+        state = super().__getstate__()
+        if "module_" in state:
+            state = {**state, "module_": copy.deepcopy(state["module_"]).cpu()}
+            state["device_"] = str(state["device_"])
+        return state
+
+    def __setstate__(self, state: dict) -> None:
+        """Put the network back where it was, or on the CPU if that is gone."""
+        super().__setstate__(state)
+        if "module_" in state:
+            wanted = torch.device(state["device_"])
+            self.device_ = wanted if is_available(wanted) else torch.device("cpu")
+            self.module_.to(self.device_)

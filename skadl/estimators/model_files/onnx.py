@@ -1,0 +1,198 @@
+"""A fitted network for programs without torch: ONNX, for one sensor, ISO and ratio.
+
+The modulation is folded into the convolutions, so a file holds plain convolutions
+for one noise level: an application keeps one file for each ISO that it offers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+import skadl
+from skadl.estimators.adl import ADLDenoiser
+from skadl.network.folded import FoldedUNet, fold
+from skadl.network.unet import N_PLANES, SLOPE
+from skadl.noise.noise_level import expected_noise
+from skadl.noise.sensors import SensorInfo
+from skadl.prediction.fitted_model import resolve_sensor
+from skadl.raw.mosaic import mirrored_axes
+from skadl.support.writing import atomic_write, check_folder
+
+OPSET = 17  # onnxruntime 1.12 and OpenVINO 2022.1 know it
+METADATA_ENTRY = "skadl"
+
+
+def export_onnx(
+    denoiser: ADLDenoiser,
+    path: str | Path,
+    sensor: str | SensorInfo,
+    iso: float,
+    ratio: float = 1.0,
+) -> Path:
+    """Write the network for one sensor, ISO and light factor as an ONNX file.
+
+    Parameters
+    ----------
+    denoiser : ADLDenoiser
+        Fitted.
+    path : str or Path
+        File to write, in an existing folder.
+    sensor : str or SensorInfo
+        As in `ADLDenoiser.predict`.
+    iso : float
+    ratio : float, default=1
+        Light factor.
+
+    Returns
+    -------
+    Path
+        The file written. Its graph maps ``noisy`` to ``denoised``, both float32 of
+        shape (batch, 4, h, w): packed planes R, Gr, Gb, B in the sensor's own
+        geometry, black at 0 and white at 1, times `ratio`. Sides are free, but
+        multiples of ``multiple``. The entry "skadl" of its metadata is a JSON object
+        of skadl_version, sensor, iso, ratio, cfa, black_level and white_level (in
+        counts), offset (of each plane, to be taken off the normalised planes first),
+        multiple, and halo: how many packed pixels tiles must overlap on each side.
+
+    Raises
+    ------
+    ImportError
+        If onnx is not installed.
+    NotFittedError, ValueError, OSError
+        Before `fit`; if the sensor or its noise is not known, iso or ratio is not
+        positive, or the weights are not finite; if the file cannot be written.
+
+    Notes
+    -----
+    The network alone: `ADLDenoiser.predict` also gives each plane its mean back and
+    holds back corrections that its safeguard finds harmful.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise ImportError(
+            "export_onnx needs onnx; install it with pip install 'skadl[onnx]'."
+        ) from error
+    for name, value in {"iso": iso, "ratio": ratio}.items():
+        if not 0 < value < np.inf:
+            raise ValueError(f"{name} must be a positive number, got {value!r}.")
+    path = Path(path)
+    check_folder(path)
+    model = denoiser._model()
+    given, name = (sensor, None) if isinstance(sensor, SensorInfo) else (None, sensor)
+    info = resolve_sensor(model, name, given)
+    noise = expected_noise(info, iso, ratio)
+    codes = model.conditioning.vector(name, iso, ratio, noise)
+    folded = fold(model.network, codes).cpu()
+    facts = {
+        "skadl_version": skadl.__version__,
+        "sensor": name,
+        "iso": float(iso),
+        "ratio": float(ratio),
+        "cfa": info.cfa,
+        "black_level": np.asarray(info.black_level, dtype=float).tolist(),
+        "white_level": float(info.white_level),
+        "offset": (info.offset_at(iso) * (ratio / info.span)).tolist(),
+        "multiple": folded.multiple,
+        "halo": folded.halo,
+    }
+    graph = onnx_model(folded, info.cfa, facts)
+    with atomic_write(path) as part:
+        onnx.save_model(graph, part)
+    return path
+
+
+def onnx_model(network: FoldedUNet, cfa: str, facts: Mapping[str, Any]) -> Any:
+    """Restate a folded network as an ONNX graph, operator by operator.
+
+    Parameters
+    ----------
+    network : FoldedUNet
+        On the CPU.
+    cfa : str
+        Pattern of the planes that the graph shall take. The network was trained on
+        RGGB geometry; for another pattern its kernels are mirrored, which is the
+        same as mirroring the planes.
+    facts : mapping
+        Plain values for the metadata.
+
+    Returns
+    -------
+    onnx.ModelProto
+
+    Raises
+    ------
+    ValueError
+        If a weight is not finite.
+    """
+    from onnx import TensorProto, checker, helper, numpy_helper
+
+    nodes, constants = [], []
+
+    def add(kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
+        output = output or f"{kind}_{len(nodes)}"
+        nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
+        return output
+
+    def add_weights(conv: nn.Conv2d | nn.ConvTranspose2d) -> tuple[str, str]:
+        names = f"weight_{len(nodes)}", f"bias_{len(nodes)}"
+        for name, values in zip(names, (conv.weight, conv.bias), strict=True):
+            array = _mirrored(values, cfa)
+            if not np.isfinite(array).all():
+                raise ValueError(
+                    "the network holds NaN or infinity; fit again with a smaller "
+                    "learning_rate."
+                )
+            constants.append(numpy_helper.from_array(array, name))
+        return names
+
+    def convolve(y: str, conv: nn.Conv2d) -> str:
+        side = conv.kernel_size[0]
+        y = add(
+            "Conv", y, *add_weights(conv), kernel_shape=[side] * 2, pads=[side // 2] * 4
+        )
+        return y if conv is network.head else add("LeakyRelu", y, alpha=SLOPE)
+
+    y, skips = "noisy", []
+    for i, conv in enumerate(network.encoder):
+        if i and i % 2 == 0:
+            skips.append(y)
+            y = add("MaxPool", y, kernel_shape=[2, 2], strides=[2, 2])
+        y = convolve(y, conv)
+    for i, conv in enumerate(network.decoder):
+        if i % 2 == 0:
+            up = add_weights(network.ups[i // 2])
+            y = add("ConvTranspose", y, *up, kernel_shape=[2, 2], strides=[2, 2])
+            y = add("Concat", y, skips.pop(), axis=1)
+        y = convolve(y, conv)
+    add("Sub", "noisy", convolve(y, network.head), output="denoised")
+
+    shape = ["batch", N_PLANES, "height", "width"]
+    noisy, denoised = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name in ("noisy", "denoised")
+    )
+    graph = helper.make_graph(nodes, "skadl", [noisy], [denoised], constants)
+    opset = helper.make_opsetid("", OPSET)
+    model = helper.make_model_gen_version(
+        graph,
+        opset_imports=[opset],
+        producer_name="skadl",
+        producer_version=skadl.__version__,
+    )
+    helper.set_model_props(model, {METADATA_ENTRY: json.dumps(facts, allow_nan=False)})
+    checker.check_model(model, full_check=True)
+    return model
+
+
+def _mirrored(values: Tensor, cfa: str) -> np.ndarray:
+    array = values.numpy()
+    if array.ndim == 4:
+        array = np.flip(array, mirrored_axes(cfa))
+    return np.ascontiguousarray(array)

@@ -1,0 +1,419 @@
+"""Reading model files of strangers: nothing in them is run, nothing is believed.
+
+The header comes first and is bounded. Every tensor in it is compared with the network
+that it declares, and all of them with the length of the file, before memory is taken
+for a weight. Numbers must be finite, names known, and every record passes the checks
+that it passes when a user builds it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import reprlib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+import skadl
+from skadl.adaptation.report.acceptance import TrainingStage
+from skadl.adaptation.report.decisions import DecisionTable
+from skadl.adaptation.report.report import DataSelectionReport
+from skadl.estimators.adl import ADLDenoiser
+from skadl.estimators.validation import check_val_fraction
+from skadl.network.conditioning import CONDITIONINGS, Conditioning
+from skadl.network.unet import ModulatedUNet
+from skadl.noise.sensors import SensorInfo, SensorTable
+from skadl.support.strictjson import (
+    are_numbers,
+    as_tuple,
+    check_int,
+    check_names,
+    check_strings,
+    check_type,
+    parse_json,
+)
+
+FORMAT = "skadl model"
+# Also to be raised when a parameter or a fact of a sensor is added.
+FORMAT_VERSION = 2
+ENTRY = "skadl"  # of safetensors' metadata; holds the description as JSON
+NETWORK_PREFIX, REPORT_PREFIX = "network.", "report."  # of names of tensors
+
+# All that checks, parsers and records raise at bad content.
+REFUSALS = (ValueError, OverflowError, RecursionError, safetensors.SafetensorError)
+
+# Generous for what skadl writes, small for what a stranger's file may cost.
+_LARGEST_HEADER = 4 << 20
+_LARGEST_FILE = 2 << 30
+_WIDEST = 2**16  # layer
+_MOST_LEVELS = 8
+_HIGHEST_PAIR_ID = 2**24  # a report counts pairs in an array as long as this
+_HIGHEST_ITERATION = 2**40
+_HIGHEST_SCORE = 1e100  # so that sums stay finite
+
+# The types that the recorder of decisions writes: sums over others overflow.
+_TYPES_OF_KIND = {"b": ("BOOL",), "f": ("F64",), "iu": ("U8", "U16", "U32")}
+_COLUMN_TYPES = {
+    name: _TYPES_OF_KIND[kind] for name, kind in DecisionTable.COLUMN_KINDS.items()
+} | {"iteration": ("I64",), "offsets": ("I64",)}
+_N_BYTES = {"BOOL": 1, "U8": 1, "U16": 2, "U32": 4, "I64": 8, "F32": 4, "F64": 8}
+
+_FIRST_BYTES = {
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"\x89PNG": "a PNG picture",
+    b"II*\0": "a TIFF or RAW file",
+    b"MM\0*": "a TIFF or RAW file",
+    b"PK\x03\x04": "a zip archive, as numpy and torch.save write",
+    b"\x80": "a pickle, as pickle and joblib write (if you trust where it comes from, "
+    "load it with joblib.load and save the model anew)",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class ModelFile:
+    """What a model file holds.
+
+    Parameters
+    ----------
+    skadl_version : str
+        Of the skadl that wrote it.
+    parameters : mapping of str to value
+        Constructor parameters of the estimator.
+    network : ModulatedUNet
+    conditioning : Conditioning
+    sensors : SensorTable
+    report : DataSelectionReport
+    n_iter : int
+        Iterations of all stages.
+    """
+
+    skadl_version: str
+    parameters: Mapping[str, Any]
+    network: ModulatedUNet
+    conditioning: Conditioning
+    sensors: SensorTable
+    report: DataSelectionReport
+    n_iter: int
+
+
+def read_model_file(path: str | os.PathLike) -> ModelFile:
+    """Read and check what a model file holds, with the network on the CPU.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    ModelFile
+
+    Raises
+    ------
+    OSError
+        If there is no such file or it cannot be read.
+    ValueError
+        If it is no model file, is damaged, or comes from a newer skadl.
+    """
+    path = Path(path)
+    if not path.is_file():  # a pipe or a device might never end
+        raise FileNotFoundError(
+            f"there is no file {str(path)!r}; check the name and the folder."
+        )
+    with open(path, "rb") as file:
+        try:
+            return unpack(file, os.fstat(file.fileno()).st_size)
+        except _NewerFormatError as error:
+            raise ValueError(f"{path.name} {error}") from error
+        except REFUSALS as error:
+            raise ValueError(
+                f"{path.name} is not a model file that can be loaded: "
+                f"{reason_of(error)}. Give a file that ADLDenoiser.save wrote; if this "
+                "is one, copy it from its source again."
+            ) from error
+
+
+def looks_like_model_file(path: str | os.PathLike) -> bool:
+    """Tell by name or first bytes whether a file means to be a model file.
+
+    Parameters
+    ----------
+    path : str or Path
+        Of an existing file.
+
+    Returns
+    -------
+    bool
+    """
+    with open(path, "rb") as file:
+        head = file.read(9)
+    length = int.from_bytes(head[:8], "little")
+    begins_so = head[8:] == b"{" and length <= _LARGEST_HEADER
+    return begins_so or Path(path).suffix == ".safetensors"
+
+
+class _NewerFormatError(Exception):
+    """The file is of a later format than this skadl reads."""
+
+
+def reason_of(error: Exception) -> str:
+    """Write an error of `REFUSALS` as part of a sentence, however long its text."""
+    if isinstance(error, RecursionError):
+        return "its description is nested too deeply"
+    text = " ".join(str(error).split()).rstrip(".")
+    return text if len(text) <= 300 else f"{text[:300]}..."
+
+
+def unpack(file: BinaryIO, size: int) -> ModelFile:
+    """Read and check what an open model file holds.
+
+    Parameters
+    ----------
+    file : binary file
+        At its beginning.
+    size : int
+        Of the file, in bytes.
+
+    Returns
+    -------
+    ModelFile
+
+    Raises
+    ------
+    One of REFUSALS
+        At the first thing that is not as it must be.
+    """
+    if size > _LARGEST_FILE:
+        raise ValueError(f"it has {size} bytes, more than the {_LARGEST_FILE} allowed")
+    head = _read_header(file, size)
+    header = parse_json(head[8:].decode())
+    check_type("the header", header, dict)
+    metadata = header.pop("__metadata__", None)
+    if not isinstance(metadata, dict) or list(metadata) != [ENTRY]:
+        raise ValueError("it is a safetensors file without skadl's description")
+    description = _parse_description(metadata[ENTRY])
+    conditioning = _parse_conditioning(description["conditioning"])
+    network = _declare_network(description["network"], conditioning)
+    n_bytes = _count_bytes(header, network)
+    if len(head) + n_bytes != size:
+        what = "cut off" if len(head) + n_bytes > size else "too long"
+        raise ValueError(f"it is {what}: {size} bytes, not {len(head) + n_bytes}")
+    arrays = safetensors.numpy.load(head + file.read(n_bytes))
+    return ModelFile(
+        description["skadl_version"],
+        _parse_parameters(description["parameters"]),
+        _fill(network, arrays),
+        conditioning,
+        _parse_sensors(description["sensors"], conditioning),
+        _parse_report(description["report"], arrays),
+        description["n_iter"],
+    )
+
+
+def _read_header(file: BinaryIO, size: int) -> bytes:
+    """Length and JSON of the header, as they are in the file."""
+    head = file.read(8)
+    length = int.from_bytes(head, "little")
+    if len(head) < 8 or length > _LARGEST_HEADER:
+        kinds = (kind for first, kind in _FIRST_BYTES.items() if head.startswith(first))
+        kind = next(kinds, None)
+        raise ValueError(
+            f"it is {kind}" if kind else "it does not begin like a safetensors file"
+        )
+    if 8 + length > size:
+        raise ValueError(f"it is cut off within its header, after {size} bytes")
+    return head + file.read(length)
+
+
+def _parse_description(text: Any) -> dict[str, Any]:
+    """Check the top level; the functions below check the records in it."""
+    check_type("the description", text, str)
+    description = parse_json(text)
+    check_type("the description", description, dict)
+    if description.get("format") != FORMAT:
+        raise ValueError(f"its format is {reprlib.repr(description.get('format'))}")
+    version, writer = map(description.get, ("format_version", "skadl_version"))
+    check_type("format_version", version, int)
+    check_type("skadl_version", writer, str)
+    if version > FORMAT_VERSION:
+        raise _NewerFormatError(
+            f"was written by skadl {writer[:40]!r} in format {version}; this skadl "
+            f"{skadl.__version__} reads formats up to {FORMAT_VERSION}. Upgrade skadl "
+            "to load it."
+        )
+    records = ("parameters", "network", "conditioning", "sensors", "report")
+    own = ("format", "format_version", "skadl_version", "n_iter")
+    check_names("the description", description, own + records, own + records)
+    for name in records:
+        check_type(name, description[name], dict)
+    check_int("format_version", version, 1, FORMAT_VERSION)
+    check_int("n_iter", description["n_iter"], 0, _HIGHEST_ITERATION)
+    return description
+
+
+def _parse_parameters(record: dict[str, Any]) -> dict[str, Any]:
+    check_names("parameters", record, ADLDenoiser._get_param_names())
+    parameters = {name: as_tuple(value) for name, value in record.items()}
+    model = ADLDenoiser(**parameters)
+    model._validate_params()
+    check_val_fraction(model.val_fraction)
+    return parameters
+
+
+def _parse_conditioning(record: dict[str, Any]) -> Conditioning:
+    check_names("conditioning", record, ("kind", "sensors"), ("kind", "sensors"))
+    if record["kind"] not in CONDITIONINGS:
+        raise ValueError(f"its conditioning is {reprlib.repr(record['kind'])}")
+    sensors = check_strings("sensors of conditioning", record["sensors"])
+    if not sensors or len(set(sensors)) != len(sensors):
+        raise ValueError("sensors of conditioning must be named, each once")
+    return Conditioning(record["kind"], sensors)
+
+
+def _declare_network(
+    record: dict[str, Any], conditioning: Conditioning
+) -> ModulatedUNet:
+    """Build the network with shapes, but without memory for its weights."""
+    names = ("n_metadata", "base_channels", "n_levels", "mlp_width")
+    check_names("network", record, names, names)
+    for name in names:
+        highest = _MOST_LEVELS if name == "n_levels" else _WIDEST
+        check_int(name, record[name], 1, highest)
+    if record["n_metadata"] != conditioning.length:
+        raise ValueError(
+            f"its network takes {record['n_metadata']} facts of an image, its "
+            f"conditioning gives {conditioning.length}"
+        )
+    with torch.device("meta"), _WithoutDrawing():
+        return ModulatedUNet(**record)
+
+
+class _WithoutDrawing(TorchFunctionMode):
+    """Leave out what only gives weights their start.
+
+    On the meta device it does nothing, and yet costs a second: torch imports its
+    Python implementations for it.
+    """
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function in (Tensor.normal_, Tensor.uniform_, Tensor.mul):
+            return args[0]
+        function = torch.empty if function is torch.randn else function
+        return function(*args, **(kwargs or {}))
+
+
+def _count_bytes(entries: dict[str, Any], network: ModulatedUNet) -> int:
+    """Compare the declared tensors with the network, and add up their lengths."""
+    shapes = {
+        NETWORK_PREFIX + name: list(tensor.shape)
+        for name, tensor in network.state_dict().items()
+    }
+    types = {REPORT_PREFIX + name: types for name, types in _COLUMN_TYPES.items()}
+    check_names("the file", entries, {*shapes, *types}, {*shapes, *types})
+    n_bytes = 0
+    for name, entry in entries.items():
+        check_type(f"tensor {name!r}", entry, dict)
+        dtype, shape = entry.get("dtype"), entry.get("shape")
+        fits_column = (
+            isinstance(shape, list)
+            and [type(length) for length in shape] == [int]
+            and 0 <= shape[0] < _LARGEST_FILE
+        )
+        fits = shape == shapes[name] if name in shapes else fits_column
+        if dtype not in types.get(name, ("F32",)) or not fits:
+            raise ValueError(
+                f"tensor {name!r} cannot be {reprlib.repr(dtype)} of shape "
+                f"{reprlib.repr(shape)}"
+            )
+        n_bytes += math.prod(shape) * _N_BYTES[dtype]
+    return n_bytes
+
+
+def _fill(network: ModulatedUNet, arrays: Mapping[str, np.ndarray]) -> ModulatedUNet:
+    weights = {name: arrays[NETWORK_PREFIX + name] for name in network.state_dict()}
+    for name, array in weights.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"the weights {name!r} hold NaN or infinity")
+    tensors = {name: torch.tensor(array) for name, array in weights.items()}
+    network.load_state_dict(tensors, assign=True)
+    return network.to(memory_format=torch.channels_last).eval()
+
+
+def _parse_sensors(record: dict[str, Any], conditioning: Conditioning) -> SensorTable:
+    missing = [name for name in conditioning.sensors if name not in record]
+    if missing:
+        raise ValueError(f"sensors lacks {reprlib.repr(missing[0])}")
+    return SensorTable({k: _parse_sensor(k, facts) for k, facts in record.items()})
+
+
+def _parse_sensor(name: str, record: Any) -> SensorInfo:
+    where = f"sensor {reprlib.repr(name)}"
+    check_type(where, record, dict)
+    needed = [field.name for field in fields(SensorInfo) if field.default is MISSING]
+    check_names(where, record, [f.name for f in fields(SensorInfo)], needed)
+    facts = {
+        key: {float(iso): as_tuple(entry) for iso, entry in value.items()}
+        if isinstance(value, dict)
+        else as_tuple(value)
+        for key, value in record.items()
+    }
+    check_strings(f"notes of {where}", record.get("notes", []))
+    black, white = facts["black_level"], facts["white_level"]
+    black = black if isinstance(black, tuple) else (black,) * 4
+    if not are_numbers((*black, white), 5):
+        raise ValueError(
+            f"the levels of {where} are {reprlib.repr(black)} and {reprlib.repr(white)}"
+        )
+    iso_range = facts.get("iso_range")
+    if iso_range is not None and not (
+        are_numbers(iso_range, 2) and 0 < iso_range[0] <= iso_range[1]
+    ):
+        raise ValueError(f"iso_range of {where} is {reprlib.repr(iso_range)}")
+    return SensorInfo(**facts)
+
+
+def _parse_report(
+    record: dict[str, Any], arrays: Mapping[str, np.ndarray]
+) -> DataSelectionReport:
+    names = ("domains", "reasons", "stages", "notes")
+    check_names("report", record, names, names)
+    columns = {name: arrays[REPORT_PREFIX + name] for name in _COLUMN_TYPES}
+    for name, highest in (
+        ("is_accepted", 1),  # other bytes are neither true nor false
+        ("pair_id", _HIGHEST_PAIR_ID),
+        ("iteration", _HIGHEST_ITERATION),
+    ):
+        values = columns[name]
+        values = values.view(np.uint8) if values.dtype == bool else values
+        if values.min(initial=0) < 0 or values.max(initial=0) > highest:
+            raise ValueError(f"column {name!r} must be 0 to {highest}")
+    for name in ("score", "threshold"):
+        if np.nan_to_num(np.abs(columns[name])).max(initial=0) > _HIGHEST_SCORE:
+            raise ValueError(f"column {name!r} holds a number beyond reason")
+    table = DecisionTable(
+        domains=check_strings("domains", record["domains"]),
+        reasons=check_strings("reasons", record["reasons"]),
+        **columns,
+    )
+    check_type("stages", record["stages"], list)
+    stages = [_parse_stage(stage) for stage in record["stages"]]
+    return DataSelectionReport(table, stages, check_strings("notes", record["notes"]))
+
+
+def _parse_stage(stage: Any) -> TrainingStage:
+    if not isinstance(stage, list) or len(stage) != 3:
+        raise ValueError(f"a stage is {reprlib.repr(stage)}")
+    name, n_iter, psnr = stage
+    check_type("name of a stage", name, str)
+    check_int("length of a stage", n_iter, 0, _HIGHEST_ITERATION)
+    if psnr is not None:
+        check_type("PSNR of a stage", psnr, float)
+    return TrainingStage(name, n_iter, psnr)

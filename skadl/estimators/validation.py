@@ -1,0 +1,215 @@
+"""The door of ``fit``: whatever was given becomes pairs, a pool and a table."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from skadl.data.pool import SourcePool
+from skadl.noise.renoising import RENOISED
+from skadl.noise.sensors import SensorInfo, SensorTable
+from skadl.raw.pair import RawPair, check_pairs_sequence
+from skadl.screening.check import check_pairs
+
+MIN_TARGET_PAIRS = 2  # one for V', one for T^train
+
+
+def check_target_pairs(target_pairs: Any) -> tuple[RawPair, ...]:
+    """Return the target pairs as a tuple, or say what was got instead.
+
+    Parameters
+    ----------
+    target_pairs : sequence or object array of RawPair
+
+    Returns
+    -------
+    tuple of RawPair
+
+    Raises
+    ------
+    TypeError
+        If it is not a sequence of `RawPair`.
+    ValueError
+        If there are fewer than two.
+    """
+    pairs = check_pairs_sequence(target_pairs, "target_pairs")
+    if len(pairs) < MIN_TARGET_PAIRS:
+        raise ValueError(
+            f"got {len(pairs)} target pairs, at least {MIN_TARGET_PAIRS} are needed: "
+            "one to validate on, one to train on."
+        )
+    return pairs
+
+
+def apply_on_bad_pair(
+    pairs: tuple[RawPair, ...], on_bad_pair: str
+) -> tuple[tuple[RawPair, ...], tuple[str, ...]]:
+    """Refuse or leave out target pairs that `check_pairs` finds bad.
+
+    Parameters
+    ----------
+    pairs : tuple of RawPair
+        Target pairs.
+    on_bad_pair : {"warn", "raise", "drop"}
+        "warn" leaves all to :func:`skadl.estimators.preparation.prepare`, which names
+        odd ones.
+
+    Returns
+    -------
+    pairs : tuple of RawPair
+        That are left to train on.
+    notes : tuple of str
+        Which were left out, and why.
+
+    Raises
+    ------
+    ValueError
+        If there are bad pairs and they are not to be dropped, or if fewer than two
+        others would be left.
+    """
+    if on_bad_pair == "warn":
+        return pairs, ()
+    checked = check_pairs(pairs)
+    if not checked.bad:
+        return pairs, ()
+    listed = "; ".join(
+        f"{index} ({checked.pairs[index].what})" for index in checked.bad
+    )
+    what = f"target pairs {listed}" if len(checked.bad) > 1 else f"target pair {listed}"
+    if on_bad_pair == "raise":
+        raise ValueError(
+            f"bad {what}, counted from 0. See skadl.check_pairs for what to do, or "
+            'fit with on_bad_pair="drop" or "warn".'
+        )
+    kept = tuple(x for i, x in enumerate(pairs) if i not in checked.bad)
+    if len(kept) < MIN_TARGET_PAIRS:
+        raise ValueError(
+            f"without the bad {what}, counted from 0, {len(kept)} of {len(pairs)} "
+            f"target pairs would be left; at least {MIN_TARGET_PAIRS} are needed. See "
+            'skadl.check_pairs for what to do, or fit with on_bad_pair="warn".'
+        )
+    return kept, (f"left out before training, counted from 0: {what}.",)
+
+
+def check_source_pairs(
+    source_pairs: SourcePool | Mapping[str, Sequence[RawPair]] | Sequence | None,
+    n_target: int,
+) -> SourcePool | None:
+    """Return the sources as a pool, refusing what cross-validation may have cut.
+
+    Parameters
+    ----------
+    source_pairs : SourcePool, mapping of domain name to pairs, sequence, or None
+    n_target : int
+        Number of target pairs.
+
+    Returns
+    -------
+    SourcePool or None
+
+    Raises
+    ------
+    TypeError
+        If an item is not a `RawPair`.
+    ValueError
+        If a plain sequence is exactly as long as the target pairs, or a domain has
+        the name that the re-noised one gets.
+    """
+    if isinstance(source_pairs, Mapping):
+        source_pairs = SourcePool(source_pairs) if source_pairs else None
+    if source_pairs is None:
+        return None
+    if isinstance(source_pairs, SourcePool):
+        if RENOISED in source_pairs.domains:
+            raise ValueError(
+                f"a source domain is called {RENOISED!r}, the name of the domain that "
+                "fit adds; rename it."
+            )
+        return source_pairs
+    pairs = check_pairs_sequence(source_pairs, "source_pairs")
+    if len(pairs) == n_target:
+        raise ValueError(
+            f"source_pairs is a plain sequence exactly as long as target_pairs "
+            f"({n_target}): scikit-learn's cross-validation silently cuts such a "
+            "sequence to the fold. Pass source_pairs=SourcePool(source_pairs)."
+        )
+    return SourcePool(pairs) if pairs else None
+
+
+def check_meta(meta: Any, pairs: Sequence[RawPair]) -> SensorTable:
+    """Return the facts of every sensor that occurs in the pairs.
+
+    Parameters
+    ----------
+    meta : SensorTable or None
+        Given facts; what it leaves out is derived from the pairs.
+    pairs : sequence of RawPair
+        All pairs, target and source.
+
+    Returns
+    -------
+    SensorTable
+        With `iso_range` filled in from the pairs.
+
+    Raises
+    ------
+    TypeError
+        If `meta` is something else, such as a list that folds would cut.
+    ValueError
+        If `meta` and the pairs disagree on a sensor's CFA pattern.
+    """
+    if not (meta is None or isinstance(meta, SensorTable)):
+        raise TypeError(
+            f"meta must be a SensorTable or None, got {type(meta).__name__}; facts of "
+            "single captures (ISO, ratio, levels) belong into each RawPair."
+        )
+    derived = SensorTable.from_pairs(pairs)
+    if meta is None:
+        return derived
+    merged: dict[str, SensorInfo] = {}
+    for name, from_pairs in derived.items():
+        if name not in meta:
+            continue
+        given = meta.get(name)
+        if given.cfa != from_pairs.cfa:
+            raise ValueError(
+                f"meta says {given.cfa} for sensor {name!r}, its pairs say "
+                f"{from_pairs.cfa}; correct one of them."
+            )
+        merged[name] = replace(given, iso_range=from_pairs.iso_range)
+    return meta.updated(derived.sensors).updated(merged)
+
+
+def check_val_fraction(
+    val_fraction: float | Sequence[float],
+) -> tuple[float, float]:
+    """Return the first and last fraction, or say what was got instead.
+
+    Parameters
+    ----------
+    val_fraction : float or pair of floats
+        Each between 0 and 1, the first at most the second.
+
+    Returns
+    -------
+    tuple of two floats
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    if isinstance(val_fraction, numbers.Real):
+        val_fraction = (val_fraction, val_fraction)
+    valid = len(val_fraction) == 2 and all(
+        isinstance(fraction, numbers.Real) and 0 < fraction < 1
+        for fraction in val_fraction
+    )
+    if not valid or val_fraction[0] > val_fraction[1]:
+        raise ValueError(
+            "val_fraction must be a number between 0 and 1 or a pair (start, end) of "
+            f"them with start <= end, got {val_fraction!r}."
+        )
+    return float(val_fraction[0]), float(val_fraction[1])

@@ -1,0 +1,88 @@
+"""What the network is told of an image: sensor, ISO, light factor, noise level.
+
+The paper's metadata vector is the one-hot sensor code and the ISO repeated n times
+(section 3.2) and "can be extended as long as more meta information is provided".
+The extension here is the expected noise level: two sensors at one ISO may differ
+tenfold in noise, and a light factor multiplies it again. With the noise level alone,
+without sensor and ISO, a sensor that was never seen in `fit` is one more noise level.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from skadl.noise.noise_level import NoiseLevel
+
+CONDITIONINGS = ("sensor_iso", "sensor_iso_noise", "noise")
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """Turn the facts of an image into the network's metadata vector.
+
+    Parameters
+    ----------
+    kind : {"sensor_iso", "sensor_iso_noise", "noise"}
+        The paper's vector, that plus light factor and noise level, or these alone.
+    sensors : tuple of str
+        Sensors seen in `fit`; position is the one-hot code.
+
+    Examples
+    --------
+    >>> Conditioning("sensor_iso", ("A", "B")).vector("B", 1600, 1.0, None)
+    array([0. , 1. , 0.5, 0.5], dtype=float32)
+    """
+
+    kind: str
+    sensors: tuple[str, ...]
+
+    @property
+    def uses_noise(self) -> bool:
+        """Whether a noise level must be given."""
+        return self.kind != "sensor_iso"
+
+    @property
+    def uses_sensor(self) -> bool:
+        """Whether the sensor must be one of `sensors`."""
+        return self.kind != "noise"
+
+    @property
+    def length(self) -> int:
+        """Length of the vector."""
+        n_sensors = len(self.sensors) if self.uses_sensor else 0
+        return 2 * n_sensors + (3 if self.uses_noise else 0)
+
+    def vector(
+        self, sensor: str, iso: float, ratio: float, noise: NoiseLevel | None
+    ) -> np.ndarray:
+        """Build the vector of one image.
+
+        Parameters
+        ----------
+        sensor : str
+            One of `sensors`, unless only the noise counts.
+        iso : float
+            Enters as ``log2(iso / 100) / 8``: raw ISO would saturate the tanh of
+            Eq. 4, and noise is a power law of ISO.
+        ratio : float
+            Light factor; enters as ``log10(ratio) / 2``.
+        noise : NoiseLevel or None
+            Needed where the kind uses it; enters as two centred logarithms.
+
+        Returns
+        -------
+        ndarray of shape (length,), float32
+            Every entry about within [-2, 2].
+        """
+        entries = []
+        if self.uses_sensor:
+            one_hot = np.zeros(len(self.sensors))
+            one_hot[self.sensors.index(sensor)] = 1.0
+            entries += [one_hot, np.full(len(self.sensors), np.log2(iso / 100) / 8)]
+        if self.uses_noise:
+            shot_code = (np.log10(max(noise.shot, 1e-8)) + 3) / 2
+            read_code = (np.log10(max(noise.read, 1e-12)) + 5) / 3
+            entries.append(np.array([np.log10(ratio) / 2, shot_code, read_code]))
+        return np.concatenate(entries).astype(np.float32)

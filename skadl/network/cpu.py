@@ -1,0 +1,214 @@
+"""The folded U-Net on a CPU: strip by strip, so that a feature map stays in cache.
+
+A convolution is limited by memory where a map is larger than the cache, and a map
+freshly allocated costs a page fault for every 4 KiB. So each level of the U-Net is
+walked in strips of rows, its two convolutions one after the other, and only what
+another level reads is kept: the skips, and two maps in between, in memory that the
+next tile uses again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from skadl.network.folded import FoldedUNet
+from skadl.network.unet import N_PLANES, SLOPE
+
+STRIP_BYTES = 12 * 2**20  # of the widest map of a strip
+# glibc takes blocks up to the largest one freed from its heap, up to 32 MiB; larger
+# ones, and at first those above 128 KiB, from the kernel, a page fault at a time.
+_HEAP_BLOCK = 31 * 2**20
+_LEAST_PIXEL_BYTES = 64  # of a pixel's channels, to move them by the pixel
+
+
+class StripUNet:
+    """Compute what `FoldedUNet` would remove from an image.
+
+    Parameters
+    ----------
+    folded : FoldedUNet
+        On the CPU.
+    dtype : torch.dtype or None
+        Of maps and weights; None is float32.
+    """
+
+    def __init__(self, folded: FoldedUNet, dtype: torch.dtype | None) -> None:
+        self.dtype = dtype or torch.float32
+        self._encoder = [_Conv(conv, self.dtype) for conv in folded.encoder]
+        self._decoder = [_Conv(conv, self.dtype) for conv in folded.decoder]
+        self._ups = [_Up(up, self.dtype) for up in folded.ups]
+        head = folded.head
+        self._head = head.weight.to(self.dtype), head.bias.to(self.dtype)
+        self._memory: dict[str, np.ndarray] = {}
+        torch.empty(_HEAP_BLOCK, dtype=torch.uint8)  # freed at once
+
+    @torch.no_grad()
+    def removed(self, x: Tensor) -> Tensor:
+        """Return what the network takes away: noisy minus denoised.
+
+        Parameters
+        ----------
+        x : Tensor of shape (1, 4, h, w), float32
+            Sides are multiples of the network's `multiple`.
+
+        Returns
+        -------
+        Tensor of shape (1, 4, h, w), float32, channels_last
+            The next call writes its own result there.
+        """
+        skips = []
+        y = x
+        last = len(self._ups)
+        for level in range(last + 1):
+            convs = self._encoder[2 * level : 2 * level + 2]
+            skip, y = self._encode(y, convs, level, pools=level < last)
+            skips.append(skip)
+        y = skips.pop()
+        for level in reversed(range(last)):
+            y = self._decode(y, skips.pop(), level)
+        if not last:  # no way up at whose end the head could sit
+            y = F.conv2d(y, *self._head).float()
+        return y
+
+    def _encode(
+        self, x: Tensor, convs: list[_Conv], level: int, pools: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return a level's map, and that map at half the size for the next level."""
+        height, width = x.shape[2:]
+        n_channels = convs[1].width
+        whole = self._map(f"skip {level}", n_channels, height, width)
+        half = None
+        if pools:
+            half = self._map(
+                f"between {level % 2}", n_channels, height // 2, width // 2
+            )
+        for start, stop, above, below in self._strips(height, width * n_channels):
+            y = x[:, :, start - above : stop + below]
+            y = y.to(self.dtype).contiguous(memory_format=torch.channels_last)
+            for conv in convs:
+                y = conv(y)
+            y = y[:, :, above : above + stop - start]
+            whole[:, :, start:stop] = y
+            if pools:
+                # Half the time that max_pool2d takes in this layout.
+                y = torch.maximum(y[:, :, ::2], y[:, :, 1::2])
+                pooled = half[:, :, start // 2 : stop // 2]
+                torch.maximum(y[..., ::2], y[..., 1::2], out=pooled)
+        return whole, half
+
+    def _decode(self, x: Tensor, skip: Tensor, level: int) -> Tensor:
+        """Return a level's map on the way up, or what the head makes of the last."""
+        height, width = skip.shape[2:]
+        up = self._ups[-1 - level]
+        convs = self._decoder[2 * len(self._ups) - 2 * level - 2 :][:2]
+        n_channels = convs[1].width
+        if level:
+            result = self._map(f"between {level % 2}", n_channels, height, width)
+        else:
+            result = self._map("result", N_PLANES, height, width, torch.float32)
+        for start, stop, above, below in self._strips(height, 2 * width * n_channels):
+            first, last = start - above, stop + below  # both even
+            y = up(x[:, :, first // 2 : last // 2], skip[:, :, first:last])
+            for conv in convs:
+                y = conv(y)
+            y = y[:, :, above : above + stop - start]
+            result[:, :, start:stop] = y if level else F.conv2d(y, *self._head)
+        return result
+
+    def _strips(
+        self, height: int, n_values: int
+    ) -> Iterator[tuple[int, int, int, int]]:
+        """Yield start and stop of strips, with the rows to read above and below."""
+        rows = max(STRIP_BYTES // (n_values * self.dtype.itemsize), 16) // 2 * 2
+        for start in range(0, height, rows):
+            stop = min(start + rows, height)
+            yield start, stop, min(2, start), min(2, height - stop)
+
+    def _map(
+        self,
+        name: str,
+        n_channels: int,
+        height: int,
+        width: int,
+        dtype: torch.dtype | None = None,
+    ) -> Tensor:
+        """Return memory for a map: that of the last one of this name, if it does."""
+        dtype = dtype or self.dtype
+        n_bytes = n_channels * height * width * dtype.itemsize
+        if name not in self._memory or self._memory[name].size < n_bytes:
+            # By NumPy, which asks the kernel for huge pages; torch does not.
+            self._memory[name] = np.empty(n_bytes, np.uint8)
+        y = torch.from_numpy(self._memory[name][:n_bytes]).view(dtype)
+        return y.view(1, height, width, n_channels).permute(0, 3, 1, 2)
+
+
+class _Conv:
+    """A 3x3 convolution with its leaky ReLU, in one pass where oneDNN is there."""
+
+    def __init__(self, conv: nn.Conv2d, dtype: torch.dtype) -> None:
+        self.width = conv.out_channels
+        self.weight, self.bias = conv.weight.to(dtype), conv.bias.to(dtype)
+        self.is_fused = _has_onednn(dtype)
+        if self.is_fused:
+            self.weight = torch.ops.mkldnn._reorder_convolution_weight(
+                self.weight, [1, 1], [1, 1], [1, 1], 1, None
+            )
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if not self.is_fused:
+            y = F.conv2d(x, self.weight, self.bias, padding=1)
+            return F.leaky_relu(y, SLOPE, inplace=True)
+        return torch.ops.mkldnn._convolution_pointwise(
+            x,
+            self.weight,
+            self.bias,
+            [1, 1],
+            [1, 1],
+            [1, 1],
+            1,
+            "leaky_relu",
+            [SLOPE],
+            "",
+        )
+
+
+class _Up:
+    """A 2x2 transposed convolution of stride 2, and the join with the skip."""
+
+    def __init__(self, up: nn.ConvTranspose2d, dtype: torch.dtype) -> None:
+        self.width = up.out_channels
+        self.weight, self.bias = up.weight.to(dtype), up.bias.to(dtype)
+        # The same as a product with each pixel: up to six times as fast, but what it
+        # gives must be rearranged, which takes longer than it saves for few channels.
+        self.as_product = self.width * dtype.itemsize >= _LEAST_PIXEL_BYTES
+        if self.as_product:
+            weight = self.weight.permute(2, 3, 1, 0).reshape(4 * self.width, -1, 1, 1)
+            self.weight = weight.contiguous(memory_format=torch.channels_last)
+            self.bias = self.bias.repeat(4)
+
+    def __call__(self, x: Tensor, skip: Tensor) -> Tensor:
+        if not self.as_product:
+            y = F.conv_transpose2d(x, self.weight, self.bias, stride=2)
+            return torch.cat([y, skip], dim=1)
+        height, width = x.shape[2:]
+        blocks = F.conv2d(x, self.weight, self.bias).permute(0, 2, 3, 1)
+        joined = x.new_empty(height, 2, width, 2, 2 * self.width)
+        joined.transpose(1, 2)[..., : self.width] = blocks.view(
+            height, width, 2, 2, self.width
+        )
+        joined = joined.view(1, 2 * height, 2 * width, 2 * self.width)
+        joined = joined.permute(0, 3, 1, 2)
+        joined[:, self.width :] = skip
+        return joined
+
+
+def _has_onednn(dtype: torch.dtype) -> bool:
+    """Say whether torch was built with oneDNN and it computes in `dtype` here."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    return dtype == torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported()

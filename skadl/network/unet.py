@@ -1,0 +1,242 @@
+"""The modulated U-Net, in the order in which a forward pass meets its parts.
+
+Backbone: the two-convolutions-a-level U-Net of Chen et al., "Learning to See in
+the Dark" (CVPR 2018). Modulation: Eq. 4-6 of Qian et al., "Adaptive Domain
+Learning for Cross-domain Image Denoising" (NeurIPS 2024). The paper's appendix
+uses dense blocks; plain ones are several times faster at equal width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+N_PLANES = 4  # R, Gr, Gb, B
+SLOPE = 0.2  # of the leaky ReLU, as in Chen et al.
+
+
+class ModulatedUNet(nn.Module):
+    """Predict the noise of packed planes, knowing where they come from.
+
+    Parameters
+    ----------
+    n_metadata : int
+        Length of the metadata vector of an image.
+    base_channels : int
+        Channels at full packed resolution; they double at each level.
+    n_levels : int
+        Resolutions; sides must be multiples of ``2 ** (n_levels - 1)``.
+    mlp_width : int
+        Hidden width of the modulation MLPs.
+
+    Notes
+    -----
+    The last layer starts at zero, so an untrained network returns its input, and
+    the modulation starts as the identity (gamma = 1, beta = 0), so a sensor code
+    never seen changes nothing.
+    """
+
+    def __init__(
+        self, n_metadata: int, base_channels: int, n_levels: int, mlp_width: int
+    ) -> None:
+        super().__init__()
+        widths = [base_channels * 2**level for level in range(n_levels)]
+        self.multiple = 2 ** (n_levels - 1)
+        self.encoder = nn.ModuleList(
+            _ConvPair(before, width)
+            for before, width in zip([N_PLANES, *widths[:-1]], widths, strict=True)
+        )
+        self.ups = nn.ModuleList(
+            nn.ConvTranspose2d(2 * width, width, kernel_size=2, stride=2)
+            for width in reversed(widths[:-1])
+        )
+        self.decoder = nn.ModuleList(
+            _ConvPair(2 * width, width) for width in reversed(widths[:-1])
+        )
+        self.head = nn.Conv2d(base_channels, N_PLANES, kernel_size=1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        conv_widths = [w for w in widths for _ in range(2)]
+        conv_widths += [w for w in reversed(widths[:-1]) for _ in range(2)]
+        self.modulation = ModulationMLPs(n_metadata, conv_widths, mlp_width)
+
+    def forward(self, x: Tensor, metadata: Tensor) -> Tensor:
+        """Denoise a batch.
+
+        Parameters
+        ----------
+        x : Tensor of shape (B, 4, h, w)
+            Normalised planes in RGGB geometry, black at 0.
+        metadata : Tensor of shape (B, n_metadata)
+
+        Returns
+        -------
+        Tensor of shape (B, 4, h, w)
+            In the dtype of `x`, whatever the precision inside.
+        """
+        codes = self.modulation(metadata)  # per convolution: (B, C, 1, 1) twice
+        skips = []
+        y = x
+        for level, convs in enumerate(self.encoder):
+            if level:
+                y = F.max_pool2d(y, 2)  # (B, C/2, h, w) -> (B, C/2, h/2, w/2)
+            y = convs(y, next(codes), next(codes))  # -> (B, C, h, w)
+            skips.append(y)
+        skips.pop()
+        for up, convs in zip(self.ups, self.decoder, strict=True):
+            y = up(y)  # (B, 2C, h/2, w/2) -> (B, C, h, w)
+            y = torch.cat([y, skips.pop()], dim=1)  # -> (B, 2C, h, w)
+            y = convs(y, next(codes), next(codes))  # -> (B, C, h, w)
+        return x - self.head(y).to(x.dtype)  # (B, C, h, w) -> (B, 4, h, w)
+
+
+class _ConvPair(nn.Module):
+    """Two 3x3 convolutions, each modulated and rectified."""
+
+    def __init__(self, before: int, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(before, width, kernel_size=3, padding=1)
+        self.second = nn.Conv2d(width, width, kernel_size=3, padding=1)
+        for conv in (self.first, self.second):
+            nn.init.kaiming_normal_(conv.weight, a=SLOPE)
+            nn.init.zeros_(conv.bias)
+
+    def forward(
+        self, x: Tensor, first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        y = modulate(self.first(x), *first)  # (B, before, h, w) -> (B, width, h, w)
+        return modulate(self.second(y), *second)
+
+
+class ModulationMLPs(nn.Module):
+    """A gamma- and a beta-MLP of four layers for every convolution (Eq. 4 and 5).
+
+    All MLPs are stacked and run as a handful of batched products: the hidden
+    layers of all of them together, the last layer once for each channel count.
+
+    Parameters
+    ----------
+    n_metadata : int
+    conv_widths : list of int
+        Channels of each convolution, in forward order.
+    mlp_width : int
+        Hidden width.
+    """
+
+    def __init__(self, n_metadata: int, conv_widths: list[int], mlp_width: int) -> None:
+        super().__init__()
+        self.conv_widths = conv_widths
+        n_mlps = 2 * len(conv_widths)
+        sizes = [n_metadata, mlp_width, mlp_width, mlp_width]
+        self.weights = nn.ParameterList(
+            nn.Parameter(torch.randn(n_mlps, before, after) * (2 / before) ** 0.5)
+            for before, after in zip(sizes, sizes[1:], strict=False)
+        )
+        self.biases = nn.ParameterList(
+            nn.Parameter(torch.zeros(n_mlps, 1, after)) for after in sizes[1:]
+        )
+        self.last_weights = nn.ParameterList(
+            nn.Parameter(torch.zeros(2 * conv_widths.count(width), mlp_width, width))
+            for width in sorted(set(conv_widths))
+        )
+        self.last_biases = nn.ParameterList(
+            nn.Parameter(torch.zeros(2 * conv_widths.count(width), 1, width))
+            for width in sorted(set(conv_widths))
+        )
+        # The MLPs of one channel count lie together: gammas first, then betas.
+        positions = {width: [] for width in sorted(set(conv_widths))}
+        for position, width in enumerate(conv_widths):
+            positions[width].append(position)
+        self.positions = positions
+
+    def forward(self, metadata: Tensor):
+        """Yield (gamma, beta), each (B, C, 1, 1), for each convolution in turn."""
+        with torch.autocast(metadata.device.type, enabled=False):
+            n_mlps = self.weights[0].shape[0]
+            h = metadata.expand(n_mlps, *metadata.shape)  # (B, M) -> (n_mlps, B, M)
+            for weight, bias in zip(self.weights, self.biases, strict=True):
+                h = F.leaky_relu(torch.baddbmm(bias, h, weight), SLOPE)
+            gammas, betas = (
+                [None] * len(self.conv_widths),
+                [None] * len(self.conv_widths),
+            )
+            start = 0
+            for (_, positions), weight, bias in zip(
+                self.positions.items(),
+                self.last_weights,
+                self.last_biases,
+                strict=True,
+            ):
+                stop = start + weight.shape[0]
+                out = torch.baddbmm(bias, h[start:stop], weight)  # (2n, B, C)
+                out = out[..., None, None]  # -> (2n, B, C, 1, 1)
+                start = stop
+                for i, position in enumerate(positions):
+                    gammas[position] = 1 + torch.tanh(out[i])
+                    betas[position] = out[len(positions) + i]
+        return iter(list(zip(gammas, betas, strict=True)))
+
+
+def modulate(y: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+    """Scale, shift and rectify a feature map: leaky ReLU of Eq. 6.
+
+    Parameters
+    ----------
+    y : Tensor of shape (B, C, h, w)
+    gamma, beta : Tensor of shape (B, C, 1, 1)
+
+    Returns
+    -------
+    Tensor of shape (B, C, h, w)
+    """
+    # Cast, or autocast would promote the whole feature map to float32.
+    return _ModulatedLeakyReLU.apply(y, gamma.to(y.dtype), beta.to(y.dtype))
+
+
+class _ModulatedLeakyReLU(torch.autograd.Function):
+    """One pass over memory each way; autograd's own chain takes three."""
+
+    @staticmethod
+    def forward(ctx, y: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
+        out = F.leaky_relu_(torch.addcmul(beta, y, gamma), SLOPE)
+        ctx.save_for_backward(y, gamma, out)
+        return out
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        y, gamma, out = ctx.saved_tensors
+        # The sign survives the leaky ReLU, so its output serves as the mask.
+        grad = torch.ops.aten.leaky_relu_backward(grad, out, SLOPE, True)
+        grad_beta = grad.sum(dim=(2, 3), keepdim=True)
+        grad_gamma = (grad * y).sum(dim=(2, 3), keepdim=True)
+        return grad.mul_(gamma), grad_gamma, grad_beta
+
+
+def build_network(
+    n_metadata: int,
+    base_channels: int,
+    n_levels: int,
+    mlp_width: int,
+    device: torch.device,
+    seed: int,
+) -> ModulatedUNet:
+    """Build an untrained network without touching torch's global random state.
+
+    Parameters
+    ----------
+    n_metadata, base_channels, n_levels, mlp_width : int
+        As in `ModulatedUNet`.
+    device : torch.device
+    seed : int
+
+    Returns
+    -------
+    ModulatedUNet
+        On `device`, in channels_last. Drawn on the CPU, so that one seed gives one
+        network on every device.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = ModulatedUNet(n_metadata, base_channels, n_levels, mlp_width)
+    return network.to(device=device, memory_format=torch.channels_last)

@@ -1,0 +1,96 @@
+"""How noisy an image is: shot and read part, in the units of normalised planes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from skadl.noise.residual import (
+    TransferCurve,
+    noise_of_pair,
+)
+from skadl.noise.sensors import SensorInfo
+from skadl.raw.pair import RawPair
+
+
+@dataclass(frozen=True)
+class NoiseLevel:
+    """Noise of a normalised image: variance is ``shot * signal + read``.
+
+    Parameters
+    ----------
+    shot : float
+        System gain times light factor, over the range from black to white.
+    read : float
+        Read variance times light factor squared, over that range squared.
+    """
+
+    shot: float
+    read: float
+
+
+def noise_level(
+    gain: float, read_variance: float, ratio: float, span: float
+) -> NoiseLevel:
+    """Bring gain and read variance from counts to the units of normalised planes.
+
+    Parameters
+    ----------
+    gain : float
+        K, in counts per electron.
+    read_variance : float
+        In counts squared.
+    ratio : float
+        Light factor.
+    span : float
+        White minus black level, in counts.
+
+    Returns
+    -------
+    NoiseLevel
+
+    Examples
+    --------
+    >>> noise_level(2.0, 16.0, ratio=8, span=1024)
+    NoiseLevel(shot=0.015625, read=0.0009765625)
+    """
+    scale = ratio / span
+    return NoiseLevel(float(gain * scale), float(read_variance * scale**2))
+
+
+def expected_noise(info: SensorInfo, iso: float, ratio: float) -> NoiseLevel:
+    """Noise level that an image of a calibrated sensor should have.
+
+    Parameters
+    ----------
+    info : SensorInfo
+        With gain and read noise.
+    iso, ratio : float
+
+    Returns
+    -------
+    NoiseLevel
+    """
+    return noise_level(*info.noise_at(iso), ratio, info.span)
+
+
+def measured_noise(pair: RawPair, curve: TransferCurve, info: SensorInfo) -> NoiseLevel:
+    """Noise level that a pair shows, whatever its label says.
+
+    A source pair may carry a wrong ISO, come from a simulator, or be an average;
+    its residual tells the truth, and the sensor's figures fill in what a single
+    pair leaves open.
+
+    Parameters
+    ----------
+    pair : RawPair
+    curve : TransferCurve
+        Of that pair.
+    info : SensorInfo
+        Of its sensor, with gain and read noise.
+
+    Returns
+    -------
+    NoiseLevel
+    """
+    gain, read_variance = noise_of_pair(curve, *info.noise_at(pair.iso))
+    return noise_level(gain, read_variance, pair.ratio, pair.noisy.span)

@@ -1,0 +1,281 @@
+"""Noise measured on noisy/clean pairs: the photon-transfer curve.
+
+Variance in counts is ``K * signal + read_variance`` (Eq. 3 of the paper); a pair
+shows both numbers in its residual, without any dark or flat frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import least_squares
+
+from skadl.raw.image import RawImage
+from skadl.raw.levels import normalise
+from skadl.raw.pair import RawPair
+
+N_BINS = 16
+MIN_PIXELS_IN_BIN = 64
+QUANTISATION_VARIANCE = 1 / 12
+LEAST_WHITE = 0.95  # of a residual that may count as noise
+_MAD_TO_SIGMA = 1.4826
+OUTLIER = 5.0  # robust standard deviations
+_TAIL = 12.0  # of them: the tails of real read noise reach far beyond five
+NEARLY_WHITE = 0.98
+MOST_CLIPPED = 0.01  # share of the pixels that a statistic is taken over
+_LARGEST_SIDE = 512  # packed pixels of a frame that are measured
+
+
+@dataclass(frozen=True, eq=False)
+class TransferCurve:
+    """What one pair's residual says: variance against signal, and if it is noise.
+
+    Parameters
+    ----------
+    iso : float
+    signal : ndarray of shape (n_bins,)
+        Mean signal above black, in counts of the noisy frame.
+    variance : ndarray of shape (n_bins,)
+        Of the residual, in counts squared.
+    whiteness : float
+        1 for noise, which no pixel shares with its neighbours; 1 minus the
+        correlation of diagonal neighbours, which row and column noise leave alone.
+        A misaligned or wrong clean frame leaves a picture in the residual: 0.9 and
+        less.
+    offset : ndarray of shape (4,)
+        Mean residual of the planes R, Gr, Gb, B, in counts: the error of the black
+        level.
+    row_noise : float
+        Standard deviation of what a row of the mosaic shares, in counts.
+    """
+
+    iso: float
+    signal: np.ndarray
+    variance: np.ndarray
+    whiteness: float
+    offset: np.ndarray
+    row_noise: float
+
+
+@dataclass(frozen=True, eq=False)
+class Residual:
+    """Noisy minus clean at the exposure of the noisy frame, in its counts.
+
+    Parameters
+    ----------
+    iso : float
+        As the noisy frame's label has it.
+    signal, residual : ndarray of shape (4, h, w)
+        Clean signal above black, and what the noisy frame has beyond it. Planes R,
+        Gr, Gb, B; of large frames the middle.
+    bins : tuple of ndarray of int
+        Flat positions of pixels of about equal signal, equally many in each bin,
+        rising. A bin that clipping touches is left out whole, since leaving out its
+        clipped pixels would select on the noise.
+    centre, sigma : ndarray of shape (n_bins,)
+        Median and robust standard deviation of the residual in each bin, in counts.
+    least_variance : float
+        That rounding to counts causes.
+    """
+
+    iso: float
+    signal: np.ndarray
+    residual: np.ndarray
+    bins: tuple[np.ndarray, ...]
+    centre: np.ndarray
+    sigma: np.ndarray
+    least_variance: float
+
+
+def measure_residual(pair: RawPair) -> Residual:
+    """Subtract from a noisy frame what its clean partner lets expect.
+
+    Parameters
+    ----------
+    pair : RawPair
+        Of large frames the middle is measured. Lazy frames are read once.
+
+    Returns
+    -------
+    Residual
+
+    Raises
+    ------
+    ValueError
+        If the frames differ in shape or CFA pattern, or hold NaN or infinity.
+    """
+    noisy, clean = pair.noisy, pair.clean
+    counts, clean_counts = _check_frames(noisy, clean)
+    black = noisy.black_planes
+    span = noisy.span
+    signal = normalise(clean_counts, clean.black_planes, clean.white_level, clean.ratio)
+    signal = signal.astype(float) * (span / noisy.ratio)
+    clipped = counts >= NEARLY_WHITE * noisy.white_level
+    if counts.dtype.kind == "u":  # floats below zero are noise, not clipped
+        clipped |= counts == 0
+    clipped |= clean_counts >= NEARLY_WHITE * clean.white_level
+    # Floats have no counts to round to: one 16-bit step is the least they resolve.
+    step = 1.0 if counts.dtype.kind in "ui" else span / 65535
+    least = QUANTISATION_VARIANCE * step**2
+    residual = counts - black[:, None, None] - signal
+    n_bins = max(1, min(N_BINS, signal.size // MIN_PIXELS_IN_BIN))
+    order = np.argsort(signal, axis=None, kind="stable")
+    bins = tuple(
+        pixels
+        for pixels in np.array_split(order, n_bins)
+        if clipped.flat[pixels].mean() <= MOST_CLIPPED
+    )
+    spreads = np.array([_spread(residual.flat[pixels]) for pixels in bins])
+    centre, sigma = spreads.reshape(-1, 2).T
+    sigma = np.maximum(sigma, least**0.5)
+    return Residual(noisy.iso, signal, residual, bins, centre, sigma, least)
+
+
+def transfer_curve(pair: RawPair | Residual) -> TransferCurve:
+    """Measure the noise of one pair on its residual.
+
+    Parameters
+    ----------
+    pair : RawPair or Residual
+
+    Returns
+    -------
+    TransferCurve
+        What lies beyond twelve robust standard deviations (hot pixels, motion) is left
+        out; the mean residual of a bin, such as a black-level error, is not noise.
+
+    Raises
+    ------
+    ValueError
+        As `measure_residual`.
+    """
+    measured = pair if isinstance(pair, Residual) else measure_residual(pair)
+    residual, signal = measured.residual, measured.signal
+    score = np.zeros(residual.size)  # standardised residual, 0 where clipped
+    weight = np.zeros(residual.size)  # inverse variance, 0 where clipped
+    means, variances = [], []
+    for pixels, centre, sigma in zip(
+        measured.bins, measured.centre, measured.sigma, strict=True
+    ):
+        own = residual.flat[pixels]
+        score[pixels] = np.clip((own - centre) / sigma, -OUTLIER, OUTLIER)
+        is_noise = np.abs(score[pixels]) < OUTLIER
+        tail_too = np.abs(own - centre) < _TAIL * sigma
+        variance = max(own[tail_too].var(), measured.least_variance)
+        weight[pixels] = is_noise / variance
+        means.append(signal.flat[pixels].mean())
+        variances.append(variance)
+    weight = weight.reshape(residual.shape)
+    offset, row_noise = _shared_offsets(residual, weight)
+    return TransferCurve(
+        measured.iso,
+        np.array(means),
+        np.array(variances),
+        _whiteness(score.reshape(residual.shape)),
+        offset,
+        row_noise,
+    )
+
+
+def noise_of_pair(
+    curve: TransferCurve, gain: float, read_variance: float
+) -> tuple[float, float]:
+    """Measure gain and read variance on one pair, as far as it shows them.
+
+    Parameters
+    ----------
+    curve : TransferCurve
+        Of the pair.
+    gain, read_variance : float
+        What to believe where the curve says nothing (a dark frame does not show the
+        gain), in counts per electron and counts squared; each weighs as much as one
+        bin.
+
+    Returns
+    -------
+    gain, read_variance : float
+        What was given, where the curve has no usable bin.
+
+    Notes
+    -----
+    Least squares on the logarithm of the variance with a soft L1 loss.
+    """
+    if curve.signal.size == 0:
+        return gain, read_variance
+    signal = np.maximum(curve.signal, 0.0)
+    start = np.log([gain, read_variance])
+    pull = np.array([1.0, 0.5])  # an error of the read noise is half of its variance's
+
+    def misfit(parameters: np.ndarray) -> np.ndarray:
+        shot, read = np.exp(parameters)
+        model = shot * signal + read
+        return np.concatenate(
+            [np.log(curve.variance / model) / 0.1, pull * (parameters - start)]
+        )
+
+    lower = np.array([-25.0, np.log(curve.variance.min()) - 6])
+    upper = np.array([25.0, 50.0])
+    start_inside = np.clip(start, lower + 1e-6, upper - 1e-6)
+    found = least_squares(misfit, start_inside, bounds=(lower, upper), loss="soft_l1")
+    found_gain, found_variance = np.exp(found.x)
+    return float(found_gain), float(found_variance)
+
+
+def _check_frames(noisy: RawImage, clean: RawImage) -> tuple[np.ndarray, np.ndarray]:
+    """Packed counts of the middle of both frames, which must fit together."""
+    counts, clean_counts = noisy.packed(), clean.packed()
+    if counts.shape != clean_counts.shape or noisy.cfa != clean.cfa:
+        raise ValueError(
+            f"{noisy!r} and its clean frame differ: packed shapes {counts.shape} and "
+            f"{clean_counts.shape}, CFA {noisy.cfa} and {clean.cfa}; give frames of "
+            "one size and pattern."
+        )
+    if not (np.isfinite(counts).all() and np.isfinite(clean_counts).all()):
+        raise ValueError(
+            f"{noisy!r} or its clean frame holds NaN or infinity; repair or leave out "
+            "that pair."
+        )
+    return middle(counts, _LARGEST_SIDE), middle(clean_counts, _LARGEST_SIDE)
+
+
+def middle(packed: np.ndarray, side: int) -> np.ndarray:
+    """Crop planes of shape (4, h, w) to their middle, at most `side` by `side`."""
+    rows, columns = (slice(max(0, (n - side) // 2), None) for n in packed.shape[1:])
+    return packed[:, rows, columns][:, :side, :side]
+
+
+def _spread(values: np.ndarray) -> tuple[float, float]:
+    """Median and robust standard deviation."""
+    centre = np.median(values)
+    return centre, _MAD_TO_SIGMA * np.median(np.abs(values - centre))
+
+
+def _whiteness(score: np.ndarray) -> float:
+    if min(score.shape[1:]) < 2:
+        return 1.0
+    # Each plane's mean is a black-level error or a wrong ratio, not a picture.
+    score = score - score.mean(axis=(1, 2), keepdims=True)
+    down_right = np.mean(score[:, 1:, 1:] * score[:, :-1, :-1])
+    down_left = np.mean(score[:, 1:, :-1] * score[:, :-1, 1:])
+    power = np.mean(score**2)
+    return float(1 - (down_right + down_left) / (2 * power)) if power > 0 else 1.0
+
+
+def _shared_offsets(
+    residual: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Weighted mean of each plane, and the spread of the rows' weighted means."""
+    total = weight.sum(axis=(1, 2))
+    offset = (weight * residual).sum(axis=(1, 2)) / np.maximum(total, 1e-300)
+    residual = residual - offset[:, None, None]
+    # A row of the mosaic lies in R and Gr, or in Gb and B.
+    row_weight = weight.reshape(2, 2, *weight.shape[1:]).sum(axis=(1, 3))
+    row_sum = (weight * residual).reshape(2, 2, *weight.shape[1:]).sum(axis=(1, 3))
+    known = row_weight > 0.5 * row_weight.max()
+    if known.sum() < 2:
+        return offset, 0.0
+    # Independent noise alone gives a weighted mean the variance 1 / weight.
+    means = row_sum[known] / row_weight[known]
+    variance = means.var() - np.mean(1 / row_weight[known])
+    return offset, float(max(variance, 0.0) ** 0.5)

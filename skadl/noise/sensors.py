@@ -1,0 +1,360 @@
+"""What is known of each sensor: pattern, levels and, where known, its noise."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from skadl.raw.image import check_positive
+from skadl.raw.levels import level_span
+from skadl.raw.mosaic import check_cfa
+from skadl.raw.pair import RawPair
+
+
+@dataclass(frozen=True, eq=False)
+class SensorInfo:
+    """Facts of one sensor, enough to read a bare mosaic and to expect its noise.
+
+    Parameters
+    ----------
+    cfa : {"RGGB", "BGGR", "GRBG", "GBRG"}
+        Top-left 2x2 in reading order.
+    black_level : float or tuple of four floats
+        In counts; four values are in CFA reading order.
+    white_level : float
+        In counts.
+    gain : mapping of ISO to float, optional
+        System gain K in counts per photo-electron.
+    read_noise : mapping of ISO to float, optional
+        Standard deviation of all signal-independent noise of a pixel, in counts: row
+        noise and rounding are in it.
+    black_offset : mapping of ISO to four floats, optional
+        Error of the black level in the planes R, Gr, Gb, B, in counts; `fit` measures
+        it.
+    iso_range : tuple of two floats, optional
+        Lowest and highest ISO that a model was fitted on; `fit` fills it in.
+    row_noise : mapping of ISO to float, optional
+        Standard deviation of what a row of the mosaic shares, in counts; `fit`
+        measures it.
+    gain_error, read_noise_error : mapping of ISO to float, optional
+        Standard errors of the natural logarithms of gain and read noise: 0.05 is
+        5 %, 0.7 a factor of two. Filled in where the noise was measured; see
+        `skadl.calibrate_sensor`.
+    notes : tuple of str, optional
+        What measuring the noise left open, and what to do about it.
+
+    Notes
+    -----
+    Noise variance in counts is ``K * signal + read_noise**2`` (Eq. 3 of the paper:
+    shot noise grows with the signal above black, read noise does not).
+
+    Examples
+    --------
+    >>> info = SensorInfo("RGGB", 512, 16383, gain={100: 0.1, 400: 0.4},
+    ...                   read_noise={100: 1.0, 400: 2.0})
+    >>> tuple(round(float(x), 3) for x in info.noise_at(200))
+    (0.2, 2.0)
+    """
+
+    cfa: str
+    black_level: float | tuple[float, float, float, float]
+    white_level: float
+    gain: Mapping[float, float] | None = None
+    read_noise: Mapping[float, float] | None = None
+    black_offset: Mapping[float, Sequence[float]] | None = None
+    iso_range: tuple[float, float] | None = None
+    row_noise: Mapping[float, float] | None = None
+    gain_error: Mapping[float, float] | None = None
+    read_noise_error: Mapping[float, float] | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_cfa(self.cfa)
+        if not self.white_level > np.max(self.black_level):
+            raise ValueError(
+                f"white_level {self.white_level} must lie above black_level "
+                f"{self.black_level}."
+            )
+        for name, check in _TABLES.items():
+            table = getattr(self, name)
+            if table is not None:
+                super().__setattr__(name, _check_iso_table(name, table, check))
+        super().__setattr__("notes", tuple(self.notes))
+        if (self.gain is None) != (self.read_noise is None):
+            raise ValueError(
+                "gain and read_noise describe the noise together; give both or none."
+            )
+
+    @property
+    def span(self) -> float:
+        """White level minus mean black level, in counts."""
+        return level_span(self.black_level, self.white_level)
+
+    @property
+    def knows_noise(self) -> bool:
+        """Whether gain and read noise are given."""
+        return self.gain is not None
+
+    def noise_at(self, iso: float) -> tuple[float, float]:
+        """Gain and read variance at an ISO, interpolated on logarithmic axes.
+
+        Beyond the known ISOs gain follows ISO in proportion, and so does read noise.
+
+        Parameters
+        ----------
+        iso : float
+
+        Returns
+        -------
+        gain : float
+            In counts per electron.
+        read_variance : float
+            In counts squared.
+
+        Raises
+        ------
+        ValueError
+            If the noise of this sensor is not known.
+        """
+        if self.gain is None or self.read_noise is None:
+            raise ValueError(
+                "the noise of this sensor is not known; give SensorInfo gain and "
+                "read_noise by ISO, or measure them on pairs with "
+                "skadl.calibrate_sensor(pairs)."
+            )
+        return (
+            _interpolate_log(self.gain, iso),
+            _interpolate_log(self.read_noise, iso) ** 2,
+        )
+
+    def offset_at(self, iso: float) -> np.ndarray:
+        """Error of the black level at an ISO, interpolated in its logarithm.
+
+        Parameters
+        ----------
+        iso : float
+
+        Returns
+        -------
+        ndarray of shape (4,)
+            For the planes R, Gr, Gb, B, in counts; zeros where it is not known.
+        """
+        if not self.black_offset:
+            return np.zeros(4)
+        log_isos = np.log(list(self.black_offset))
+        planes = np.array(list(self.black_offset.values())).T
+        return np.array([np.interp(np.log(iso), log_isos, p) for p in planes])
+
+    def row_noise_at(self, iso: float) -> float:
+        """Row noise at an ISO, interpolated in its logarithm; 0 where not known.
+
+        Parameters
+        ----------
+        iso : float
+
+        Returns
+        -------
+        float
+            Standard deviation of what a row of the mosaic shares, in counts.
+        """
+        if not self.row_noise:
+            return 0.0
+        log_isos = np.log(list(self.row_noise))
+        return float(np.interp(np.log(iso), log_isos, list(self.row_noise.values())))
+
+    def __getstate__(self) -> dict:
+        # A mapping proxy does not pickle; a plain dict does.
+        state = dict(self.__dict__)
+        for name in _TABLES:
+            state[name] = None if state[name] is None else dict(state[name])
+        return state
+
+    def __setstate__(self, state: dict) -> None:
+        for name in _TABLES:
+            if state[name] is not None:
+                state[name] = MappingProxyType(state[name])
+        self.__dict__.update(state)
+
+
+@dataclass(frozen=True, eq=False)
+class SensorTable:
+    """Sensors by name. Holds no data of single captures, so folds cannot cut it.
+
+    It has no length and no index on purpose: scikit-learn slices any fit argument
+    that is as long as the data.
+
+    Parameters
+    ----------
+    sensors : mapping of str to SensorInfo
+
+    Examples
+    --------
+    >>> table = SensorTable({"A7S2": SensorInfo("RGGB", 512, 16383)})
+    >>> table.names
+    ('A7S2',)
+    >>> table.get("A7S2").white_level
+    16383
+    """
+
+    sensors: Mapping[str, SensorInfo] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.sensors, Mapping):
+            raise TypeError(
+                "SensorTable takes a mapping of sensor name to SensorInfo, got "
+                f"{type(self.sensors).__name__}."
+            )
+        for name, info in self.sensors.items():
+            if not isinstance(name, str) or not isinstance(info, SensorInfo):
+                raise TypeError(
+                    "SensorTable maps str to SensorInfo, got "
+                    f"{type(name).__name__} to {type(info).__name__}."
+                )
+        super().__setattr__("sensors", dict(self.sensors))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names in the order in which they were given."""
+        return tuple(self.sensors)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.sensors
+
+    def __repr__(self) -> str:
+        return f"SensorTable({', '.join(self.names)})"
+
+    def get(self, name: str) -> SensorInfo:
+        """Return the facts of one sensor.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        SensorInfo
+
+        Raises
+        ------
+        ValueError
+            If the sensor is not in the table; the message lists those that are.
+        """
+        try:
+            return self.sensors[name]
+        except KeyError:
+            raise ValueError(
+                f"sensor {name!r} is not known; known sensors are "
+                f"{list(self.names)}. Add it to the SensorTable passed to fit."
+            ) from None
+
+    def items(self) -> Iterator[tuple[str, SensorInfo]]:
+        """Iterate over the sensors in the order in which they were given.
+
+        Returns
+        -------
+        iterator of (str, SensorInfo)
+        """
+        return iter(self.sensors.items())
+
+    def updated(self, changes: Mapping[str, SensorInfo]) -> SensorTable:
+        """Return a table with some sensors added or replaced.
+
+        Parameters
+        ----------
+        changes : mapping of str to SensorInfo
+
+        Returns
+        -------
+        SensorTable
+            This one stays as it is.
+
+        Raises
+        ------
+        TypeError
+            If `changes` maps anything else.
+        """
+        return SensorTable({**self.sensors, **changes})
+
+    @classmethod
+    def from_pairs(cls, pairs: Iterable[RawPair]) -> SensorTable:
+        """Derive pattern, levels and ISO range of each sensor from its pairs.
+
+        Parameters
+        ----------
+        pairs : iterable of RawPair
+
+        Returns
+        -------
+        SensorTable
+            Levels are those of the first pair of each sensor: later pairs of the
+            same sensor may differ, and each is read with its own levels in `fit`.
+        """
+        sensors: dict[str, SensorInfo] = {}
+        for pair in pairs:
+            image = pair.noisy
+            known = sensors.get(image.sensor)
+            if known is None:
+                sensors[image.sensor] = SensorInfo(
+                    image.cfa,
+                    image.black_level,
+                    image.white_level,
+                    iso_range=(image.iso, image.iso),
+                )
+            else:
+                low, high = known.iso_range
+                iso_range = (min(low, image.iso), max(high, image.iso))
+                sensors[image.sensor] = replace(known, iso_range=iso_range)
+        return cls(sensors)
+
+
+def _check_not_negative(what: str, value: Any) -> float:
+    if not isinstance(value, numbers.Real) or not 0 <= value < np.inf:
+        raise ValueError(f"{what} must be a finite number of 0 or more, got {value!r}.")
+    return float(value)
+
+
+def _check_planes(what: str, value: Any) -> tuple[float, ...]:
+    try:
+        planes = np.asarray(value, float)
+    except (TypeError, ValueError):
+        planes = np.empty(0)
+    if planes.shape != (4,) or not np.isfinite(planes).all():
+        raise ValueError(
+            f"{what} must be four finite numbers, for R, Gr, Gb and B, got {value!r}."
+        )
+    return tuple(planes.tolist())
+
+
+_TABLES = {
+    "gain": check_positive,
+    "read_noise": check_positive,
+    "black_offset": _check_planes,
+    "row_noise": _check_not_negative,
+    "gain_error": _check_not_negative,
+    "read_noise_error": _check_not_negative,
+}
+
+
+def _check_iso_table(
+    name: str, table: Any, check: Callable[[str, Any], Any]
+) -> Mapping:
+    if not isinstance(table, Mapping) or not table:
+        raise ValueError(f"{name} must map at least one ISO to a value, got {table!r}.")
+    checked = {
+        check_positive("ISO", iso): check(f"{name} at ISO {iso}", value)
+        for iso, value in table.items()
+    }
+    return MappingProxyType(dict(sorted(checked.items())))
+
+
+def _interpolate_log(table: Mapping[float, float], iso: float) -> float:
+    isos = np.log(list(table))
+    values = np.log(list(table.values()))
+    log_iso = np.log(check_positive("iso", iso))
+    inside = np.clip(log_iso, isos[0], isos[-1])
+    return float(np.exp(np.interp(inside, isos, values) + (log_iso - inside)))

@@ -1,1 +1,0 @@
-"""Which pairs are fit for training: examined frame by frame, and together."""

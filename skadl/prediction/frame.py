@@ -1,0 +1,211 @@
+"""What a network removes from a mosaic: tile by tile, in all of its symmetries."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from skadl.network.cpu import STRIP_BYTES, StripUNet
+from skadl.network.folded import FoldedUNet
+from skadl.prediction.bands import BAND_BYTES, count_threads, each_band
+from skadl.prediction.normalised_mosaic import NormalisedMosaic
+from skadl.prediction.tiling import Tiling, choose_tiling
+from skadl.raw.mosaic import to_rggb_geometry
+from skadl.raw.symmetry import AS_IT_IS, SYMMETRIES, of_mosaic, turn
+
+Item = TypeVar("Item")
+Track = Callable[[Iterable[Item], int], Iterable[Item]]
+MOST_TILES = 16  # in a batch on a GPU
+
+
+class FrameNetwork:
+    """The network of one image on its device, run on as much as memory holds.
+
+    Parameters
+    ----------
+    folded : FoldedUNet
+    dtype : torch.dtype or None
+        Of the convolutions; None is float32.
+
+    Attributes
+    ----------
+    bytes_per_pixel, fixed_memory : float
+        Memory that a packed pixel of a tile takes, and that is taken besides.
+    """
+
+    def __init__(self, folded: FoldedUNet, dtype: torch.dtype | None) -> None:
+        self.multiple, self.halo = folded.multiple, folded.halo
+        self.device = folded.head.weight.device
+        self._folded, self._dtype = folded, dtype
+        n_bytes = 4 if dtype is None else dtype.itemsize
+        widest = folded.head.in_channels * n_bytes
+        on_cpu = self.device.type == "cpu"
+        self._strips = StripUNet(folded, dtype) if on_cpu else None
+        # Skips of all levels and two more maps; or, in one go, the maps joined at the
+        # first level, their parts, and half as much for the convolution.
+        self.bytes_per_pixel = 40 + (2.75 if on_cpu else 6) * widest
+        # Weights folded, converted, and laid out for the convolutions.
+        n_parameters = sum(p.numel() for p in folded.parameters())
+        self.fixed_memory = 12 * n_parameters + 4 * STRIP_BYTES
+        # A thread works with a band and five more like it.
+        self.fixed_memory += 6 * BAND_BYTES * count_threads()
+        self._tiles = np.empty(0, np.float32)
+
+    def least_memory(self, shape: tuple[int, ...]) -> float:
+        """Return the bytes without which planes of this shape cannot be predicted."""
+        lengths = (
+            min(side + -side % self.multiple, 2 * self.halo + self.multiple)
+            for side in shape[1:]
+        )
+        return math.prod(lengths) * self.bytes_per_pixel
+
+    def tile(self, shape: tuple[int, ...], memory: float) -> Tiling:
+        """Cut planes into tiles for which `memory` bytes suffice."""
+        most_pixels = memory / self.bytes_per_pixel
+        return choose_tiling(shape[1:], self.halo, self.multiple, most_pixels)
+
+    def tiles(self, n_tiles: int, shape: tuple[int, int]) -> np.ndarray:
+        """Return room for a batch (n_tiles, h, w, 4), the same at each call."""
+        size = n_tiles * 4 * math.prod(shape)
+        if self._tiles.size < size:
+            self._tiles = np.empty(size, np.float32)
+        return self._tiles[:size].reshape(n_tiles, *shape, 4)
+
+    @torch.no_grad()
+    def removed(self, tiles: np.ndarray) -> np.ndarray:
+        """Return noisy minus denoised of a batch (B, h, w, 4), on a CPU of one."""
+        x = torch.from_numpy(tiles).permute(0, 3, 1, 2)  # channels_last
+        if self._strips is not None:
+            y = self._strips.removed(x)
+        else:
+            x = x.to(self.device)
+            with torch.autocast(
+                self.device.type, self._dtype, enabled=self._dtype is not None
+            ):
+                y = (x - self._folded(x)).cpu()
+        return y.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def predict_residual(
+    network: FrameNetwork,
+    mosaic: NormalisedMosaic,
+    memory: float,
+    self_ensemble: bool = False,
+    track: Track | None = None,
+) -> np.ndarray:
+    """Compute what a network removes from a whole mosaic.
+
+    Parameters
+    ----------
+    network : FrameNetwork
+    mosaic : NormalisedMosaic
+    memory : float
+        Bytes for the tiles that are worked on, beside the result.
+    self_ensemble : bool
+        Whether to average over the eight symmetries of the mosaic. The outermost
+        lines average over those that contain them.
+    track : callable, optional
+        Passes the tiles through and shows how far they are.
+
+    Returns
+    -------
+    ndarray of shape (2 h, 2 w), float32
+        A mosaic of the same pattern, normalised.
+
+    Raises
+    ------
+    ValueError
+        If not even the smallest tile fits into `memory`.
+    FloatingPointError
+        If the result is not finite.
+    """
+    result = np.zeros(mosaic.counts.shape, np.float32)
+    rggb = to_rggb_geometry(result, mosaic.cfa)
+    jobs = []
+    for symmetry in SYMMETRIES if self_ensemble else (AS_IT_IS,):
+        source, target = mosaic.turned(symmetry), turn(rggb, *symmetry)
+        if target.size:
+            tiling = network.tile(source.shape, memory)
+            jobs += [
+                (source, target, tiling, batch)
+                for batch in _batches(network, tiling, memory)
+            ]
+    for job in jobs if track is None else track(jobs, len(jobs)):
+        _add_tiles(network, *job)
+    if self_ensemble:
+        rggb /= len(SYMMETRIES)
+        for line in (0, -1):
+            rggb[line] *= 2
+            rggb[:, line] *= 2
+    return result
+
+
+def _batches(network: FrameNetwork, tiling: Tiling, memory: float) -> list[list]:
+    tiles = list(tiling)
+    n_bytes = network.bytes_per_pixel * tiling.shape[0] * tiling.shape[1]
+    size = min(int(memory // n_bytes), MOST_TILES)
+    size = 1 if network.device.type == "cpu" else max(size, 1)
+    return [tiles[start : start + size] for start in range(0, len(tiles), size)]
+
+
+def _add_tiles(
+    network: FrameNetwork,
+    source: NormalisedMosaic,
+    target: np.ndarray,
+    tiling: Tiling,
+    tiles: list,
+) -> None:
+    x = network.tiles(len(tiles), tiling.shape)
+    for i, tile in enumerate(tiles):
+        _read_tile(source, tile.top, tile.left, out=x[i])
+    removed = network.removed(x)
+    for tile, residual in zip(tiles, removed, strict=True):
+        core = residual[tile.core]
+        inside = target[
+            of_mosaic(tile.rows, tiling.sides[0]),
+            of_mosaic(tile.columns, tiling.sides[1]),
+        ]
+        if not all(each_band(partial(_add, core, inside), *core.shape[:2])):
+            raise FloatingPointError(
+                "the network gave NaN or infinity; predict with precision='float32', "
+                "or fit again with a smaller learning_rate."
+            )
+
+
+def _add(core: np.ndarray, target: np.ndarray, rows: slice) -> np.bool_:
+    """Add rows of pixels (h, w, 4) to an RGGB mosaic, and say whether all are finite.
+
+    Two values that lie beside one another in the mosaic move as one complex number.
+    """
+    pixels = core[rows]
+    lines = pixels.view(np.complex64).transpose(0, 2, 1).copy().view(np.float32)
+    target[of_mosaic(rows, len(core))] += lines.reshape(2 * len(pixels), -1)
+    return np.isfinite(pixels).all()
+
+
+def _read_tile(source: NormalisedMosaic, top: int, left: int, out: np.ndarray) -> None:
+    """Read pixels (h, w, 4), mirrored where they lie beyond the RGGB frame."""
+    height, width, _ = out.shape
+    n_rows = min(height, source.shape[1] - top)
+    n_columns = min(width, source.shape[2] - left)
+    columns = slice(left, left + n_columns)
+
+    def read(rows: slice) -> None:
+        band = source.band(slice(top + rows.start, top + rows.stop), columns)
+        lines = band.view(np.complex64).reshape(-1, 2, n_columns)
+        out.view(np.complex64)[rows, :n_columns] = lines.transpose(0, 2, 1)
+
+    each_band(read, n_rows, n_columns)
+    if n_columns < width:
+        out[:n_rows, n_columns:] = out[:n_rows, _mirrored(n_columns, width)]
+    if n_rows < height:
+        out[n_rows:] = out[_mirrored(n_rows, height)]
+
+
+def _mirrored(side: int, length: int) -> np.ndarray:
+    return np.pad(np.arange(side), (0, length - side), mode="reflect")[side:]

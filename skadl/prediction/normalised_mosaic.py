@@ -1,0 +1,112 @@
+"""A mosaic with black at 0 and white at 1, made where it is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from skadl.prediction.bands import each_band
+from skadl.raw.mosaic import pack_bayer, to_rggb_geometry, unpack_bayer
+from skadl.raw.symmetry import of_mosaic, turn
+
+
+@dataclass(frozen=True, eq=False)
+class NormalisedMosaic:
+    """Normalised planes of a mosaic, any part of which is made when it is read.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (2 h, 2 w)
+    cfa : str
+    black : ndarray of shape (4,)
+        Of the planes R, Gr, Gb, B, in counts.
+    scale : float
+        Light factor over the range from black to white.
+    offset : ndarray of shape (4,)
+        Taken off the normalised planes.
+    """
+
+    counts: np.ndarray
+    cfa: str
+    black: np.ndarray
+    scale: float
+    offset: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of the planes: (4, h, w)."""
+        height, width = self.counts.shape
+        return 4, height // 2, width // 2
+
+    def __getitem__(self, window: tuple[slice, slice, slice]) -> np.ndarray:
+        """Read a window of all four planes, float32."""
+        _, rows, columns = window
+        return pack_bayer(self.band(rows, columns), self.cfa)
+
+    def band(self, rows: slice, columns: slice = np.s_[:]) -> np.ndarray:
+        """Read a window, in packed pixels, as a mosaic (2 n, 2 w), float32.
+
+        A third of the time that its planes take: nothing is taken apart.
+
+        Examples
+        --------
+        >>> counts, black = np.array([[1, 2], [3, 4]]), np.array([1, 2, 3, 4])
+        >>> NormalisedMosaic(counts, "RGGB", black, 1.0, np.ones(4)).band(np.s_[:1])
+        array([[-1., -1.],
+               [-1., -1.]], dtype=float32)
+        """
+        counts = self.counts[
+            of_mosaic(rows, self.shape[1]), of_mosaic(columns, self.shape[2])
+        ]
+        band = counts.astype(np.float32, order="C")
+        pairs = band.reshape(-1, 2, band.shape[1])
+        pairs -= self._row_pair(self.black, pairs)
+        if self.scale != 1:
+            pairs *= np.float32(self.scale)
+        if self.offset.any():
+            pairs -= self._row_pair(self.offset, pairs)
+        return band
+
+    def to_counts(self, band: np.ndarray) -> np.ndarray:
+        """Turn a normalised band into counts in place; the offset stays off."""
+        pairs = band.reshape(-1, 2, band.shape[1])
+        pairs *= np.float32(1 / self.scale)
+        pairs += self._row_pair(self.black, pairs)
+        return band
+
+    def _row_pair(self, values: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+        """Lay out one value for each plane over two rows of a mosaic, float32."""
+        sites = unpack_bayer(values[:, None, None].astype(np.float32), self.cfa)
+        return np.tile(sites, pairs.shape[2] // 2)
+
+    def without_mean(self) -> NormalisedMosaic:
+        """Return the same with the mean of each plane at 0.
+
+        Examples
+        --------
+        >>> zeros, ones = np.zeros(4), np.eye(4)
+        >>> NormalisedMosaic(ones, "RGGB", zeros, 1.0, zeros).without_mean()[:, :, :][0]
+        array([[ 0.5, -0.5],
+               [-0.5,  0.5]], dtype=float32)
+        """
+        _, height, width = self.shape
+        counts = self.counts.reshape(height, 2, 2 * width)
+
+        def add_up(rows: slice) -> np.ndarray:
+            return counts[rows].sum(axis=0).astype(float)
+
+        sums = sum(each_band(add_up, height, width))  # (2, 2 w)
+        means = sums.reshape(2, width, 2).sum(axis=1) / (height * width)
+        return replace(self, black=pack_bayer(means, self.cfa).ravel())
+
+    def turned(self, symmetry: tuple[bool, bool, bool]) -> NormalisedMosaic:
+        """Return a view in RGGB geometry under a symmetry of the RGGB mosaic."""
+        order = [0, 2, 1, 3] if symmetry[2] else [0, 1, 2, 3]  # Gr and Gb
+        return replace(
+            self,
+            counts=turn(to_rggb_geometry(self.counts, self.cfa), *symmetry),
+            cfa="RGGB",
+            black=self.black[order],
+            offset=self.offset[order],
+        )

@@ -1,0 +1,233 @@
+"""What skadl works on: one raw image, and one noisy/clean pair of them.
+
+Records are frozen and compare by identity. A record may be lazy: it then knows
+its file and reads it when a field is first asked for.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skadl.raw.levels import black_planes, level_span, normalise
+from skadl.raw.mosaic import check_cfa, pack_bayer
+
+
+@dataclass(frozen=True, eq=False)
+class RawImage:
+    """One raw frame with all that is needed to interpret its counts.
+
+    Parameters
+    ----------
+    mosaic : ndarray of shape (H, W)
+        Sensor counts, as the file has them: black level not subtracted. Any real
+        numeric dtype; uint16 from a file.
+    cfa : {"RGGB", "BGGR", "GRBG", "GBRG"}
+        Top-left 2x2 of the mosaic in reading order.
+    black_level : float or sequence of four floats
+        Counts at no light; four values are in CFA reading order.
+    white_level : float
+        Counts at saturation, above every black level.
+    sensor : str
+        Name of the sensor (or camera); the domain that the image belongs to.
+    iso : float
+        ISO sensitivity, positive.
+    ratio : float, default=1
+        Light factor: how many times less light than its clean partner the image
+        got. Denoisers see the counts above black times `ratio`.
+    path : Path, optional
+        File that the image was read from.
+
+    Raises
+    ------
+    ValueError
+        If a field is out of its range; the message names it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = RawImage(np.full((2, 2), 600), "RGGB", 512, 1023, "A7S2", 800)
+    >>> image.normalised().ravel().round(3)
+    array([0.172, 0.172, 0.172, 0.172], dtype=float32)
+    """
+
+    mosaic: np.ndarray
+    cfa: str
+    black_level: float | tuple[float, float, float, float]
+    white_level: float
+    sensor: str
+    iso: float
+    ratio: float = 1.0
+    path: Path | None = None
+
+    def __post_init__(self) -> None:
+        set_field = super().__setattr__  # frozen for users, not for parsing
+        set_field("mosaic", _check_mosaic(self.mosaic))
+        check_cfa(self.cfa)
+        set_field("black_level", _check_black_level(self.black_level))
+        set_field("white_level", check_positive("white_level", self.white_level))
+        if self.white_level <= np.max(self.black_level):
+            raise ValueError(
+                f"white_level {self.white_level:g} must lie above black_level "
+                f"{self.black_level}; check the levels of sensor {self.sensor!r}."
+            )
+        if not isinstance(self.sensor, str) or not self.sensor:
+            raise ValueError(f"sensor must be a non-empty string, got {self.sensor!r}.")
+        set_field("iso", check_positive("iso", self.iso))
+        set_field("ratio", check_positive("ratio", self.ratio))
+
+    def __repr__(self) -> str:
+        height, width = self.mosaic.shape
+        return (
+            f"RawImage({height}x{width} {self.cfa}, sensor={self.sensor!r}, "
+            f"iso={self.iso:g}, ratio={self.ratio:g})"
+        )
+
+    @property
+    def black_planes(self) -> np.ndarray:
+        """Black levels in plane order R, Gr, Gb, B, float64 of shape (4,)."""
+        return black_planes(self.black_level, self.cfa)
+
+    @property
+    def span(self) -> float:
+        """White level minus mean black level, in counts."""
+        return level_span(self.black_level, self.white_level)
+
+    def packed(self) -> np.ndarray:
+        """Planes R, Gr, Gb, B of the mosaic in counts, cropped to even sides.
+
+        Returns
+        -------
+        ndarray of shape (4, H // 2, W // 2)
+        """
+        mosaic = self.mosaic
+        height, width = mosaic.shape
+        return pack_bayer(mosaic[: height - height % 2, : width - width % 2], self.cfa)
+
+    def normalised(self) -> np.ndarray:
+        """Packed planes with black at 0, white at 1, times `ratio`; never clipped.
+
+        Returns
+        -------
+        ndarray of shape (4, H // 2, W // 2), float32
+        """
+        return normalise(self.packed(), self.black_planes, self.white_level, self.ratio)
+
+    def with_mosaic(self, mosaic: np.ndarray) -> RawImage:
+        """Return the same image with other counts (a denoised one, say).
+
+        Parameters
+        ----------
+        mosaic : ndarray of shape (H, W)
+            Counts, black level not subtracted.
+
+        Returns
+        -------
+        RawImage
+        """
+        return RawImage(
+            mosaic,
+            self.cfa,
+            self.black_level,
+            self.white_level,
+            self.sensor,
+            self.iso,
+            self.ratio,
+            self.path,
+        )
+
+
+class LazyRawImage(RawImage):
+    """A raw image that is read from its file when it is used.
+
+    The header is kept after the first read; the mosaic is read afresh at every
+    access, so a list of ten thousand files never fills memory.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to read.
+    reader : callable
+        Takes the path, returns a `RawImage`.
+    **overrides
+        Fields of `RawImage` that replace what the file says.
+    """
+
+    def __init__(
+        self, path: str | Path, reader: Callable[[Path], RawImage], **overrides: Any
+    ) -> None:
+        self.__dict__.update(
+            path=Path(path), _reader=reader, _overrides=overrides, _header=None
+        )
+
+    def _read(self) -> RawImage:
+        image = replace(self._reader(self.path), **self._overrides)
+        if self._header is None:
+            header = {name: getattr(image, name) for name in _HEADER_FIELDS}
+            self.__dict__["_header"] = header
+        return image
+
+    @property
+    def mosaic(self) -> np.ndarray:  # noqa: D102 (documented on RawImage)
+        return self._read().mosaic
+
+    def __repr__(self) -> str:
+        return f"LazyRawImage({str(self.path)!r})"
+
+
+_HEADER_FIELDS = ("cfa", "black_level", "white_level", "sensor", "iso", "ratio")
+
+
+def _header_property(name: str) -> property:
+    def read_header_field(self: LazyRawImage):
+        if name in self._overrides:
+            return self._overrides[name]
+        if self._header is None:
+            self._read()
+        return self._header[name]
+
+    return property(read_header_field)
+
+
+for _name in _HEADER_FIELDS:
+    setattr(LazyRawImage, _name, _header_property(_name))
+
+
+def check_positive(name: str, value: float) -> float:
+    """Return `value` as a float, or say why it is not a positive finite number."""
+    if isinstance(value, numbers.Real) or np.ndim(value) == 0:
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if math.isfinite(number) and number > 0:
+            return number
+    raise ValueError(f"{name} must be a positive finite number, got {value!r}.")
+
+
+def _check_mosaic(mosaic: Any) -> np.ndarray:
+    array = np.asarray(mosaic)
+    if array.ndim != 2 or min(array.shape) < 2 or array.dtype.kind not in "uif":
+        raise ValueError(
+            "mosaic must be a real numeric array of shape (H, W), at least 2x2, got "
+            f"{array.dtype} of shape {array.shape}."
+        )
+    return array
+
+
+def _check_black_level(black_level: Any) -> float | tuple[float, ...]:
+    levels = np.asarray(black_level, dtype=float)
+    if levels.shape not in ((), (1,), (4,)) or not np.isfinite(levels).all():
+        raise ValueError(
+            "black_level must be one finite number or four in CFA reading order, "
+            f"got {black_level!r}."
+        )
+    if levels.size == 1 or (levels == levels[0]).all():
+        return float(levels.flat[0])
+    return tuple(float(level) for level in levels)

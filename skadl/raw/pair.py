@@ -1,0 +1,186 @@
+"""One pair of a noisy and a clean raw image."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from skadl.raw.image import RawImage
+
+
+@dataclass(frozen=True, eq=False)
+class RawPair:
+    """A noisy frame and the clean frame of the same scene.
+
+    Parameters
+    ----------
+    noisy, clean : RawImage
+        Same mosaic shape and CFA pattern. The light factor is that of `noisy`.
+    scene : hashable, optional
+        What the pair shows; pairs of one scene must not straddle a
+        cross-validation split, so pass ``groups=[pair.scene for pair in pairs]``.
+
+    Raises
+    ------
+    TypeError
+        If a member is not a `RawImage`.
+    """
+
+    noisy: RawImage
+    clean: RawImage
+    scene: Any = None
+
+    def __post_init__(self) -> None:
+        for role in ("noisy", "clean"):
+            image = getattr(self, role)
+            if not isinstance(image, RawImage):
+                raise TypeError(
+                    f"RawPair.{role} must be a RawImage, got "
+                    f"{type(image).__name__}; build pairs from arrays with "
+                    "skadl.make_pairs, images from files with skadl.read_raw."
+                )
+
+    @property
+    def sensor(self) -> str:
+        """Sensor of the noisy frame."""
+        return self.noisy.sensor
+
+    @property
+    def iso(self) -> float:
+        """ISO of the noisy frame."""
+        return self.noisy.iso
+
+    @property
+    def ratio(self) -> float:
+        """Light factor of the noisy frame."""
+        return self.noisy.ratio
+
+
+def make_pairs(
+    noisy: Sequence[np.ndarray],
+    clean: Sequence[np.ndarray],
+    *,
+    sensor: str | Sequence[str],
+    iso: float | Sequence[float],
+    cfa: str | Sequence[str],
+    black_level: float | Sequence,
+    white_level: float | Sequence[float],
+    ratio: float | Sequence[float] = 1.0,
+    scene: Any = None,
+) -> list[RawPair]:
+    """Build pairs from arrays when there are no files to read.
+
+    Parameters
+    ----------
+    noisy, clean : sequence of n ndarrays of shape (H, W), or ndarray (n, H, W)
+        Mosaics in sensor counts.
+    sensor, iso, cfa, white_level, ratio : scalar or sequence of n
+        Facts of each pair as in `RawImage`; a scalar holds for all.
+    black_level : scalar, four values in CFA reading order, or sequence of n of them
+        Four plain numbers always mean the four CFA positions.
+    scene : str, int, or sequence of n, optional
+        What each pair shows; see `RawPair`.
+
+    Returns
+    -------
+    list of RawPair
+
+    Raises
+    ------
+    ValueError
+        If the numbers of items differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> frames = np.zeros((3, 4, 4), np.uint16)
+    >>> pairs = make_pairs(frames, frames, sensor="A", iso=[100, 200, 400],
+    ...                    cfa="RGGB", black_level=0, white_level=1023)
+    >>> [pair.iso for pair in pairs]
+    [100.0, 200.0, 400.0]
+    """
+    n_pairs = len(noisy)
+    if len(clean) != n_pairs:
+        raise ValueError(
+            f"got {n_pairs} noisy and {len(clean)} clean mosaics; "
+            "give one clean mosaic for each noisy one."
+        )
+
+    def broadcast(name: str, value: Any) -> list:
+        if isinstance(value, (str, numbers.Number)) or value is None:
+            return [value] * n_pairs
+        values = list(value)
+        if len(values) != n_pairs:
+            raise ValueError(
+                f"{name} has {len(values)} entries for {n_pairs} pairs; "
+                "give one value for all or one for each pair."
+            )
+        return values
+
+    if isinstance(black_level, numbers.Number):
+        blacks = [black_level] * n_pairs
+    elif len(black_level) == 4 and all(np.ndim(level) == 0 for level in black_level):
+        blacks = [tuple(black_level)] * n_pairs
+    else:
+        blacks = broadcast("black_level", black_level)
+    rows = zip(
+        noisy,
+        clean,
+        broadcast("sensor", sensor),
+        broadcast("iso", iso),
+        broadcast("cfa", cfa),
+        blacks,
+        broadcast("white_level", white_level),
+        broadcast("ratio", ratio),
+        broadcast("scene", scene),
+        strict=True,
+    )
+    return [
+        RawPair(
+            RawImage(noisy_, cfa_, black_, white_, sensor_, iso_, ratio_),
+            RawImage(clean_, cfa_, black_, white_, sensor_, iso_),
+            scene_,
+        )
+        for noisy_, clean_, sensor_, iso_, cfa_, black_, white_, ratio_, scene_ in rows
+    ]
+
+
+def check_pairs_sequence(pairs: Any, what: str) -> tuple[RawPair, ...]:
+    """Turn a sequence of pairs into a tuple, or say what was got instead.
+
+    Parameters
+    ----------
+    pairs : sequence, object array or torch Dataset of RawPair
+    what : str
+        Name for the messages.
+
+    Returns
+    -------
+    tuple of RawPair
+
+    Raises
+    ------
+    TypeError
+        If `pairs` is no sequence or holds something else.
+    """
+    is_iterable = hasattr(pairs, "__iter__")
+    is_indexed = hasattr(pairs, "__len__") and hasattr(pairs, "__getitem__")
+    if isinstance(pairs, (str, bytes, Mapping)) or not (is_iterable or is_indexed):
+        raise TypeError(
+            f"{what} must be a sequence of RawPair, got {type(pairs).__name__}."
+        )
+    if not is_iterable:  # a torch Dataset, which need not raise IndexError
+        pairs = [pairs[index] for index in range(len(pairs))]
+    members = tuple(pairs)
+    for index, member in enumerate(members):
+        if not isinstance(member, RawPair):
+            raise TypeError(
+                f"{what} must hold RawPair, but item {index} is a "
+                f"{type(member).__name__}; build pairs from arrays with "
+                "skadl.make_pairs(noisy, clean, sensor=..., iso=..., ...)."
+            )
+    return members

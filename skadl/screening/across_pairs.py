@@ -1,0 +1,178 @@
+"""What pairs say of one another: noise off the line, frames twice, ISOs missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from skadl.raw.pair import RawPair
+from skadl.screening.measurements import PairMeasurements
+from skadl.screening.outliers import noise_shifts
+from skadl.screening.result import CheckedPair, Finding
+from skadl.screening.screen import LEAST_PEERS, Screening
+from skadl.screening.symptoms import LEAST_BINS
+
+# Standard errors; logarithm of the variance: a Wiener filter that is told a variance
+# off by that factor of 1.6 loses 0.1 dB.
+_NOISE = (1.2, 0.45)
+_LEAST_GOOD = 2  # pairs that a fit needs
+_REACH = 2.0  # factor in ISO over which noise is known from its neighbours
+_WIDEST_GAP = 4.5  # factor between neighbouring ISOs
+
+
+def find_noise_outliers(
+    pairs: Sequence[RawPair],
+    figures: Sequence[PairMeasurements],
+    screenings: Sequence[Screening],
+) -> list[list[Finding]]:
+    """Find noise off the line of the others by less than a screening calls odd.
+
+    Parameters
+    ----------
+    pairs : sequence of n RawPair
+    figures : sequence of n PairMeasurements
+    screenings : sequence of n Screening
+        Of these pairs, completed by `skadl.screening.screen.screen`.
+
+    Returns
+    -------
+    list of n lists of Finding
+    """
+    found: list[list[Finding]] = [[] for _ in pairs]
+    for sensor in dict.fromkeys(pair.sensor for pair in pairs):
+        own = [
+            i
+            for i, pair in enumerate(pairs)
+            if pair.sensor == sensor
+            and len(figures[i].examination.curve.signal) >= LEAST_BINS
+            and not screenings[i].is_faulty
+        ]
+        if len(own) <= LEAST_PEERS:
+            continue
+        curves = [figures[i].examination.curve for i in own]
+        for i, shift, sigmas in zip(own, *noise_shifts(curves), strict=True):
+            is_off = abs(sigmas) > _NOISE[0] and abs(shift) > _NOISE[1]
+            if is_off:
+                what = (
+                    f"its noise has {np.exp(shift):.2g} times the variance that the "
+                    f"other pairs predict for ISO {pairs[i].iso:g}"
+                )
+                step = "Compare iso with the camera's record of that frame."
+                found[i].append(Finding("noise", "look", what, step))
+    return found
+
+
+def find_duplicates(seen: dict[int, PairMeasurements]) -> dict[int, list[Finding]]:
+    """Find frames that occur twice; one clean frame may serve several pairs.
+
+    Parameters
+    ----------
+    seen : dict of int to PairMeasurements
+        By index of the pair.
+
+    Returns
+    -------
+    dict of int to list of Finding
+        Of the pairs that share a noisy frame with another.
+    """
+    found: dict[int, list[Finding]] = {}
+    first_noisy: dict[str, int] = {}
+    first_clean: dict[str, int] = {}
+    for index, figures in seen.items():
+        first_noisy.setdefault(figures.digests[0], index)
+        first_clean.setdefault(figures.digests[1], index)
+
+    def add(index: int, verdict: str, what: str, next_step: str) -> None:
+        finding = Finding("duplicates", verdict, what, next_step)
+        found.setdefault(index, []).append(finding)
+
+    for index, figures in seen.items():
+        noisy, clean = figures.digests
+        first = first_noisy[noisy]
+        if noisy == clean:
+            what = "noisy and clean frame are the same"
+            step = "Give the clean frame: a long exposure, or a mean of several."
+            add(index, "bad", what, step)
+        elif noisy in first_clean:
+            what = f"its noisy frame is the clean frame of pair {first_clean[noisy]}"
+            add(index, "bad", what, "Sort the files anew: which exposure is which?")
+        elif first != index and seen[first].digests == figures.digests:
+            what = f"it is the same as pair {first}"
+            add(index, "bad", what, "Leave one of the two out: it would count twice.")
+        elif first != index:
+            for one, other in ((index, first), (first, index)):
+                what = f"its noisy frame is that of pair {other}, its clean one is not"
+                add(one, "look", what, "See to which clean frame it belongs.")
+    return found
+
+
+def check_set(
+    table: Sequence[CheckedPair], wanted: tuple[float, float] | None
+) -> tuple[Finding, ...]:
+    """Judge number and ISOs of the pairs that are not bad, sensor by sensor.
+
+    Parameters
+    ----------
+    table : sequence of CheckedPair
+    wanted : tuple of two floats or None
+        Lowest and highest ISO that images will be denoised at.
+
+    Returns
+    -------
+    tuple of Finding
+    """
+    findings = []
+    sensors = dict.fromkeys(pair.sensor for pair in table if pair.sensor is not None)
+    for sensor in sensors:
+        isos = sorted(
+            pair.iso
+            for pair in table
+            if pair.sensor == sensor and pair.iso and pair.verdict != "bad"
+        )
+        if len(isos) < _LEAST_GOOD:
+            findings.append(
+                Finding(
+                    "number",
+                    "bad",
+                    f"sensor {sensor!r} has {len(isos)} usable "
+                    f"{'pair' if len(isos) == 1 else 'pairs'}",
+                    f"A fit needs {_LEAST_GOOD}, and about twenty for good results: "
+                    "shoot more.",
+                )
+            )
+        if isos and wanted is not None:
+            findings += _judge_isos(sensor, isos, wanted)
+    return tuple(findings)
+
+
+def _judge_isos(
+    sensor: str, isos: Sequence[float], wanted: tuple[float, float]
+) -> list[Finding]:
+    low, high = wanted
+    missing = []
+    if isos[0] > _REACH * low:
+        missing.append(low)
+    if isos[-1] * _REACH < high:
+        missing.append(high)
+    inside = [low if low in missing else isos[0], *isos]
+    inside.append(high if high in missing else isos[-1])
+    for below, above in zip(inside[:-1], inside[1:], strict=True):
+        # Only gaps that some wanted ISO lies in.
+        if above / below > _WIDEST_GAP and below < high and above > low:
+            n_steps = int(np.ceil(np.log(above / below) / np.log(4.0)))
+            steps = np.geomspace(below, above, n_steps + 1)[1:-1]
+            missing += [float(iso) for iso in steps if low <= iso <= high]
+    if not missing:
+        return []
+    where = f"{isos[0]:g} to {isos[-1]:g}" if isos[0] < isos[-1] else f"{isos[0]:g}"
+    named = ", ".join(f"{iso:.0f}" for iso in sorted(missing))
+    return [
+        Finding(
+            "ISOs",
+            "look",
+            f"pairs of sensor {sensor!r} lie at ISO {where}, too few "
+            f"for the intended {low:g} to {high:g}",
+            f"Add pairs near ISO {named}.",
+        )
+    ]

@@ -1,0 +1,361 @@
+"""How far the noisy frame lies off its clean one: sub-pixel shifts under noise.
+
+Phase correlation finds where to look, least squares in units of the noise where the
+shift is to the hundredth of a pixel, and how well that is known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import shift as move
+from skimage.registration import phase_cross_correlation
+
+from skadl.noise.residual import (
+    OUTLIER,
+    Residual,
+    middle,
+    noise_of_pair,
+    transfer_curve,
+)
+from skadl.raw.mosaic import pack_bayer, unpack_bayer
+from skadl.screening.symptoms import (
+    LEAST_BINS,
+    brightness_slope,
+    expected_sigma,
+    is_hot,
+    without_offsets,
+)
+
+_LEAST_SIDE = 16  # packed pixels that a shift can be told on
+_FARTHEST = 0.25  # of the side: less overlap proves nothing
+_MOST_DIMMED = 1.2  # logarithm of brightness, beyond which it is another picture
+_LEAST_GAIN = 12.0  # logarithm of likelihood by which a far shift must win
+_EDGE_ERROR = 0.1  # of an interpolated value, relative to the step to the next pixel
+_MOST_UNSURE = 3.0  # pixels; a shift that is known less well is not known
+_STEP = 0.25  # packed pixels, of a derivative
+_SMALL = 0.4  # packed pixels, for which one step is right
+_N_ROUNDS = 6
+_N_BLOCKS = 8  # along a side, for the scatter of what blocks say of the shift
+_MAD_TO_SIGMA = 1.4826
+
+
+@dataclass(frozen=True)
+class Shift:
+    """How far the noisy frame lies below and to the right of the clean one.
+
+    Parameters
+    ----------
+    rows, columns : float
+        In pixels of the mosaic; 0 where nothing can be told.
+    error : float
+        Standard error of either, in pixels; infinite where nothing can be told.
+    sigmas : float
+        The length of the shift in its standard errors.
+    energy : float
+        Mean square of what the shift leaves in the residual, relative to the mean
+        variance of the noise.
+    """
+
+    rows: float = 0.0
+    columns: float = 0.0
+    error: float = np.inf
+    sigmas: float = 0.0
+    energy: float = 0.0
+
+    @property
+    def length(self) -> float:
+        """In pixels of the mosaic."""
+        return float(np.hypot(self.rows, self.columns))
+
+
+@dataclass(frozen=True, eq=False)
+class Aligned:
+    """What is left of a residual once shift and brightness are accounted for.
+
+    Parameters
+    ----------
+    shift : Shift
+    slope, slope_error : float
+        How much brighter the noisy frame is than its light factor says, and the
+        standard error.
+    signal : ndarray of shape (4, h, w)
+        Clean signal above black, as it lies in the residual, in counts.
+    residual : ndarray of shape (4, h, w)
+        Noisy minus the moved and brightened clean frame, in counts, without the mean
+        of planes, rows and columns.
+    sigma : ndarray of shape (4, h, w)
+        Of the noise, in counts.
+    known : ndarray of shape (4, h, w)
+        1 where noise is known, 0 at clipped and hot pixels and at the border.
+    """
+
+    shift: Shift
+    slope: float
+    slope_error: float
+    signal: np.ndarray
+    residual: np.ndarray
+    sigma: np.ndarray
+    known: np.ndarray
+
+
+def align(measured: Residual, cfa: str, side: int, least_sigmas: float) -> Aligned:
+    """Find shift and brightness of a noisy frame relative to its clean one.
+
+    Parameters
+    ----------
+    measured : Residual
+    cfa : str
+        Of the mosaics that it was measured on.
+    side : int
+        Packed pixels a side that are looked at, in the middle.
+    least_sigmas : float
+        Shifts that are known less well are stated but not applied.
+
+    Returns
+    -------
+    Aligned
+
+    Notes
+    -----
+    Where to begin is the best, by likelihood, of no shift and of the peaks of phase
+    correlation and of plain cross-correlation of the greens (Guizar-Sicairos et al.,
+    Optics Letters 33, 2008, in scikit-image): the second bears more noise. From there
+    on Gauss-Newton steps as in Lucas and Kanade (1981), each pixel in units of its
+    noise, no residual counted beyond five of them. The error is the larger of what
+    the noise lets expect and of the scatter between 8x8 blocks, so that one thing
+    that moved is no shift of the frame.
+    """
+    sigma, known = _sigma_of_pixels(measured)
+    planes = (sigma, known, measured.residual, measured.signal)
+    sigma, known, residual, signal = (middle(x, side) for x in planes)
+    known = known * ~is_hot(residual, sigma)
+    still = _remainder(residual, signal, sigma, known)
+    if len(measured.bins) < LEAST_BINS or min(signal.shape[1:]) < _LEAST_SIDE:
+        return Aligned(Shift(), *still[1:], signal, still[0], sigma, known)
+    frames = _Frames(residual + signal, signal, sigma, known, cfa)
+    start, far = _start(frames)
+    found, covariance, near = _refine(frames, start)
+    error = float(2 * np.sqrt(max(np.linalg.eigvalsh(covariance)[-1], 0.0)))
+    if not np.isfinite(found).all() or not error < _MOST_UNSURE:
+        return Aligned(Shift(), *still[1:], signal, still[0], sigma, known)
+    moved, inside = frames.moved(found)
+    change = (moved - signal)[:, inside[0], inside[1]]
+    rest, slope, slope_error = _remainder(
+        frames.noisy - moved, moved, sigma, _only(known, inside)
+    )
+    # Misfit at edges looks like noise to the bins; what is left tells it apart.
+    scale = _scale(rest, sigma, _only(known, inside))
+    shift = Shift(
+        rows=float(2 * found[0]),
+        columns=float(2 * found[1]),
+        error=error,
+        sigmas=min(far, 2 * np.hypot(*found) / error) if start.any() else near,
+        energy=float(np.mean(change**2) / np.mean((scale * sigma) ** 2)),
+    )
+    if shift.sigmas < least_sigmas:
+        return Aligned(shift, *still[1:], signal, still[0], sigma, known)
+    inner = _only(known, inside)
+    return Aligned(shift, slope, slope_error, signal, rest, scale * sigma, inner)
+
+
+def _sigma_of_pixels(measured: Residual) -> tuple[np.ndarray, np.ndarray]:
+    """Noise of every pixel: that of its bin, graded within it by photon noise.
+
+    The brightest bin of a dark picture reaches far, and a lamp in it is noisier than
+    its median.
+    """
+    sigma, known = expected_sigma(measured)
+    if len(measured.bins) < LEAST_BINS:
+        return sigma, known
+    curve = transfer_curve(measured)
+    low, high = curve.variance.min(), curve.variance.max()
+    rise = max((high - low) / max(curve.signal.max(), 1e-9), 1e-9)
+    gain, read_variance = noise_of_pair(curve, rise, low)
+    typical = measured.signal.copy()
+    for pixels in measured.bins:
+        typical.flat[pixels] = np.median(measured.signal.flat[pixels])
+    variance, of_bin = (
+        gain * np.maximum(x, 0) + read_variance for x in (measured.signal, typical)
+    )
+    return sigma * np.sqrt(variance / of_bin), known
+
+
+@dataclass(frozen=True, eq=False)
+class _Frames:
+    noisy: np.ndarray  # counts above black, (4, h, w)
+    clean: np.ndarray
+    sigma: np.ndarray
+    known: np.ndarray
+    cfa: str
+
+    def moved(self, by: np.ndarray) -> tuple[np.ndarray, tuple[slice, slice]]:
+        """Clean frame moved by packed pixels, and where nothing entered."""
+        inside = tuple(
+            slice(2 + max(0, int(np.ceil(d))), n - 2 - max(0, int(np.ceil(-d))))
+            for d, n in zip(by, self.clean.shape[1:], strict=True)
+        )
+        if not by.any():
+            return self.clean, inside
+        if (by == np.rint(by)).all():
+            return np.roll(self.clean, by.astype(int), axis=(1, 2)), inside
+        planes = [move(plane, by, order=3, mode="nearest") for plane in self.clean]
+        return np.stack(planes), inside
+
+    def light(self, by: np.ndarray) -> float:
+        """Brightness of the noisy frame relative to the moved clean one, above 0."""
+        moved, inside = self.moved(by)
+        known = _only(self.known, inside)
+        slope = _remainder(self.noisy - moved, moved, self.sigma, known)[1]
+        return max(1 + slope, 1e-9)
+
+    def penalty(self, by: np.ndarray) -> np.ndarray:
+        """Half the squared misfit in standard deviations, 0 where not known."""
+        moved, _ = self.moved(by)
+        rest, _, _ = _remainder(self.noisy - moved, moved, self.sigma, self.known)
+        return self.known * np.clip(rest / self.sigma, -OUTLIER, OUTLIER) ** 2 / 2
+
+
+def _start(frames: _Frames) -> tuple[np.ndarray, float]:
+    """Whole packed pixels to begin with, and how many sigmas they are worth."""
+    known = frames.known / frames.sigma
+    noisy, clean = (
+        (without_offsets(x, known**2) * known)[1:3].mean(axis=0)
+        for x in (frames.noisy, frames.clean)
+    )
+    if not (noisy.any() and clean.any()):
+        return np.zeros(2), 0.0
+    window = np.outer(*(np.hanning(n + 2)[1:-1] for n in clean.shape))
+    best, most = np.zeros(2), _LEAST_GAIN
+    nothing = frames.penalty(best)
+    for normalization in ("phase", None):
+        peak, *_ = phase_cross_correlation(
+            noisy * window, clean * window, normalization=normalization
+        )
+        if not peak.any() or (np.abs(peak) > _FARTHEST * np.array(clean.shape)).any():
+            continue
+        _, (rows, columns) = frames.moved(peak)
+        gain = (nothing - frames.penalty(peak))[:, rows, columns].sum()
+        if gain > most and abs(np.log(frames.light(peak))) < _MOST_DIMMED:
+            best, most = peak, gain
+    return best, float(np.sqrt(2 * most)) if best.any() else 0.0
+
+
+def _refine(frames: _Frames, start: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Go on from whole pixels: the shift, its covariance, and sigmas from `start`.
+
+    The first step has slopes of the mosaic as instruments, since they see sharp edges
+    that the planes alone sample too coarsely; farther off, plain steps do better.
+    """
+    edges = _steepness(frames.moved(start)[0], frames.cfa)
+    step, covariance = _step(frames, start, edges, _changes(frames, start))
+    if not np.isfinite(step).all():
+        return step, covariance, 0.0
+    sigmas = float(np.sqrt(step @ np.linalg.solve(covariance, step)))
+    if np.abs(step).max() < _SMALL:
+        return start + step, covariance, sigmas
+    by = start.astype(float)
+    for _ in range(_N_ROUNDS):
+        slopes = tuple(np.gradient(frames.moved(by)[0], axis=(1, 2)))
+        plain, _ = _step(frames, by, slopes, tuple(-x for x in slopes))
+        if not np.isfinite(plain).all():
+            break
+        by = by + np.clip(plain, -0.5, 0.5)
+        if np.abs(plain).max() < 0.01 or np.abs(by - start).max() > 2:
+            break
+    return by, covariance, sigmas
+
+
+def _step(
+    frames: _Frames,
+    at: np.ndarray,
+    slopes: tuple[np.ndarray, ...],
+    changes: tuple[np.ndarray, ...],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Solve for the shift that is left, with the slopes as instruments."""
+    moved, inside = frames.moved(at)
+    known = _only(frames.known, inside)
+    # A sampled edge is known no better than to a part of its steepness.
+    sigma = np.hypot(frames.sigma, _EDGE_ERROR * np.hypot(*slopes))
+    weight = known / sigma**2
+    rows, columns = (
+        np.stack([without_offsets(x, weight) for x in (*pair, moved)])
+        for pair in ((-slopes[0], -slopes[1]), changes)
+    )
+    rest, _, _ = _remainder(frames.noisy - moved, moved, frames.sigma, known)
+    # What a step of one pixel changes is no outlier.
+    limit = OUTLIER * _scale(rest, sigma, known) * sigma + np.hypot(*slopes)
+    rest = np.clip(rest, -limit, limit)
+    weighted = rows * weight
+    normal = np.einsum("iphw,jphw->ij", weighted, columns)
+    if not np.linalg.cond(normal) < 1e12:
+        return np.full(2, np.nan), np.eye(2)
+    step = np.linalg.solve(normal, np.einsum("iphw,phw->i", weighted, rest))
+    rest = rest - np.einsum("i,iphw->phw", step, columns)
+    blocks = _block_sums(weighted * np.clip(rest, -limit, limit)).reshape(3, -1)
+    n_blocks = blocks.shape[1]
+    inverse = np.linalg.inv(normal)
+    scatter = inverse @ (blocks @ blocks.T) @ inverse.T * n_blocks / (n_blocks - 3)
+    spread = float((rest**2 * weight).sum() / max(known.sum(), 1))
+    expected = spread * inverse @ np.einsum("iphw,jphw->ij", weighted, rows) @ inverse.T
+    # The larger of both in every direction would be no covariance; the sum of what
+    # the blocks add to the expectation is one, and never less.
+    values, vectors = np.linalg.eigh(scatter - expected)
+    added = (vectors * np.maximum(values, 0)) @ vectors.T
+    return step[:2], (expected + added)[:2, :2]
+
+
+def _changes(frames: _Frames, at: np.ndarray) -> tuple[np.ndarray, ...]:
+    """How the moved clean frame changes with rows and columns, a packed pixel."""
+    changes = []
+    for step in np.diag([_STEP, _STEP]):
+        ahead, _ = frames.moved(at + step)
+        behind, _ = frames.moved(at - step)
+        changes.append((ahead - behind) / (2 * _STEP))
+    return tuple(changes)
+
+
+def _steepness(planes: np.ndarray, cfa: str) -> tuple[np.ndarray, np.ndarray]:
+    """Slopes along rows and columns, a packed pixel.
+
+    In a mosaic the neighbours left and right of a pixel have one colour, and so have
+    those above and below: they are nearer than the next of its own plane, and show
+    an edge alike once each plane is in units of its mean.
+    """
+    level = np.maximum(np.abs(planes.mean(axis=(1, 2), keepdims=True)), 1e-9)
+    slopes = np.gradient(unpack_bayer(planes / level, cfa))
+    down, right = (2 * level * pack_bayer(slope, cfa) for slope in slopes)
+    return down, right
+
+
+def _remainder(
+    residual: np.ndarray, signal: np.ndarray, sigma: np.ndarray, known: np.ndarray
+) -> tuple[np.ndarray, float, float]:
+    """Residual less offsets and brightness, with the slope of that and its error."""
+    weight = known / sigma**2
+    residual, signal = (without_offsets(x, weight) for x in (residual, signal))
+    if not known.any():
+        return residual, 0.0, np.inf
+    slope, error = brightness_slope(residual, signal, sigma, known)
+    return residual - slope * signal, slope, error
+
+
+def _scale(rest: np.ndarray, sigma: np.ndarray, known: np.ndarray) -> float:
+    scores = np.abs(rest / sigma)[known > 0]
+    return float(max(_MAD_TO_SIGMA * np.median(scores), 1e-6)) if scores.size else 1.0
+
+
+def _only(known: np.ndarray, inside: tuple[slice, slice]) -> np.ndarray:
+    kept = np.zeros_like(known)
+    kept[:, inside[0], inside[1]] = known[:, inside[0], inside[1]]
+    return kept
+
+
+def _block_sums(planes: np.ndarray) -> np.ndarray:
+    """Sum over planes and over 8x8 blocks of the frame."""
+    total = planes.sum(axis=1)  # (3, h, w)
+    for axis in (1, 2):
+        parts = np.array_split(total, _N_BLOCKS, axis=axis)
+        total = np.stack([part.sum(axis=axis) for part in parts], axis=axis)
+    return total

@@ -1,0 +1,375 @@
+"""Which pairs are fit for training, and what is wrong with the others.
+
+A defect is weighed by what it costs. Where noisy minus clean holds, beside noise of
+variance s, a defect of mean square e, a network that learns from such pairs learns the
+defect, too: with a denoiser that gains `GAIN` over the noisy frame, its error grows
+from ``s / GAIN`` to ``s / GAIN + p**2 * e``, where p is the share of the pairs that
+have the defect. From a loss of `LEAST_COST` on, if all pairs had it (p = 1), it is
+worth a look; if it costs as much as the only one of twenty (p = 1/20), the pair is bad.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from skadl.raw.image import check_positive
+from skadl.raw.pair import RawPair, check_pairs_sequence
+from skadl.screening.across_pairs import check_set, find_duplicates, find_noise_outliers
+from skadl.screening.measurements import SIGMAS, PairMeasurements, measure_pair
+from skadl.screening.result import CheckedPair, Finding, PairCheck
+from skadl.screening.screen import REASONS, REMEDIES, Screening, screen
+from skadl.support.progress import Progress
+
+GAIN = 10.0  # of a good denoiser, in power: 10 dB
+LEAST_COST = 0.1  # dB
+_GROWTH = 10 ** (LEAST_COST / 10) - 1
+COSTLY = _GROWTH / GAIN  # of e / s, if all pairs have the defect: 0.0023
+HARMFUL = COSTLY * 20**2  # if one of twenty has it: 0.93
+_SUSPECT = COSTLY / 2  # for the size of small defects is measured too low
+_LEAST_MOVED = 0.5  # of a moved clean frame's misfit, that motion must add to it
+_LOCAL = 0.85  # whiteness of a residual that is noise but for some places
+_BLACK = (5.0, 1.6)  # standard errors; deviations of the noise in the dark
+_BELOW_BLACK = 4.0  # deviations of the noise in the dark
+_CLIPPED = (0.05, 0.5)  # share of the frame: look, bad
+_WRONG_GREENS = 1.5  # differing this much more than red and blue do
+
+# Of the reasons of a screening: which check they belong to.
+_CHECKS = {
+    REASONS["exchanged"]: "exchange",
+    REASONS["picture"]: "content",
+    REASONS["brightness"]: "brightness",
+    REASONS["noise"]: "noise",
+}
+
+
+def check_pairs(
+    pairs: Sequence[RawPair],
+    *,
+    iso_range: tuple[float, float] | None = None,
+    verbose: int = 0,
+) -> PairCheck:
+    """Tell which pairs are fit for training, and what to do about the others.
+
+    Misalignment to a part of a pixel, motion, brightness against the light factor,
+    black and white level, clipping, CFA pattern, identical and exchanged frames, and
+    noise against that of the other pairs are looked at; no training is needed.
+
+    Parameters
+    ----------
+    pairs : sequence of RawPair
+        Pairs that would be trained on together. Lazy ones are read one at a time.
+    iso_range : tuple of two floats, optional
+        Lowest and highest ISO that images will be denoised at: says which ISOs are
+        missing.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Returns
+    -------
+    PairCheck
+        With a verdict for each pair. "look": if all pairs were like that, training
+        would lose more than about 0.1 dB. "bad": one such pair among twenty costs as
+        much, or the pair is none at all. A pair that cannot be read is bad; the
+        others are checked all the same.
+
+    Raises
+    ------
+    TypeError
+        If `pairs` is no sequence of `RawPair`.
+    ValueError
+        If there is none, or `iso_range` is no rising pair of positive numbers.
+
+    Notes
+    -----
+    Frames beyond 1024 pixels are looked at in their middle, for motion as a whole at
+    reduced size. Not to be seen: red and blue exchanged in both frames, a black level
+    wrong by the same in both at a light factor of 1, and a white level too high where
+    nothing is saturated.
+
+    Examples
+    --------
+    >>> from skadl.datasets import make_domain, spoil_pairs
+    >>> pairs = make_domain("NikonD850", 3, size=64, iso=400, random_state=0)
+    >>> pairs, spoiled = spoil_pairs(pairs, "ratio times 2", 0.3, random_state=0)
+    >>> spoiled
+    {2: 'ratio times 2'}
+    >>> check_pairs(pairs).bad
+    (2,)
+    """
+    checked = check_pairs_sequence(pairs, "pairs")
+    if not checked:
+        raise ValueError("got no pairs to check; give at least one RawPair.")
+    wanted = _check_iso_range(iso_range)
+    measured: list[PairMeasurements | Exception] = []
+    # One pair at a time, so that memory holds no more.
+    for pair in Progress(verbose).track("checking", checked, len(checked)):
+        try:
+            measured.append(measure_pair(pair))
+        except (OSError, ValueError) as error:
+            measured.append(error)
+    return judge_pairs(checked, measured, wanted)
+
+
+def judge_pairs(
+    pairs: Sequence[RawPair],
+    measured: Sequence[PairMeasurements | Exception],
+    iso_range: tuple[float, float] | None = None,
+) -> PairCheck:
+    """Judge pairs whose figures are known; see `check_pairs`.
+
+    Parameters
+    ----------
+    pairs : sequence of n RawPair
+    measured : sequence of n PairMeasurements or Exception
+        From `measure_pair`, or why that failed.
+    iso_range : tuple of two floats, optional
+
+    Returns
+    -------
+    PairCheck
+    """
+    seen = {i: f for i, f in enumerate(measured) if isinstance(f, PairMeasurements)}
+    members = [pairs[index] for index in seen]
+    screenings = screen(members, [figures.examination for figures in seen.values()])
+    odd = dict(zip(seen, screenings, strict=True))
+    strays = find_noise_outliers(members, list(seen.values()), screenings)
+    more = find_duplicates(seen)
+    for index, found in zip(seen, strays, strict=True):
+        more.setdefault(index, []).extend(found)
+    names = _names(pairs)
+    table = tuple(
+        _judge(index, names[index], pair, figures, odd[index], more[index])
+        if isinstance(figures, PairMeasurements)
+        else _unreadable(index, names[index], figures)
+        for index, (pair, figures) in enumerate(zip(pairs, measured, strict=True))
+    )
+    return PairCheck(table, check_set(table, iso_range))
+
+
+def _judge(
+    index: int,
+    name: str,
+    pair: RawPair,
+    figures: PairMeasurements,
+    screening: Screening,
+    more: Sequence[Finding],
+) -> CheckedPair:
+    shift = figures.shift
+    findings = list(more)
+    is_moved = shift.sigmas > SIGMAS and shift.energy > _SUSPECT
+    findings += _judge_content(figures, screening, is_moved)
+    findings += _judge_levels(pair, figures, screening)
+    # Of equal gravity what explains most comes first, as they were found.
+    findings.sort(key=lambda finding: finding.verdict != "bad")
+    costs = [0.0]
+    if is_moved:
+        costs.append(shift.energy)
+    if any(finding.check == "motion" for finding in findings):
+        costs.append(figures.moved_energy)
+    if any(finding.check == "brightness" for finding in findings):
+        costs.append(figures.brightness_energy)
+    if any(finding.check == "sharpness" for finding in findings):
+        costs.append(figures.contrast_energy)
+    is_known = np.isfinite(shift.error)
+    has_light = np.isfinite(figures.brightness_error)
+    return CheckedPair(
+        index=index,
+        name=name,
+        sensor=pair.sensor,
+        iso=pair.iso,
+        ratio=pair.ratio,
+        findings=tuple(findings),
+        shift_rows=shift.rows if is_known else None,
+        shift_columns=shift.columns if is_known else None,
+        shift_error=shift.error if is_known else None,
+        moved_share=figures.moved_share,
+        brightness=figures.brightness if has_light else None,
+        brightness_error=figures.brightness_error if has_light else None,
+        black_error=figures.black_error,
+        clipped_share=figures.clipped_share,
+        green_ratio=figures.green_ratio,
+        hot_pixels=figures.hot_pixels,
+        noise=figures.noise,
+        cost=max(costs),
+    )
+
+
+def _judge_content(
+    figures: PairMeasurements, screening: Screening, is_moved: bool
+) -> list[Finding]:
+    """Judge what the clean frame shows: another order, place, time or light."""
+    shift = figures.shift
+    findings = []
+    if figures.green_ratio > _WRONG_GREENS:
+        findings.append(
+            Finding(
+                "Bayer order",
+                "bad",
+                f"the two greens differ {figures.green_ratio:.1f} times as much as red "
+                "and blue",
+                "Give the CFA pattern with its greens on the other diagonal (RGGB or "
+                "BGGR instead of GRBG or GBRG, and the reverse), or crop by even "
+                "numbers of pixels.",
+            )
+        )
+    reason = screening.reason
+    if reason == REASONS["exchanged"]:
+        findings.append(Finding("exchange", "bad", reason, REMEDIES[reason]))
+        return findings  # all else follows from it
+    if reason == REASONS["brightness"] and figures.contrast is not None:
+        reason = None  # stars out of place, not light
+    moved = figures.moved_energy
+    # What differs in one place only is no other scene.
+    is_local = moved > _SUSPECT and figures.still_whiteness > _LOCAL
+    if is_moved:
+        is_bad = shift.energy > HARMFUL or screening.is_faulty
+        findings.append(
+            Finding(
+                "alignment",
+                "bad" if is_bad else "look",
+                f"the frames are shifted by {shift.rows:+.2f} rows and "
+                f"{shift.columns:+.2f} columns (± {shift.error:.2f})",
+                "Leave the pair out, or shoot again with nothing moving: tripod, "
+                "remote release, a mount that tracks. Of a mosaic only shifts by even "
+                "numbers of pixels can be undone.",
+            )
+        )
+    elif reason is not None and not (is_local and _CHECKS[reason] == "content"):
+        what = reason
+        if reason == REASONS["brightness"]:
+            what += f": the noisy frame is {figures.brightness:.3g} times as bright"
+        findings.append(Finding(_CHECKS[reason], "bad", what, REMEDIES[reason]))
+    if moved > _SUSPECT + _LEAST_MOVED * is_moved * shift.energy:
+        findings.append(
+            Finding(
+                "motion",
+                "bad" if moved > HARMFUL or screening.is_faulty else "look",
+                f"something differs in {figures.moved_share:.1%} of the frame",
+                "Look at its picture: leave the pair out if something moved or the "
+                "light changed there, or mask or crop that part.",
+            )
+        )
+    brightness, error = figures.brightness, figures.brightness_error
+    if figures.contrast is not None:
+        if not is_moved and figures.contrast_energy > max(_SUSPECT, moved):
+            findings.append(
+                Finding(
+                    "sharpness",
+                    "bad" if figures.contrast_energy > HARMFUL else "look",
+                    f"detail has {figures.contrast:.3g} times the contrast in the "
+                    "noisy frame, which as a whole is as bright as it should be",
+                    "Look at its picture: one of the frames is blurred, or moved "
+                    "while it was exposed; leave it out.",
+                )
+            )
+    elif (
+        not is_moved
+        and reason is None
+        and abs(brightness - 1) > SIGMAS * error
+        and figures.brightness_energy > max(_SUSPECT, moved)
+    ):
+        findings.append(
+            Finding(
+                "brightness",
+                "look",
+                f"the noisy frame has {brightness:.4g} times the light that its light "
+                f"factor says (± {error:.2g})",
+                f"Divide ratio by {brightness:.4g}, unless one frame is blurred: fine "
+                "detail then looks brighter or darker, too.",
+            )
+        )
+    return findings
+
+
+def _judge_levels(
+    pair: RawPair, figures: PairMeasurements, screening: Screening
+) -> list[Finding]:
+    """Judge black level, white level and clipping against the data."""
+    findings = []
+    is_black = (
+        not screening.is_faulty
+        and figures.black_sigmas > _BLACK[0]
+        and abs(figures.black_error) > _BLACK[1]
+    )
+    if is_black or figures.below_black > _BELOW_BLACK:
+        what = (
+            f"the clean frame goes {figures.below_black:.1f} standard deviations of "
+            "the noise below its black level"
+            if figures.below_black > _BELOW_BLACK
+            else f"without light the noisy frame is off its black level by "
+            f"{figures.black_error:+.1f} standard deviations of the noise"
+        )
+        findings.append(
+            Finding(
+                "black level",
+                "look",
+                what,
+                "Measure black_level on a frame with the lens cap on.",
+            )
+        )
+    if figures.saturation is not None:
+        findings.append(
+            Finding(
+                "white level",
+                "look",
+                f"the data saturate at {figures.saturation:.0f} counts, white_level "
+                f"is {pair.noisy.white_level:g}",
+                f"Give white_level={figures.saturation:.0f}, if other saturated frames "
+                "stop there, too.",
+            )
+        )
+    if figures.clipped_share > _CLIPPED[0]:
+        findings.append(
+            Finding(
+                "clipping",
+                "bad" if figures.clipped_share > _CLIPPED[1] else "look",
+                f"{figures.clipped_share:.0%} of a frame are clipped",
+                "Shoot again with a shorter exposure, or crop to what is not clipped.",
+            )
+        )
+    return findings
+
+
+def _unreadable(index: int, name: str, error: Exception) -> CheckedPair:
+    what = " ".join(str(error).split()).rstrip(".")
+    finding = Finding(
+        "frames",
+        "bad",
+        f"cannot be used: {what}",
+        "Copy the files from the camera again, or leave the pair out.",
+    )
+    return CheckedPair(index, name, findings=(finding,))
+
+
+def _check_iso_range(
+    iso_range: tuple[float, float] | None,
+) -> tuple[float, float] | None:
+    if iso_range is None:
+        return None
+    ends = tuple(iso_range) if np.ndim(iso_range) == 1 else ()
+    if len(ends) != 2:
+        raise ValueError(
+            f"iso_range must be a pair (lowest, highest), got {iso_range!r}."
+        )
+    low, high = (check_positive("iso_range", iso) for iso in ends)
+    if low > high:
+        raise ValueError(f"iso_range must rise, got {iso_range!r}.")
+    return low, high
+
+
+def _names(pairs: Sequence[RawPair]) -> list[str]:
+    """Name each pair by its file; files of one name by their scene as well."""
+    files = Counter(p.noisy.path.name for p in pairs if p.noisy.path is not None)
+    names = []
+    for index, pair in enumerate(pairs):
+        if pair.noisy.path is None:
+            name = str(index) if pair.scene is None else f"{index} {pair.scene}"
+        else:
+            name = pair.noisy.path.name
+            if files[name] > 1 and pair.scene is not None:
+                name = f"{pair.scene}/{name}"
+        names.append(name)
+    return names

@@ -1,0 +1,355 @@
+"""What one noisy/clean pair shows in figures: shift, motion, brightness, levels."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.ndimage import rank_filter, uniform_filter
+
+from skadl.noise.residual import (
+    NEARLY_WHITE,
+    OUTLIER,
+    Residual,
+    measure_residual,
+    transfer_curve,
+)
+from skadl.raw.image import RawImage
+from skadl.raw.mosaic import unpack_bayer
+from skadl.raw.pair import RawPair
+from skadl.screening.alignment import Aligned, Shift, align
+from skadl.screening.motion import Motion, find_motion
+from skadl.screening.screen import ResidualAnalysis, Screening
+from skadl.screening.symptoms import (
+    LEAST_BINS,
+    expected_sigma,
+    find_symptoms,
+    without_offsets,
+)
+
+SIGMAS = 3.5  # standard errors before a shift or a brightness is believed
+_ALIGNED_SIDE = 256  # packed pixels, in the middle, that shifts are told on
+_SEEN_SIDE = 512  # packed pixels of a whole frame, made smaller, that motion is told on
+_GREEN_BLOCK = 4  # packed pixels a side, over which sampling of detail averages out
+_LEAST_COLOUR = 0.02  # of the signal: greens that differ less may be one colour
+_PILE = (0.002, 8.0)  # share of pixels at a limit, and times as many as just below it
+_PILE_WIDTH = 0.002  # of the span
+_BEYOND_WHITE = (1.005, 1e-4)  # times the white level; share of pixels
+_BLACK_ERROR = 0.05  # deviations of the noise in the dark, of a good black level
+_HOT = 10.0  # standard deviations above all neighbours
+
+
+@dataclass(frozen=True, eq=False)
+class PairMeasurements:
+    """Measured on one pair, without any judgement.
+
+    Parameters
+    ----------
+    examination : ResidualAnalysis
+        Transfer curve and screening of the pair by itself.
+    shift : Shift
+    moved_share, moved_energy, still_whiteness : float
+        Of :class:`~skadl.screening.motion.Motion`.
+    brightness : float
+        Light of the noisy frame over what its light factor promises.
+    brightness_error : float
+        Standard error; infinite where the picture has no contrast.
+    brightness_energy : float
+        Mean square of what the wrong brightness leaves in the residual, relative to
+        the mean variance of the noise.
+    contrast : float or None
+        Of detail in the noisy frame relative to the clean one, where it is another
+        though the frame as a whole is as bright: a blur, or stars out of place.
+    contrast_energy : float
+        As `brightness_energy`, of that.
+    black_error, black_sigmas : float
+        What the noisy frame has where there is no light, in standard deviations of
+        the noise in the dark, in the worst plane; and that in its standard errors.
+    below_black : float
+        How far the darkest thousandth of the clean frame lies below its black level,
+        in standard deviations of the noise in the dark.
+    clipped_share : float
+        Pixels near white, or at zero counts, in the worse of the two frames.
+    saturation : float or None
+        Counts at which a frame saturates, where that is not its white level.
+    green_ratio : float
+        How much the greens differ, relative to how much red and blue do: below 1
+        where the CFA pattern is right.
+    hot_pixels : int
+        In the noisy frame, of its middle where it is large.
+    noise : float
+        Median standard deviation of the noise, in counts.
+    digests : tuple of two str
+        Of the counts of noisy and clean frame, to tell identical ones.
+    """
+
+    examination: ResidualAnalysis
+    shift: Shift
+    moved_share: float
+    moved_energy: float
+    still_whiteness: float
+    brightness: float
+    brightness_error: float
+    brightness_energy: float
+    contrast: float | None
+    contrast_energy: float
+    black_error: float
+    black_sigmas: float
+    below_black: float
+    clipped_share: float
+    saturation: float | None
+    green_ratio: float
+    hot_pixels: int
+    noise: float
+    digests: tuple[str, str]
+
+
+def measure_pair(pair: RawPair) -> PairMeasurements:
+    """Measure everything that tells good pairs from bad ones.
+
+    Parameters
+    ----------
+    pair : RawPair
+        Lazy frames are read once.
+
+    Returns
+    -------
+    PairMeasurements
+
+    Raises
+    ------
+    OSError, ValueError
+        If a frame cannot be read, or the two do not fit together.
+    """
+    pair = read_pair(pair)
+    measured = measure_residual(pair)
+    curve = transfer_curve(measured)
+    examination = ResidualAnalysis(curve, Screening(**find_symptoms(measured)))
+    aligned = align(measured, pair.noisy.cfa, _ALIGNED_SIDE, SIGMAS)
+    is_small = max(pair.noisy.mosaic.shape) <= 2 * _ALIGNED_SIDE
+    motion = find_motion(aligned) if is_small else motion_of_pair(pair)[1]
+    power = np.mean(aligned.sigma**2)
+    slope, slope_error = aligned.slope, aligned.slope_error
+    broad, broad_error = _broad_slope(measured)
+    if abs(broad) * slope_error > abs(slope) * broad_error:
+        slope, slope_error = broad, broad_error
+    level, level_error = _level(measured)
+    contrast, contrast_energy = None, 0.0
+    if abs(level) + 2 * level_error < abs(slope) / 2 < np.inf:
+        detail = without_offsets(aligned.signal, aligned.known / aligned.sigma**2)
+        contrast = 1 + slope
+        contrast_energy = float(slope**2 * np.mean(detail**2) / max(power, 1e-300))
+        slope, slope_error = level, level_error
+    black_error, black_sigmas, below_black = _black_figures(pair, measured, aligned)
+    return PairMeasurements(
+        examination=examination,
+        shift=aligned.shift,
+        moved_share=motion.share,
+        moved_energy=motion.energy,
+        still_whiteness=motion.whiteness,
+        brightness=1 + slope,
+        brightness_error=slope_error,
+        brightness_energy=float(
+            slope**2 * np.mean(aligned.signal**2) / max(power, 1e-300)
+        ),
+        contrast=contrast,
+        contrast_energy=contrast_energy,
+        black_error=black_error,
+        black_sigmas=black_sigmas,
+        below_black=below_black,
+        clipped_share=max(map(_clipped_share, (pair.noisy, pair.clean))),
+        saturation=_saturation(pair.clean) or _saturation(pair.noisy),
+        green_ratio=_green_ratio(pair.clean),
+        hot_pixels=_count_hot(measured),
+        noise=float(np.median(measured.sigma)) if len(measured.sigma) else 0.0,
+        digests=(_digest(pair.noisy), _digest(pair.clean)),
+    )
+
+
+def read_pair(pair: RawPair) -> RawPair:
+    """Hold the frames of a pair in memory, so that lazy ones are read once.
+
+    Parameters
+    ----------
+    pair : RawPair
+
+    Returns
+    -------
+    RawPair
+    """
+    frames = (frame.with_mosaic(frame.mosaic) for frame in (pair.noisy, pair.clean))
+    return RawPair(*frames, pair.scene)
+
+
+def motion_of_pair(pair: RawPair) -> tuple[Aligned, Motion]:
+    """Look at the whole frame for what moved; of a large one, at a smaller copy.
+
+    Parameters
+    ----------
+    pair : RawPair
+
+    Returns
+    -------
+    aligned : Aligned
+        Of the whole frame, at the size that was looked at.
+    motion : Motion
+    """
+    pair = small_copy(pair)
+    aligned = align(measure_residual(pair), pair.noisy.cfa, _SEEN_SIDE, SIGMAS)
+    return aligned, find_motion(aligned)
+
+
+def small_copy(pair: RawPair) -> RawPair:
+    """Make a large pair small enough to be looked at as a whole.
+
+    Parameters
+    ----------
+    pair : RawPair
+
+    Returns
+    -------
+    RawPair
+        At most 1024 pixels a side, each the mean of neighbours of its colour; `pair`
+        itself where it is no larger.
+    """
+    factor = -(-max(pair.noisy.mosaic.shape) // (2 * _SEEN_SIDE))
+    if factor == 1:
+        return pair
+    noisy, clean = (_shrink(frame, factor) for frame in (pair.noisy, pair.clean))
+    return replace(pair, noisy=noisy, clean=clean)
+
+
+def _shrink(image: RawImage, factor: int) -> RawImage:
+    """Average so many pixels of one colour, in rows and in columns."""
+    packed = image.packed()
+    height, width = (side // factor for side in packed.shape[1:])
+    blocks = packed[:, : height * factor, : width * factor]
+    blocks = blocks.reshape(4, height, factor, width, factor)
+    means = blocks.mean(axis=(2, 4), dtype=np.float64).astype(np.float32)
+    return image.with_mosaic(unpack_bayer(means, image.cfa))
+
+
+def _broad_slope(measured: Residual) -> tuple[float, float]:
+    """Slope of the residual on the clean signal from large areas, and its error.
+
+    Rows and columns keep their means here, for a sky or a wall shows in nothing else;
+    that they share noise is in the error.
+    """
+    sigma, known = expected_sigma(measured)
+    weight = known / sigma**2
+    total = np.maximum(weight.sum(axis=(1, 2), keepdims=True), 1e-300)
+    residual, signal = (
+        x - (weight * x).sum(axis=(1, 2), keepdims=True) / total
+        for x in (measured.residual, measured.signal)
+    )
+    # Neighbours share no noise of the clean frame with a pixel.
+    around = (9 * uniform_filter(signal, (1, 3, 3)) - signal) / 8
+    scale = (weight * around * signal).sum()
+    if len(measured.bins) < LEAST_BINS or not scale > 1e-9:
+        return 0.0, np.inf
+    slope = 0.0
+    for _ in range(3):
+        rest = np.clip((residual - slope * signal) / sigma, -OUTLIER, OUTLIER)
+        slope += float((weight * around * sigma * rest).sum() / scale)
+    scores = weight * around * sigma * rest
+    # A row of the mosaic lies in R and Gr, or in Gb and B; a column in R and Gb.
+    rows = scores.sum(axis=2).reshape(2, 2, -1).sum(axis=1)
+    columns = scores.sum(axis=1).reshape(2, 2, -1).sum(axis=0)
+    chance = max((x**2).sum() for x in (scores, rows, columns))
+    return slope, float(np.sqrt(chance) / scale)
+
+
+def _level(measured: Residual) -> tuple[float, float]:
+    """Brightness of the whole frame relative to what it should be, less 1; its error.
+
+    Stars and edges that lie elsewhere or are blurred change contrast, but not this.
+    """
+    sigma, known = expected_sigma(measured)
+    weight = known / sigma**2
+    light = float((weight * measured.signal).sum())
+    if len(measured.bins) < LEAST_BINS or not light > 0:
+        return 0.0, np.inf
+    total = float(weight.sum())
+    black = _BLACK_ERROR * float(measured.sigma[0]) * total
+    level = float((weight * measured.residual).sum()) / light
+    return level, float(np.hypot(total**0.5, black)) / light
+
+
+def _black_figures(
+    pair: RawPair, measured: Residual, aligned: Aligned
+) -> tuple[float, float, float]:
+    """Residual without light and its significance; how far data lie below black."""
+    if len(measured.bins) < LEAST_BINS:
+        return 0.0, 0.0, 0.0
+    dark = float(measured.sigma[0])
+    clean = pair.clean
+    lowest = np.percentile(clean.packed(), 0.1, axis=(1, 2)) - clean.black_planes
+    scale = pair.noisy.span / clean.span * clean.ratio / pair.noisy.ratio
+    below = max(0.0, float(-lowest.min() * scale / dark))
+    if not np.isfinite(aligned.slope_error):
+        return 0.0, 0.0, below
+    sigma, known = expected_sigma(measured)
+    weight = known / sigma**2
+    total = np.maximum(weight.sum(axis=(1, 2)), 1e-300)
+    residual, signal = (
+        (weight * planes).sum(axis=(1, 2)) / total
+        for planes in (measured.residual, measured.signal)
+    )
+    errors = residual - aligned.slope * signal  # (4,)
+    chance = np.sqrt(1 / total + (aligned.slope_error * signal) ** 2)
+    worst = int(np.argmax(np.abs(errors)))
+    return float(errors[worst] / dark), float(abs(errors / chance)[worst]), below
+
+
+def _clipped_share(image: RawImage) -> float:
+    clipped = image.mosaic >= NEARLY_WHITE * image.white_level
+    if image.mosaic.dtype.kind == "u" and np.min(image.black_level) > 0:
+        clipped |= image.mosaic == 0
+    return float(clipped.mean())
+
+
+def _saturation(image: RawImage) -> float | None:
+    """Find the counts that a frame stops at, where these are not its white level."""
+    counts = image.mosaic
+    beyond = counts > _BEYOND_WHITE[0] * image.white_level
+    if beyond.mean() > _BEYOND_WHITE[1]:
+        return float(np.percentile(counts, 100 * (1 - _BEYOND_WHITE[1] / 10)))
+    if counts.dtype.kind not in "ui":  # a mean blurs where its frames saturate
+        return None
+    width = max(1.0, _PILE_WIDTH * image.span)
+    # The highest counts may be hot pixels that a limit of the camera does not hold.
+    top = float(np.percentile(counts, 100 * (1 - _PILE[0] / 4)))
+    at_top = np.mean(np.abs(counts - top) <= width / 2)
+    below = np.mean((counts < top - width / 2) & (counts >= top - 1.5 * width))
+    is_pile = at_top > _PILE[0] and at_top > _PILE[1] * below
+    return top if is_pile and top < 0.97 * image.white_level else None
+
+
+def _green_ratio(image: RawImage) -> float:
+    """Difference of the greens relative to that of red and blue, in rms."""
+    light = image.packed() - image.black_planes[:, None, None]
+    n_rows, n_columns = (side // _GREEN_BLOCK for side in light.shape[1:])
+    if not n_rows or not n_columns:
+        return 0.0
+    light = light[:, : n_rows * _GREEN_BLOCK, : n_columns * _GREEN_BLOCK]
+    shape = (4, n_rows, _GREEN_BLOCK, n_columns, _GREEN_BLOCK)
+    red, green_r, green_b, blue = light.reshape(shape).mean(axis=(2, 4))
+    greens = np.sqrt(np.mean((green_r - green_b) ** 2))
+    others = np.sqrt(np.mean((red - blue) ** 2))
+    least = _LEAST_COLOUR * np.sqrt(np.mean(light**2))
+    return float(greens / max(others, least, 1e-300))
+
+
+def _count_hot(measured: Residual) -> int:
+    sigma, known = expected_sigma(measured)
+    around = np.ones((1, 3, 3), bool)
+    around[0, 1, 1] = False
+    highest = rank_filter(measured.residual, -1, footprint=around)
+    is_hot = (measured.residual - highest > _HOT * sigma) & (known > 0)
+    return int(is_hot.sum())
+
+
+def _digest(image: RawImage) -> str:
+    counts = np.ascontiguousarray(image.mosaic, dtype=np.float32)
+    return hashlib.blake2b(counts, digest_size=16).hexdigest()

@@ -1,0 +1,164 @@
+"""Which pairs have another noise than their peers at that ISO.
+
+A wrong ISO label is not seen in one pair, but beside others of the same sensor: its
+photon-transfer curve lies off the line of theirs, K * signal + read_variance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import least_squares
+
+from skadl.noise.residual import TransferCurve
+
+# What is believed of sensors: gain is proportional to ISO, read noise rises more
+# slowly; a slope may differ from these by so much each octave, and bend by so much.
+_GAIN_SLOPE = (1.0 * np.log(2), 0.1)
+_READ_SLOPE = (0.8 * np.log(2), 0.25)
+_BEND = 0.15
+_STIFF_BEND = 0.01  # power laws: where the first look for agreement begins
+_PAIR_ERROR = 0.5  # weight of a pair against these beliefs; logarithm of variance
+_LEAST_ERROR = 0.1  # of a prediction, for what the model leaves out
+_CORE = 0.7  # part of the pairs that is taken to be honest, whatever happens
+_AGREES = (0.4, 2.5)  # a shift, or standard errors, with which a pair joins the core
+_MOST_ROUNDS = 12
+
+
+def noise_shifts(curves: Sequence[TransferCurve]) -> tuple[np.ndarray, np.ndarray]:
+    """Compare each pair's noise with the line on which most of the pairs agree.
+
+    Parameters
+    ----------
+    curves : sequence of n TransferCurve
+        Of one sensor, at one or more ISOs, each with at least one bin.
+
+    Returns
+    -------
+    shift : ndarray of shape (n,)
+        Natural logarithm of measured over expected variance; the median over bins.
+    sigmas : ndarray of shape (n,)
+        The same in standard errors of the expectation, which grow where the peers
+        say little.
+
+    Notes
+    -----
+    Gain and read noise are piecewise log-linear in ISO, a knot an octave. As in
+    FAST-LTS (Rousseeuw and Van Driessen, Data Mining and Knowledge Discovery 12,
+    2006) the line is fitted to the 70 % of the pairs that agree best, again and
+    again; first stiffly, as power laws, so that wrong labels at the ends of the ISO
+    range cannot bend it. Then pairs that agree within its error join, and it may
+    bend as real sensors do.
+    """
+    octaves = np.log2([curve.iso for curve in curves])
+    n_knots = max(2, 1 + int(np.ceil(np.ptp(octaves))))
+    knots = np.linspace(octaves.min() - 0.01, octaves.max() + 0.01, n_knots)
+    n_core = int(np.ceil(_CORE * len(curves)))
+    line = _fit_line(curves, knots, _STIFF_BEND, _start(curves, knots))
+    members = np.empty(0, int)
+    for n_rounds in range(_MOST_ROUNDS):
+        is_stiff = n_rounds < 4
+        shift, sigmas = line.misfits(curves)
+        chosen = np.argsort(np.abs(shift), kind="stable")[:n_core]
+        if not is_stiff:
+            agree = (np.abs(shift) < _AGREES[0]) | (np.abs(sigmas) < _AGREES[1])
+            chosen = np.union1d(chosen, np.flatnonzero(agree))
+        if n_rounds > 4 and np.array_equal(chosen, members):
+            break
+        members = np.sort(chosen)
+        bend = _STIFF_BEND if is_stiff else _BEND
+        line = _fit_line([curves[i] for i in members], knots, bend, line.parameters)
+    return line.misfits(curves)
+
+
+@dataclass(frozen=True, eq=False)
+class _Line:
+    """Log gain and log read noise at the knots, with the covariance of both."""
+
+    knots: np.ndarray  # (k,) log2 of ISO
+    parameters: np.ndarray  # (2 k,)
+    covariance: np.ndarray  # (2 k, 2 k)
+
+    def misfits(self, curves: Sequence[TransferCurve]) -> tuple[np.ndarray, np.ndarray]:
+        misfits = np.empty((2, len(curves)))
+        for i, curve in enumerate(curves):
+            signal, log_variance, hats = _columns([curve], self.knots)
+            expected, slopes = _expect(self.parameters, signal, hats)
+            error = np.einsum("ij,jk,ik->i", slopes, self.covariance, slopes)
+            shift = log_variance - expected
+            sigmas = shift / np.sqrt(error + _LEAST_ERROR**2)
+            misfits[:, i] = np.median(shift), np.median(sigmas)
+        return misfits[0], misfits[1]
+
+
+def _fit_line(
+    curves: Sequence[TransferCurve], knots: np.ndarray, bend: float, start: np.ndarray
+) -> _Line:
+    signal, log_variance, hats = _columns(curves, knots)
+    n_bins = np.concatenate([np.full(len(c.signal), len(c.signal)) for c in curves])
+    weight = 1 / (_PAIR_ERROR * np.sqrt(n_bins))
+    step = knots[1] - knots[0]
+    rise, curl = (np.diff(np.eye(len(knots)), order, axis=0) for order in (1, 2))
+    nothing = np.zeros_like(rise)
+    beliefs = np.vstack(
+        [
+            np.hstack([rise, nothing]) / (step * _GAIN_SLOPE[1]),
+            np.hstack([nothing, rise]) / (step * _READ_SLOPE[1]),
+            np.kron(np.eye(2), curl) / (step**2 * bend),
+            np.eye(2 * len(knots)) * 0.03,  # no data, no runaway
+        ]
+    )
+    slopes = [slope / error for slope, error in (_GAIN_SLOPE, _READ_SLOPE)]
+    wanted = np.concatenate(
+        [np.repeat(slopes, len(rise)), np.zeros(2 * len(curl)), 0.03 * start]
+    )
+
+    def misfit(parameters: np.ndarray) -> np.ndarray:
+        expected, _ = _expect(parameters, signal, hats)
+        return np.concatenate(
+            [(log_variance - expected) * weight, beliefs @ parameters - wanted]
+        )
+
+    def jacobian(parameters: np.ndarray) -> np.ndarray:
+        _, slopes = _expect(parameters, signal, hats)
+        return np.vstack([-slopes * weight[:, None], beliefs])
+
+    found = least_squares(misfit, start, jacobian, loss="soft_l1", max_nfev=30).x
+    rows = jacobian(found)
+    return _Line(knots, found, np.linalg.inv(rows.T @ rows))
+
+
+def _columns(
+    curves: Sequence[TransferCurve], knots: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Signal and log variance of all bins, and how much each knot counts for them."""
+    signal = np.maximum(np.concatenate([curve.signal for curve in curves]), 0.0)
+    log_variance = np.log(np.concatenate([curve.variance for curve in curves]))
+    isos = np.concatenate([np.full(len(c.signal), c.iso) for c in curves])
+    step = knots[1] - knots[0]
+    distance = np.abs(np.log2(isos)[:, None] - knots) / step
+    return signal, log_variance, np.maximum(0.0, 1 - distance)  # (b,), (b,), (b, k)
+
+
+def _expect(
+    parameters: np.ndarray, signal: np.ndarray, hats: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log variance of each bin, and its derivative by the parameters."""
+    log_gain, log_read = parameters.reshape(2, -1)
+    shot, read = np.exp(hats @ log_gain) * signal, np.exp(2 * hats @ log_read)
+    share = (shot / (shot + read))[:, None]
+    return np.log(shot + read), np.hstack([share * hats, 2 * (1 - share) * hats])
+
+
+def _start(curves: Sequence[TransferCurve], knots: np.ndarray) -> np.ndarray:
+    signal, log_variance, hats = _columns(curves, knots)
+    octaves = hats @ knots
+    rise = octaves - octaves.mean()
+    variance = np.exp(log_variance)
+    shot = log_variance - _GAIN_SLOPE[0] * rise
+    gain = np.median(shot - np.log(np.maximum(signal, variance**0.5)))
+    read = 0.5 * np.quantile(log_variance - 2 * _READ_SLOPE[0] * rise, 0.1)
+    rise = knots - octaves.mean()
+    return np.concatenate([gain + _GAIN_SLOPE[0] * rise, read + _READ_SLOPE[0] * rise])

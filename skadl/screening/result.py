@@ -1,0 +1,318 @@
+"""The result of a pair check: a verdict and a next step for each pair."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skadl.support.text import wrapped
+from skadl.support.writing import atomic_write, check_folder
+
+if TYPE_CHECKING:
+    import pandas
+
+VERDICTS = ("good", "look", "bad")  # rising
+_FILE_FORMAT, _FILE_VERSION = "skadl pair check", 1
+_TITLES = ("pair", "ISO", "ratio", "shift", "light", "moved", "clipped", "verdict")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is odd about a pair or about the set.
+
+    Parameters
+    ----------
+    check : str
+        What was looked at: "alignment", "motion", "brightness", "sharpness", "black
+        level", "white level", "clipping", "Bayer order", "duplicates", "exchange",
+        "content", "noise", "frames" of a pair; "ISOs" and "number" of the set.
+    verdict : {"look", "bad"}
+    what : str
+        What was found, a clause.
+    next_step : str
+        What to do about it, a sentence.
+    """
+
+    check: str
+    verdict: str
+    what: str
+    next_step: str
+
+
+@dataclass(frozen=True)
+class CheckedPair:
+    """What the check says of one pair; figures are None where they are not known.
+
+    Parameters
+    ----------
+    index : int
+        Position in the pairs that were given.
+    name : str
+        File of the noisy frame, or its scene, or the index.
+    sensor : str or None
+    iso, ratio : float or None
+    findings : tuple of Finding
+        The gravest first.
+    shift_rows, shift_columns : float or None
+        How far the noisy frame lies below and right of the clean one, in pixels of
+        the mosaic.
+    shift_error : float or None
+        Standard error of either.
+    moved_share : float or None
+        Part of the frame in which something moved.
+    brightness : float or None
+        Light of the noisy frame over what its light factor promises.
+    brightness_error : float or None
+        Standard error.
+    black_error : float or None
+        In standard deviations of the noise in the dark.
+    clipped_share : float or None
+        In the worse of the two frames.
+    green_ratio : float or None
+        Difference of the greens over that of red and blue.
+    hot_pixels : int or None
+        For information: they are no fault of a pair.
+    noise : float or None
+        Median standard deviation, in counts.
+    cost : float
+        Mean square of the defects that were found in the residual, relative to the
+        mean variance of the noise, as far as that can be measured.
+    """
+
+    index: int
+    name: str
+    sensor: str | None = None
+    iso: float | None = None
+    ratio: float | None = None
+    findings: tuple[Finding, ...] = ()
+    shift_rows: float | None = None
+    shift_columns: float | None = None
+    shift_error: float | None = None
+    moved_share: float | None = None
+    brightness: float | None = None
+    brightness_error: float | None = None
+    black_error: float | None = None
+    clipped_share: float | None = None
+    green_ratio: float | None = None
+    hot_pixels: int | None = None
+    noise: float | None = None
+    cost: float = 0.0
+
+    @property
+    def verdict(self) -> str:
+        """Verdict of the gravest finding: "good" (there is none), "look" or "bad"."""
+        return _gravest(self.findings)
+
+    @property
+    def what(self) -> str:
+        """All findings in one clause; empty for a good pair."""
+        return "; ".join(finding.what for finding in self.findings)
+
+    @property
+    def next_step(self) -> str:
+        """What to do about the gravest finding; empty for a good pair."""
+        return self.findings[0].next_step if self.findings else ""
+
+
+@dataclass(frozen=True, repr=False)
+class PairCheck:
+    """Which pairs are fit for training, which are not, and what to do.
+
+    Parameters
+    ----------
+    pairs : tuple of CheckedPair
+        In the order of the pairs that were given.
+    findings : tuple of Finding
+        What concerns the set as a whole.
+
+    Examples
+    --------
+    >>> moved = Finding("alignment", "bad", "shifted by 3.0 pixels", "Shoot again.")
+    >>> check = PairCheck((CheckedPair(0, "a"), CheckedPair(1, "b", findings=(moved,))))
+    >>> check
+    PairCheck(2 pairs: 1 good, 0 to look at, 1 bad)
+    >>> check.bad
+    (1,)
+    """
+
+    pairs: tuple[CheckedPair, ...]
+    findings: tuple[Finding, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"PairCheck({self._headline()})"
+
+    @property
+    def good(self) -> tuple[int, ...]:
+        """Indices of the pairs without any finding."""
+        return self._with("good")
+
+    @property
+    def look(self) -> tuple[int, ...]:
+        """Indices of the pairs that a person should look at."""
+        return self._with("look")
+
+    @property
+    def bad(self) -> tuple[int, ...]:
+        """Indices of the pairs that would do harm."""
+        return self._with("bad")
+
+    @property
+    def is_good(self) -> bool:
+        """Whether neither a pair nor the set is bad."""
+        return not self.bad and _gravest(self.findings) != "bad"
+
+    def summary(self) -> str:
+        """Lay out the table for a terminal, and under it what to do.
+
+        Returns
+        -------
+        str
+            Several lines, without a final line break.
+        """
+        rows = [_TITLES, *map(_cells, self.pairs)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(
+                [row[0].ljust(widths[0])]
+                + [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
+            ).rstrip()
+            for row in rows
+        ]
+        lines += ["(shift in pixels; light: measured over declared)", ""]
+        lines += _told(self.pairs)
+        for finding in self.findings:
+            lines.append(wrapped(f"the set: {finding.what}. {finding.next_step}"))
+        is_quiet = not lines[-1]
+        return "\n".join([*lines, *([] if is_quiet else [""]), self._headline()])
+
+    def to_json(self) -> str:
+        """Write everything as JSON, for scripts.
+
+        Returns
+        -------
+        str
+            An object with `format`, `version`, `pairs` and `findings`; no NaN.
+        """
+        return json.dumps(self.as_dict(), allow_nan=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as plain lists, dictionaries, numbers and strings.
+
+        Returns
+        -------
+        dict
+        """
+        pairs = [
+            asdict(pair) | {"verdict": pair.verdict, "next_step": pair.next_step}
+            for pair in self.pairs
+        ]
+        return {
+            "format": _FILE_FORMAT,
+            "version": _FILE_VERSION,
+            "pairs": pairs,
+            "findings": [asdict(finding) for finding in self.findings],
+        }
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write `to_json` to a file, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+        """
+        path = Path(path)
+        check_folder(path)
+        with atomic_write(path) as partial:
+            partial.write_text(self.to_json() + "\n", encoding="utf-8")
+
+    def to_frame(self) -> pandas.DataFrame:
+        """Return the table with a row for each pair.
+
+        Returns
+        -------
+        DataFrame
+            The fields of `CheckedPair` with `verdict`, `what` and `next_step`.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError(
+                "to_frame needs pandas, which is not installed; get it with "
+                'pip install "skadl[frame]".'
+            ) from error
+        names = [f.name for f in fields(CheckedPair) if f.name != "findings"]
+        names += ["verdict", "what", "next_step"]
+        rows = [[getattr(pair, name) for name in names] for pair in self.pairs]
+        return pandas.DataFrame(rows, columns=names)
+
+    def _with(self, verdict: str) -> tuple[int, ...]:
+        return tuple(pair.index for pair in self.pairs if pair.verdict == verdict)
+
+    def _headline(self) -> str:
+        n_pairs = len(self.pairs)
+        return (
+            f"{n_pairs} pair{'' if n_pairs == 1 else 's'}: {len(self.good)} good, "
+            f"{len(self.look)} to look at, {len(self.bad)} bad"
+        )
+
+
+def _gravest(findings: Sequence[Finding]) -> str:
+    ranks = [VERDICTS.index(finding.verdict) for finding in findings]
+    return VERDICTS[max(ranks, default=0)]
+
+
+def _told(pairs: Sequence[CheckedPair]) -> list[str]:
+    """Tell the findings, and what they have for a next step in common only once."""
+    by_step: dict[str, list[str]] = {}
+    for pair in pairs:
+        for finding in pair.findings:
+            told = f"{_label(pair.name, 60)}: {finding.what}"
+            by_step.setdefault(finding.next_step, []).append(told)
+    lines = []
+    for step, told in by_step.items():
+        if len(told) == 1:
+            lines.append(wrapped(f"{told[0]}. {step}"))
+        else:
+            lines += [*map(wrapped, told), wrapped(f"  For these: {step}", "    ")]
+    return lines
+
+
+def _label(name: str, longest: int) -> str:
+    """Shorten a name at its front: the file is named at its end."""
+    name = " ".join(name.split())
+    return name if len(name) <= longest else f"…{name[1 - longest :]}"
+
+
+def _cells(pair: CheckedPair) -> tuple[str, ...]:
+    shift = "-"
+    if pair.shift_error is not None:
+        length = (pair.shift_rows**2 + pair.shift_columns**2) ** 0.5
+        shift = f"{length:.2f} ±{pair.shift_error:.2f}"
+    return (
+        _label(pair.name, 40),
+        _figure(pair.iso, "{:g}"),
+        _figure(pair.ratio, "{:.4g}"),
+        shift,
+        _figure(pair.brightness, "{:.3f}"),
+        _figure(pair.moved_share, "{:.1%}"),
+        _figure(pair.clipped_share, "{:.1%}"),
+        pair.verdict,
+    )
+
+
+def _figure(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)

@@ -1,0 +1,304 @@
+"""What is wrong in a pair's residual, in standard errors and in size.
+
+Each part is relative to its threshold: above 1 is odd. A part must be beyond chance,
+and large enough to do harm: a slight blur or flicker is found in every real pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import rank_filter
+
+from skadl.noise.residual import OUTLIER, Residual, middle
+
+LEAST_BINS = 4  # of a transfer curve: 256 pixels; fewer say nothing
+_PICTURE = (4.0, 0.15)  # standard errors; amplitude relative to the clean picture
+_MISALIGNED = 10.0  # logarithm of likelihood; chance alone exceeds it once in e^10
+_EXCHANGED = (4.0, 0.5)  # and share of the noise that is in the clean frame
+_BRIGHTNESS = (4.0, 0.1)  # and difference of the logarithm
+_SMOOTH = 0.01  # part of a frame on which noise can be told from detail
+_LEAST_SIDE = 8  # packed pixels, or blocks of them, that show a picture
+_MOST_HALVINGS = 3
+_LARGEST_SIDE = 256  # packed pixels that show as much as a whole frame
+_NEIGHBOURS = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)]
+_AROUND = np.array([[[1, 1, 1], [1, 0, 1], [1, 1, 1]]])
+
+
+def find_symptoms(measured: Residual) -> dict[str, float]:
+    """Look for what noise cannot have left in the residual of one pair.
+
+    Parameters
+    ----------
+    measured : Residual
+
+    Returns
+    -------
+    dict of str to float
+        The parts picture, misaligned, exchanged and brightness of a `Screening`;
+        empty where too little of the pair is not clipped.
+    """
+    if len(measured.bins) < LEAST_BINS:
+        return {}
+    sigma, known, residual, signal = (
+        middle(planes, _LARGEST_SIDE)
+        for planes in (*expected_sigma(measured), measured.residual, measured.signal)
+    )
+    known = known * ~is_hot(residual, sigma)
+    # Black level, row and column noise are free: they say nothing on the picture.
+    weight = known / sigma**2
+    residual, signal = (without_offsets(x, weight) for x in (residual, signal))
+    slope, error = brightness_slope(residual, signal, sigma, known)
+    frames = _Frames(residual, signal, sigma, known)
+    # The best brightness first, or a wrong light factor would show a picture.
+    rest = _Frames(residual - slope * signal, signal, sigma, known)
+    factor = np.log(max(1 + slope, 0.01))
+    return {
+        "picture": max(_picture(*level) for level in _resolutions(rest)),
+        "misaligned": max(_misalignment(*level) for level in _resolutions(frames)),
+        "exchanged": _exchange(rest),
+        "brightness": severity(slope / error, factor, _BRIGHTNESS),
+    }
+
+
+def severity(sigmas: float, size: float, limits: tuple[float, float]) -> float:
+    """Weigh a finding: its significance or its size, whichever is less beyond.
+
+    Parameters
+    ----------
+    sigmas, size : float
+        In standard errors, and as it is; the sign does not matter.
+    limits : tuple of two floats
+        What either must exceed.
+
+    Returns
+    -------
+    float
+        Above 1 where both do.
+    """
+    return float(min(abs(sigmas) / limits[0], abs(size) / limits[1]))
+
+
+@dataclass(frozen=True, eq=False)
+class _Frames:
+    """Residual and clean picture in counts, at one resolution, planes (4, h, w)."""
+
+    residual: np.ndarray
+    signal: np.ndarray
+    sigma: np.ndarray  # of the residual where it is noise
+    n_known: np.ndarray  # pixels in each block that clipping left
+
+    def known(self, size: int) -> np.ndarray:
+        return self.n_known >= 0.5 * size**2
+
+
+def expected_sigma(measured: Residual) -> tuple[np.ndarray, np.ndarray]:
+    """Spread the robust standard deviations of the bins over the pixels.
+
+    Parameters
+    ----------
+    measured : Residual
+
+    Returns
+    -------
+    sigma : ndarray of shape (4, h, w)
+        In counts; 1 where it is not known.
+    known : ndarray of shape (4, h, w)
+        1 in the bins, 0 where clipping leaves no say.
+    """
+    sigma, known = np.ones(measured.signal.size), np.zeros(measured.signal.size)
+    for pixels, spread in zip(measured.bins, measured.sigma, strict=True):
+        sigma[pixels], known[pixels] = spread, 1.0
+    shape = measured.signal.shape
+    return sigma.reshape(shape), known.reshape(shape)
+
+
+def brightness_slope(
+    residual: np.ndarray, signal: np.ndarray, sigma: np.ndarray, known: np.ndarray
+) -> tuple[float, float]:
+    """Slope of the residual on the clean signal, and its standard error.
+
+    The signal's diagonal neighbours are its instrument: noise in the clean frame,
+    which they do not share, would draw the slope towards -1.
+
+    Parameters
+    ----------
+    residual, signal, sigma, known : ndarray of shape (4, h, w)
+        In counts, `known` 0 or 1; both frames without offsets.
+
+    Returns
+    -------
+    slope, error : float
+        How much brighter the noisy frame is than its light factor says: 0.1 is
+        10 %. The error is infinite where the picture has no contrast.
+    """
+    instrument = _diagonal_mean(signal) * known
+    scale = (instrument * signal / sigma**2).sum()
+    power = (instrument**2 / sigma**2).sum()
+    if not scale > 1e-9 * power or power == 0:
+        return 0.0, np.inf
+    slope = float((instrument * residual / sigma**2).sum() / scale)
+    for _ in range(3):  # hot pixels pull no harder than five standard deviations
+        rest = np.clip((residual - slope * signal) / sigma, -OUTLIER, OUTLIER)
+        slope += float((instrument * rest / sigma).sum() / scale)
+    rest = np.clip((residual - slope * signal) / sigma, -OUTLIER, OUTLIER)
+    spread = np.sqrt((known * rest**2).sum() / known.sum())
+    return slope, float(max(spread, 1.0) * np.sqrt(power) / scale)
+
+
+def _resolutions(frames: _Frames) -> Iterator[tuple[_Frames, np.ndarray]]:
+    """Frames and their known blocks, at full and at halved resolutions."""
+    for halvings in range(_MOST_HALVINGS + 1):
+        if halvings and min(frames.signal.shape[1:]) < 2 * _LEAST_SIDE:
+            return
+        if halvings:
+            n_known = _bin(frames.n_known)
+            count = np.maximum(n_known, 1)
+            variance = _bin((frames.sigma * frames.n_known) ** 2)
+            frames = _Frames(
+                _bin(frames.residual * frames.n_known) / count,
+                _bin(frames.signal * frames.n_known) / count,
+                np.sqrt(np.where(n_known > 0, variance, 1.0)) / count,
+                n_known,
+            )
+        yield frames, frames.known(2**halvings)
+
+
+def _picture(frames: _Frames, known: np.ndarray) -> float:
+    """Evidence that diagonal neighbours of the residual go together."""
+    score = np.clip(frames.residual / frames.sigma, -OUTLIER, OUTLIER)
+    products = _diagonal_products(_centred(score, known))
+    shared = products.sum()
+    chance = np.sqrt((products**2).sum())
+    if shared <= 0:
+        return 0.0
+    clean = _centred(frames.signal / frames.sigma, known)
+    contrast = max(_diagonal_products(clean).sum(), 1e-9 * shared)
+    return severity(shared / chance, np.sqrt(shared / contrast), _PICTURE)
+
+
+def _misalignment(frames: _Frames, known: np.ndarray) -> float:
+    """Evidence that a clean frame one block off would fit better."""
+    height, width = frames.signal.shape[1:]
+    if min(height, width) < _LEAST_SIDE or not known.any():
+        return 0.0
+    # Row noise and what else blocks share makes them vary more than pixels tell.
+    excess = 1.4826 * np.median(np.abs(frames.residual / frames.sigma)[known])
+    residual, signal = (
+        x / (frames.sigma * max(1.0, excess)) for x in (frames.residual, frames.signal)
+    )
+    best = 0.0
+    for down, right in _NEIGHBOURS:
+        rows, columns = _overlap(height, down), _overlap(width, right)
+        here = (slice(None), rows[0], columns[0])
+        there = (slice(None), rows[1], columns[1])
+        change = frames.signal[there] - frames.signal[here]
+        change = change / (frames.sigma[here] * max(1.0, excess))
+        gained = _penalty(residual[here]) - _penalty(residual[here] - change)
+        best = max(best, float(gained[known[here] & known[there]].sum()))
+    return best / _MISALIGNED
+
+
+def _exchange(frames: _Frames) -> float:
+    """Evidence that the residual's noise comes from the clean frame.
+
+    Noise in the clean frame enters the residual with a minus. It is looked for where
+    the clean frame is smooth. How smooth, its neighbours in rows and columns tell:
+    like the squares of a chessboard they share no pixel with the diagonals, and so
+    no noise with what they weigh.
+    """
+    sigma = frames.sigma * np.sqrt(1.25)  # of a pixel less the mean of four
+    known = frames.n_known * (_diagonal_mean(frames.n_known) == 1)
+    residual, signal = (
+        (x - _diagonal_mean(x)) / sigma for x in (frames.residual, frames.signal)
+    )
+    residual = np.clip(residual, -OUTLIER, OUTLIER)
+    weight = known / (1 + _neighbour_mean(signal**2)) ** 2
+    shared = -weight * residual * signal
+    blocks = _bin(_bin(known)) == 16
+    if shared.sum() <= 0 or not blocks.any():
+        return 0.0
+    # Frames that are equal have no noise to share; without a smooth part none is seen.
+    least = max(0.5 * weight.sum(), _SMOOTH * known.sum())
+    power = max((weight * residual**2).sum(), least)
+    chance = np.sqrt((shared**2).sum())
+    # Noise would be everywhere; a noisy frame out of focus misses edges only.
+    everywhere = np.quantile(_bin(_bin(signal**2))[blocks] / 16, 0.1)
+    share = min(shared.sum() / power, everywhere)
+    return severity(shared.sum() / chance, share, _EXCHANGED)
+
+
+def is_hot(residual: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """Find pixels far above or below all neighbours but one; no picture is so sharp.
+
+    Parameters
+    ----------
+    residual, sigma : ndarray of shape (4, h, w)
+
+    Returns
+    -------
+    ndarray of shape (4, h, w), bool
+    """
+    above = residual - rank_filter(residual, -2, footprint=_AROUND)
+    below = rank_filter(residual, 1, footprint=_AROUND) - residual
+    return np.maximum(above, below) > OUTLIER * sigma
+
+
+def without_offsets(planes: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Subtract the weighted means of planes, then of their rows and columns.
+
+    Parameters
+    ----------
+    planes, weight : ndarray of shape (4, h, w)
+
+    Returns
+    -------
+    ndarray of shape (4, h, w)
+    """
+    for axes in ((1, 2), (2,), (1,)):
+        total = (weight * planes).sum(axes, keepdims=True)
+        planes = planes - total / np.maximum(weight.sum(axes, keepdims=True), 1e-300)
+    return planes
+
+
+def _centred(planes: np.ndarray, known: np.ndarray) -> np.ndarray:
+    planes = planes * known
+    count = np.maximum(known.sum(axis=(1, 2), keepdims=True), 1)
+    return (planes - planes.sum(axis=(1, 2), keepdims=True) / count) * known
+
+
+def _diagonal_products(planes: np.ndarray) -> np.ndarray:
+    down_right = planes[:, 1:, 1:] * planes[:, :-1, :-1]
+    down_left = planes[:, 1:, :-1] * planes[:, :-1, 1:]
+    return np.stack([down_right, down_left])
+
+
+def _diagonal_mean(planes: np.ndarray) -> np.ndarray:
+    padded = np.pad(planes, ((0, 0), (1, 1), (1, 1)), mode="symmetric")
+    corners = padded[:, :-2, :-2] + padded[:, 2:, 2:]
+    corners += padded[:, :-2, 2:] + padded[:, 2:, :-2]
+    return corners / 4
+
+
+def _neighbour_mean(planes: np.ndarray) -> np.ndarray:
+    padded = np.pad(planes, ((0, 0), (1, 1), (1, 1)), mode="reflect")
+    rows = padded[:, :-2, 1:-1] + padded[:, 2:, 1:-1]
+    return (rows + padded[:, 1:-1, :-2] + padded[:, 1:-1, 2:]) / 4
+
+
+def _overlap(side: int, shift: int) -> tuple[slice, slice]:
+    """Where a line lies over itself, moved by -1, 0 or 1: positions here and there."""
+    start, stop = max(0, -shift), side - max(0, shift)
+    return slice(start, stop), slice(start + shift, stop + shift)
+
+
+def _penalty(score: np.ndarray) -> np.ndarray:
+    return np.minimum(score**2, OUTLIER**2) / 2
+
+
+def _bin(planes: np.ndarray) -> np.ndarray:
+    height, width = (side // 2 * 2 for side in planes.shape[1:])
+    blocks = planes[:, :height, :width]
+    return blocks.reshape(len(planes), height // 2, 2, width // 2, 2).sum(axis=(2, 4))

@@ -1,0 +1,103 @@
+"""The last stage goes as far as pairs that it did not see allow."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tiny_adapt import make_target, make_watched, same
+
+from skadl.adaptation.patches import select
+from skadl.adaptation.weight_interpolation import (
+    PARTS,
+    WeightInterpolation,
+    hold_out,
+    interpolate_weights,
+)
+
+
+@pytest.mark.parametrize("n_pairs", [2, 3, 6, 20])
+def test_hold_out__splits_the_pairs_and_leaves_some_on_both_sides(n_pairs):
+    target = make_target(n_pairs)
+    kept, held_out = hold_out(target, np.random.RandomState(0))
+    assert sorted([*kept, *held_out]) == list(range(n_pairs))
+    assert len(kept) >= len(held_out) >= 1
+
+
+def test_hold_out__few_pairs__span_the_gains():
+    target = make_target(8, gains=[1, 2, 3, 4, 100, 101, 102, 103])
+    _, held_out = hold_out(target, np.random.RandomState(0))
+    assert {int(i) // 4 for i in held_out} == {0, 1}
+
+
+@pytest.fixture
+def validation():
+    target = make_target(4)
+    return select(target.validation, np.array([0, 1]))
+
+
+def ends(change):
+    """A learner moved from its start by `change` of every weight."""
+    learner = make_watched()
+    before = learner.weights()
+    after = [w + change * torch.ones_like(w) for w in before]
+    learner.move_between(before, after, 1.0)
+    return learner, before, after
+
+
+def test_settle__a_stage_that_ruined_the_network__is_taken_back(validation):
+    learner, before, _ = ends(0.5)
+    settlement = interpolate_weights(learner, before, validation)
+    assert settlement.part < 1.0 and settlement.gain >= 0.0 > settlement.gain_of_all
+    if settlement.part == 0.0:
+        assert same(learner.weights(), before)
+
+
+def test_settle__a_stage_that_gave_nan__is_taken_back(validation):
+    learner, before, _ = ends(float("nan"))
+    settlement = interpolate_weights(learner, before, validation)
+    assert settlement.part == 0.0 and same(learner.weights(), before)
+
+
+def test_settle__a_stage_that_helped__is_kept_whole(validation):
+    learner, worse, better = ends(0.5)
+    learner.move_between(worse, better, 0.0)  # the untrained network is the best here
+    settlement = interpolate_weights(learner, better, validation)
+    assert settlement.part == 1.0 and settlement.gain == settlement.gain_of_all > 0
+    assert same(learner.weights(), worse)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_move_between__stands_on_the_line(part):
+    learner, before, after = ends(0.25)
+    learner.move_between(before, after, part)
+    for weight, start in zip(learner.weights(), before, strict=True):
+        torch.testing.assert_close(weight, start + 0.25 * part)
+
+
+@pytest.mark.parametrize(
+    ("settlement", "text"),
+    [
+        (
+            WeightInterpolation(0.75, 1, 0.214, -0.1),
+            "75% of fine-tuning kept: 1 pair held out of it gain +0.21 dB there, "
+            "-0.10 dB at its end.",
+        ),
+        (
+            WeightInterpolation(0.25, 3, 0.001, -0.001),
+            "25% of fine-tuning kept: 3 pairs held out of it gain +0.00 dB there, "
+            "+0.00 dB at its end.",
+        ),
+        (
+            WeightInterpolation(1.0, 4, 0.3, 0.3),
+            "all of fine-tuning kept: 4 pairs held out of it gain +0.30 dB.",
+        ),
+        (
+            WeightInterpolation(0.0, 2, 0.0, -0.2),
+            "none of fine-tuning kept: 2 pairs held out of it gain by no part of it, "
+            "-0.20 dB by all.",
+        ),
+    ],
+)
+def test_settlement__says_what_was_kept_and_why(settlement, text):
+    assert str(settlement) == text

@@ -1,0 +1,154 @@
+"""``skadl fit``: folders in, a model that denoises out; or one line that says why."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from raw_folders import CAMERA, make_scenes, write_scenes, write_shot
+from tiny_fits import TINY
+
+import skadl
+from skadl.commands import fit as room
+from skadl.commands import main as cli
+from skadl.datasets import make_domain
+
+SETTINGS = [
+    f"--set={name}={value}" for name, value in TINY.items() if name != "random_state"
+]
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*arguments):
+        return CliRunner().invoke(cli.main, ["fit", *map(str, arguments)])
+
+    return invoke
+
+
+@pytest.fixture
+def shots(tmp_path):
+    """A folder of three pairs and a broken file."""
+    write_scenes(tmp_path / "shots", 3)
+    (tmp_path / "shots" / "scene1" / "bad.dng").write_bytes(b"no DNG")
+    return tmp_path / "shots"
+
+
+def test_fit__folder__writes_a_model_that_denoises(run, shots, tmp_path):
+    outcome = run("shots", "--out", "my model.safetensors", *SETTINGS)
+    assert outcome.exit_code == 0, outcome.output
+    words = " ".join(outcome.stdout.split())
+    for expected in (
+        f"3 pairs found in shots {CAMERA}: 3 pairs of 3 scenes, light factor 8",
+        "pairs by ISO: 1600 (3)",
+        "left out: scene1/bad.dng: is damaged",
+        "No sources",
+        "No source batches were offered.",
+        "Written: my model.safetensors",
+        "skadl denoise 'my model.safetensors' RAW...",
+    ):
+        assert expected in words
+    assert "\r" not in outcome.output
+    model = skadl.load(tmp_path / "my model.safetensors")
+    raw = skadl.read_raw(shots / "scene0" / "b.dng")
+    assert model.predict(raw).mosaic.shape == raw.mosaic.shape
+    assert model.get_params()["n_iter"] == TINY["n_iter"]
+
+
+def test_fit__sources__are_offered_and_reported_as_json(run, shots, tmp_path):
+    for index, pair in enumerate(
+        make_domain("NikonD850", 2, size=64, iso=1600, ratio=4, random_state=1)
+    ):
+        write_shot(tmp_path / "others" / "noisy" / f"{index}.dng", pair.noisy, 0.01)
+        clean = pair.clean
+        write_shot(tmp_path / "others" / "clean" / f"{index}.dng", clean, 0.04)
+    outcome = run(
+        "shots",
+        *("--sources", "others", "--out", "m", "--json", "--sensor", "Mine"),
+        *("--iterations", 3, "--seed", 7),
+        *(text for text in SETTINGS if "=n_iter" not in text),
+    )
+    assert outcome.exit_code == 0, outcome.output
+    facts = json.loads(outcome.stdout)
+    (sensor,) = facts["target"]["sensors"]
+    assert (sensor["name"], sensor["pairs_by_iso"]) == ("Mine", {"1600": 3})
+    assert facts["source_domains"] == {"NikonD850": 2}
+    (problem,) = facts["target"]["problems"]
+    assert problem["path"].endswith("bad.dng")
+    assert facts["parameters"]["n_iter"] == 3
+    assert facts["report"]["offered"] == sum(
+        row["offered"] for row in facts["report"]["domains"]
+    )
+    assert skadl.load(tmp_path / "m").get_params()["random_state"] == 7
+
+
+def test_fit__simulated_sources__every_camera_is_a_domain(run, shots, monkeypatch):
+    monkeypatch.setattr(room, "SIMULATED_PAIRS", 1)
+    monkeypatch.setattr(room, "SIMULATED_SIDE", 32)
+    outcome = run("shots", "--simulated-sources", "--out", "m", "--json", *SETTINGS)
+    assert outcome.exit_code == 0, outcome.output
+    domains = json.loads(outcome.stdout)["source_domains"]
+    assert domains == dict.fromkeys(skadl.datasets.camera_names(), 1)
+
+
+def test_fit__same_seed__same_model(run, shots, tmp_path):
+    for name in ("a", "b"):
+        assert run("shots", "--out", name, *SETTINGS).exit_code == 0
+    raw = skadl.read_raw(shots / "scene0" / "b.dng")
+    first, second = (skadl.load(tmp_path / name).predict(raw) for name in "ab")
+    np.testing.assert_array_equal(first.mosaic, second.mosaic)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "hint"),
+    [
+        (("gone", "--out", "m"), 2, "gone"),
+        (("shots",), 2, "--out"),
+        (("shots", "--out", "m", "--set", "n_itre=3"), 2, "n_itre"),
+        (("shots", "--out", "m", "--set", "n_iter"), 2, "name=value"),
+        (("shots", "--out", "m", "--iso", "-1"), 2, "--iso"),
+        (("shots", "--out", "m", "--set", "gate=shut"), 1, "gate"),
+        (("shots", "--out", "m", "--device", "abacus"), 1, "abacus"),
+        (("shots", "--out", "gone/m"), 1, "create it first"),
+        (("shots", "--out", "there"), 1, "--force"),
+        (("shots", "--out", "m", "--sources", "empty"), 1, "no RAW files"),
+        (("empty", "--out", "m"), 1, "pairs.csv"),
+        (("single", "--out", "m"), 1, "at least 2"),
+    ],
+)
+def test_fit__mistake__one_line_and_no_model(
+    run, shots, tmp_path, arguments, code, hint
+):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "there").write_text("precious")
+    (pair,) = make_scenes(1)
+    write_shot(tmp_path / "single" / "a.dng", pair.noisy, 0.1)
+    write_shot(tmp_path / "single" / "b.dng", pair.clean, 0.8)
+    outcome = run(*arguments, "--json")
+    assert outcome.exit_code == code, outcome.output
+    assert hint in outcome.stderr and "Traceback" not in outcome.output
+    assert outcome.stdout == "" and outcome.stderr.count("Error: ") == 1
+    assert code == 2 or outcome.stderr.count("\n") == 1
+    assert not (tmp_path / "m").exists()
+    assert (tmp_path / "there").read_text() == "precious"
+
+
+def test_fit__training_diverges__leaves_no_file(run, shots, tmp_path, monkeypatch):
+    def diverge(*arguments, **options):
+        raise FloatingPointError("training diverged.\nLower learning_rate.")
+
+    monkeypatch.setattr(skadl.ADLDenoiser, "fit", diverge)
+    outcome = run("shots", "--out", "m")
+    assert outcome.exit_code == 1
+    assert outcome.stderr == "Error: training diverged. Lower learning_rate.\n"
+    assert {path.name for path in tmp_path.iterdir()} == {"shots"}
+
+
+def test_fit__force__replaces_the_model(run, shots, tmp_path):
+    (tmp_path / "m").write_text("old")
+    assert run("shots", "--out", "m", "--force", *SETTINGS).exit_code == 0
+    assert skadl.load(tmp_path / "m").sensors_.names == (CAMERA,)

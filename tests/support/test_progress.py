@@ -1,0 +1,79 @@
+"""The bar passes everything through, and is silent when asked to be."""
+
+from __future__ import annotations
+
+import pytest
+
+from skadl.support.progress import Progress
+
+
+def run(progress, stage="adaptation", n=45):
+    passed = []
+    for item in progress.track(stage, iter(range(n)), n):
+        passed.append(item)
+        progress.show(lambda: {"accepted": "50 %"})
+    return passed
+
+
+@pytest.mark.parametrize("verbose", [0, 1, 2])
+def test_progress__any_verbosity__passes_every_item(verbose, capsys):
+    assert run(Progress(verbose)) == list(range(45))
+    assert capsys.readouterr().out == ""
+
+
+def test_progress__verbose_0__prints_nothing(capsys):
+    run(Progress(0))
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
+
+
+def test_progress__verbose__shows_stage_count_and_figures(capsys):
+    run(Progress(1))
+    shown = capsys.readouterr().err
+    assert "adaptation" in shown and "45/45" in shown and "accepted=" in shown
+
+
+def test_progress__stages_in_turn__each_has_a_bar(capsys):
+    progress = Progress(1)
+    for stage in ("pre-training", "adaptation", "fine-tuning"):
+        run(progress, stage, 3)
+    shown = capsys.readouterr().err
+    assert all(name in shown for name in ("pre-training", "adaptation", "fine-tuning"))
+
+
+def test_progress__stage_of_no_steps__shows_nothing(capsys):
+    assert run(Progress(1), n=0) == []
+    assert capsys.readouterr().err == ""
+
+
+def test_progress__figures__are_computed_only_when_shown():
+    n_computed = []
+
+    def figures():
+        n_computed.append(1)
+        return {"accepted": "50 %"}
+
+    for verbose in (0, 1):
+        progress = Progress(verbose)
+        progress.show(figures)  # no bar yet
+        assert not n_computed
+        for _ in progress.track("adaptation", range(1000), 1000):
+            progress.show(figures)
+    assert 1 <= len(n_computed) < 100
+
+
+def test_progress__several_items_an_iteration__bar_ends_at_the_total(capsys):
+    items = [0, 0, 1, 2, 2, 2, 3]
+    progress = Progress(1)
+    passed = list(progress.track("adaptation", items, 4, lambda item: item))
+    assert passed == items
+    assert "4/4" in capsys.readouterr().err
+
+
+def test_progress__items_that_fail__pass_the_error_on():
+    def items():
+        yield 1
+        raise FloatingPointError("diverged")
+
+    with pytest.raises(FloatingPointError, match="diverged"):
+        list(Progress(1).track("adaptation", items(), 5))
