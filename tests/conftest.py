@@ -13,8 +13,9 @@ import torch
 from hypothesis import settings
 
 from skadl.adaptation.learner import Learner
+from skadl.network.choice import build_network
 from skadl.network.conditioning import Conditioning
-from skadl.network.unet import ModulatedUNet, build_network
+from skadl.network.unet import ModulatedUNet
 from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.raw.mosaic import CFA_PATTERNS
 

@@ -262,7 +262,7 @@ def resolve(name: str):
 
 
 def test_reference__every_public_name__is_listed():
-    top = [f"skadl.{name}" for name in vars(skadl) if is_public(skadl, name)]
+    top = [f"skadl.{name}" for name in skadl.__all__ if is_public(skadl, name)]
     data = [f"skadl.datasets.{n}" for n in skadl.datasets.__all__ if n[0].islower()]
     missing = sorted({*top, *data} - set(NAMES))
     assert not missing, f"add to docs/api: {missing}"

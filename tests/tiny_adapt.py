@@ -10,7 +10,7 @@ from skadl.adaptation.learner import Learner
 from skadl.adaptation.patches import cut_fixed
 from skadl.adaptation.stages import Schedule, TargetData, adapt
 from skadl.estimators.training_pairs import to_training_pair
-from skadl.network.unet import build_network
+from skadl.network.choice import build_network
 from skadl.noise.noise_level import NoiseLevel
 from skadl.raw.image import RawImage
 from skadl.raw.pair import RawPair

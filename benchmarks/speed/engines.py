@@ -20,8 +20,8 @@ import torch
 
 from benchmarks.result_files import DEFAULT_FOLDER, write_markdown
 from skadl.estimators.model_files.onnx import onnx_model
-from skadl.network.folded import FoldedUNet, fold
-from skadl.network.unet import build_network
+from skadl.network.choice import build_network
+from skadl.network.folded import FoldedUNet
 from skadl.prediction.frame import FrameNetwork
 
 SIDE = 512
@@ -77,7 +77,7 @@ def random_network(base_channels: int, n_levels: int) -> FoldedUNet:
     with torch.no_grad():
         generator = torch.Generator().manual_seed(0)
         network.head.weight.normal_(std=0.1, generator=generator)
-    return fold(network, torch.zeros(2))
+    return network.fold(torch.zeros(2))
 
 
 def prepare_engines(network: FoldedUNet) -> Mapping[str, Engine]:

@@ -19,9 +19,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.speed.other_denoisers import time_peer
 from benchmarks.speed.peaks import measure_peaks
 from skadl import RawImage, SensorInfo, SensorTable
+from skadl.network.choice import build_network
 from skadl.network.conditioning import Conditioning
-from skadl.network.folded import fold
-from skadl.network.unet import build_network
 from skadl.prediction.fitted_model import FittedModel
 from skadl.prediction.frame import FrameNetwork
 from skadl.prediction.image import denoise
@@ -132,7 +131,7 @@ def _time_predict(
 @torch.no_grad()
 def _time_plain(name: str, precision: str, n_frames: int) -> dict:
     model = draw_model(name, precision)
-    folded = fold(model.network, np.zeros(model.conditioning.length))
+    folded = model.network.fold(np.zeros(model.conditioning.length))
     x = torch.rand(1, 4, PLAIN_SIDE, PLAIN_SIDE)
     x = x.contiguous(memory_format=torch.channels_last)
     dtype = model.autocast_dtype
@@ -153,7 +152,7 @@ def _time_plain(name: str, precision: str, n_frames: int) -> dict:
 
 def count_gflop(model: FittedModel) -> float:
     """Count the operations of a model's network for a megapixel of mosaic."""
-    folded = fold(model.network, np.zeros(model.conditioning.length))
+    folded = model.network.fold(np.zeros(model.conditioning.length))
     side = 4 * folded.multiple
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         folded(torch.zeros(1, 4, side, side))

@@ -38,7 +38,8 @@ from skadl.adaptation.learner import Learner
 from skadl.adaptation.patches import Batch, cut_patches, select
 from skadl.datasets import make_domain
 from skadl.estimators.preparation import prepare
-from skadl.network.unet import ModulatedUNet, build_network
+from skadl.network.choice import build_network
+from skadl.network.unet import ModulatedUNet
 from skadl.support.device import resolve_precision
 
 CPU = torch.device("cpu")

@@ -26,7 +26,7 @@ from skadl.adaptation.learner import Learner
 from skadl.adaptation.stages import Schedule, adapt
 from skadl.datasets import make_domain
 from skadl.estimators.preparation import Prepared, prepare
-from skadl.network.unet import build_network
+from skadl.network.choice import build_network
 from skadl.noise.renoising import RENOISED
 from skadl.support.device import resolve_precision
 

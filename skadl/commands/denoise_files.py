@@ -20,7 +20,6 @@ from joblib import Parallel, delayed
 
 from skadl.estimators.adl import ADLDenoiser
 from skadl.noise.sensors import SensorInfo
-from skadl.prediction.fitted_model import known_sensors
 from skadl.raw.dng import write_dng
 from skadl.raw.image import RawImage
 from skadl.raw.imagefile import write_image
@@ -294,11 +293,12 @@ def _sensor(
             gain={iso: gain for iso, gain, _ in options.noise},
             read_noise={iso: read_noise for iso, _, read_noise in options.noise},
         )
-    sensor, known = options.sensor or image.sensor, known_sensors(model._model())
+    sensor = options.sensor or image.sensor
+    known = model.fitted_model().known_sensors()
     if sensor in known:
         return sensor
     by_noise = ""
-    if not model._conditioning.uses_sensor:
+    if model.conditioning == "noise":
         by_noise = (
             ", or give its noise with --noise ISO,GAIN,READ_NOISE "
             "(skadl.calibrate_sensor measures it on pairs)"

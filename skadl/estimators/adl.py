@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import numbers
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
-from numpy.typing import DTypeLike
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
 from skadl.adaptation.gates.base import Gate
@@ -26,6 +22,9 @@ from skadl.adaptation.learner import LOSS_WEIGHTINGS, Learner
 from skadl.adaptation.run import train
 from skadl.adaptation.stages import Schedule
 from skadl.data.pool import SourcePool
+from skadl.estimators.base import NetworkDenoiser
+from skadl.estimators.model_files.reader import ModelFile
+from skadl.estimators.model_files.writer import write_model_file
 from skadl.estimators.preparation import prepare
 from skadl.estimators.validation import (
     apply_on_bad_pair,
@@ -34,27 +33,15 @@ from skadl.estimators.validation import (
     check_target_pairs,
     check_val_fraction,
 )
-from skadl.evaluation.metrics import clipped_psnr
+from skadl.network.choice import build_network
 from skadl.network.conditioning import CONDITIONINGS
-from skadl.network.unet import build_network
+from skadl.network.unet import ModulatedUNet
 from skadl.noise.renoising import RENOISED
-from skadl.noise.sensors import SensorInfo, SensorTable
-from skadl.prediction.fitted_model import FittedModel
-from skadl.prediction.image import (
-    DEFAULT_MEMORY_LIMIT,
-    PredictOptions,
-    denoise,
-    denoise_image,
-)
-from skadl.raw.image import RawImage
-from skadl.raw.pair import RawPair, check_pairs_sequence
-from skadl.support.device import (
-    PRECISIONS,
-    is_available,
-    resolve_device,
-    resolve_precision,
-)
+from skadl.noise.sensors import SensorTable
+from skadl.raw.pair import RawPair
+from skadl.support.device import PRECISIONS, resolve_device, resolve_precision
 from skadl.support.progress import Progress
+from skadl.support.strictjson import check_names
 
 PAPER_PARAMS = {
     "gate": "queue",
@@ -71,7 +58,7 @@ PAPER_PARAMS = {
 """What the paper and its appendix state; the rest keeps skadl's defaults."""
 
 
-class ADLDenoiser(BaseEstimator):
+class ADLDenoiser(NetworkDenoiser):
     """Denoiser for a new camera sensor, from few pairs of it and many of others.
 
     Fits a modulated U-Net in three stages (Algorithm 1 of the paper): pre-training
@@ -199,15 +186,6 @@ class ADLDenoiser(BaseEstimator):
         "verbose": ["verbose"],
     }
 
-    # So that searches route these without set_fit_request in user code.
-    __metadata_request__fit = {
-        "target_pairs": UNUSED,
-        "source_pairs": True,
-        "meta": True,
-    }
-    __metadata_request__score = {"target_pairs": UNUSED, "meta": True}
-    __metadata_request__predict = {"raw": UNUSED}
-
     def __init__(
         self,
         *,
@@ -315,7 +293,7 @@ class ADLDenoiser(BaseEstimator):
             sensors,
             conditioning=self.conditioning,
             patch_size=self.patch_size,
-            multiple=2 ** (self.n_levels - 1),
+            multiple=ModulatedUNet.multiple_of(self.n_levels),
             renoises=self.renoised_share > 0,
             device=device,
             rng=rng,
@@ -367,142 +345,6 @@ class ADLDenoiser(BaseEstimator):
         self._conditioning = data.conditioning
         return self
 
-    def predict(
-        self,
-        raw: RawImage | str | Path | np.ndarray | list,
-        sensor: str | SensorInfo | None = None,
-        iso: float | None = None,
-        ratio: float | None = None,
-        *,
-        strength: float = 1.0,
-        self_ensemble: bool = False,
-        dtype: DTypeLike | None = None,
-        memory_limit: float = DEFAULT_MEMORY_LIMIT,
-        n_jobs: int | None = None,
-    ) -> Any:
-        """Denoise one image or a list of them.
-
-        Parameters
-        ----------
-        raw : RawImage, path, ndarray of shape (H, W) or (4, h, w), or list of these
-            A record, a RAW file, a mosaic in counts, or its packed planes R, Gr,
-            Gb, B in counts.
-        sensor : str or SensorInfo, optional
-            One seen in `fit`; taken from the image where not given. With
-            ``conditioning="noise"`` also one in the `meta` of `fit`, or the facts of
-            any sensor with its noise: by hand or from `skadl.calibrate_sensor`.
-            Pattern and levels come from the image where it has them.
-        iso : float, optional
-            Taken from the image where not given.
-        ratio : float, optional
-            Light factor; taken from the image where not given, 1 for an array.
-        strength : float, default=1
-            How much of the change to make: ``raw + strength * (denoised - raw)``. 0
-            gives the image as it is; in between fine detail stays, with as much of
-            the noise.
-        self_ensemble : bool, default=False
-            Average over the eight flips and transpositions of the mosaic: a little
-            better, eight times slower.
-        dtype : dtype, optional
-            Of the counts of the result, by default those of the image. A file holds
-            whole counts; ``dtype=np.float32`` keeps the fractions that a denoised
-            shadow is made of, which `write_dng` can store.
-        memory_limit : float, default=1.5
-            In GiB, for everything but the image, Python and torch. Images for which
-            that is too little are predicted in overlapping tiles, with the same
-            result up to rounding.
-        n_jobs : int, optional
-            Images of a list to predict at a time, each in a process with its own
-            `memory_limit`, on a GPU in threads; -1 is one for each processor.
-
-        Returns
-        -------
-        RawImage, ndarray or list
-            The same kind, size, dtype, units and exposure; for a path the denoised
-            `RawImage`. Integers are rounded.
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        TypeError, ValueError
-            If sensor or ISO is missing or unknown, the noise of a sensor never seen
-            is not known, the image or an argument cannot be used, or `memory_limit`
-            is too low for the image.
-        FloatingPointError
-            If the result is not finite.
-
-        Warns
-        -----
-        UserWarning
-            If the ISO lies outside the range that the sensor was fitted on, or that
-            its noise is given for.
-        """
-        model = self._model()
-        options = PredictOptions(strength, bool(self_ensemble), dtype, memory_limit)
-        progress = Progress(self.verbose)
-        if not isinstance(raw, (list, tuple)):
-            track = partial(progress.track, "denoising")
-            return denoise(model, raw, sensor, iso, ratio, options, track)
-        jobs = (delayed(denoise)(model, r, sensor, iso, ratio, options) for r in raw)
-        shares_gpu = self.device_.type != "cpu"
-        denoised = Parallel(
-            n_jobs, prefer="threads" if shares_gpu else None, return_as="generator"
-        )(jobs)
-        return list(progress.track("denoising", denoised, len(raw)))
-
-    def score(
-        self,
-        target_pairs: Sequence[RawPair],
-        y: None = None,
-        meta: SensorTable | None = None,
-    ) -> float:
-        """Mean PSNR of denoised against clean images; higher is better.
-
-        Parameters
-        ----------
-        target_pairs : sequence of RawPair
-        y : None
-            For scikit-learn's sake.
-        meta : SensorTable, optional
-            Noise of sensors never seen in `fit`, which a model with
-            ``conditioning="noise"`` can score; what `fit` knows stays as it is.
-
-        Returns
-        -------
-        float
-            In dB, over normalised packed images times the light factor, clipped to
-            [0, 1].
-
-        Raises
-        ------
-        NotFittedError
-            Before `fit`.
-        TypeError
-            If `y` is given: that is where sources land when they are passed to a
-            search by position.
-        ValueError
-            If there are no pairs, or a sensor or its noise is not known.
-        """
-        model = self._model()
-        if y is not None:
-            raise TypeError(
-                "score takes no y; pass sources to a search by keyword: "
-                "search.fit(pairs, source_pairs=SourcePool(...))."
-            )
-        pairs = check_pairs_sequence(target_pairs, "target_pairs")
-        if not pairs:
-            raise ValueError("got no pairs to score; give at least one RawPair.")
-        check_meta(meta, pairs)
-        seen = model.conditioning.sensors
-        unseen = {k: info for k, info in meta.items() if k not in seen} if meta else {}
-        model = replace(model, sensors=model.sensors.updated(unseen))
-        scores = [
-            clipped_psnr(denoise_image(model, pair.noisy), pair.clean.normalised())
-            for pair in pairs
-        ]
-        return float(np.mean(scores))
-
     def save(self, path: str | Path) -> None:
         """Write the fitted model to one file that `skadl.load` reads back.
 
@@ -527,40 +369,48 @@ class ADLDenoiser(BaseEstimator):
             If `random_state` is a RandomState: it is stored as None. If `gate` is code
             of one's own: "evidence" is stored, which matters for another `fit` only.
         """
-        from skadl.estimators.model_files.writer import (
-            save_model,  # it lies above this module
-        )
-
-        save_model(self, path)
-
-    def _model(self) -> FittedModel:
         check_is_fitted(self)
-        return FittedModel(
+        if type(self) is not ADLDenoiser:
+            raise TypeError(
+                f"a model file holds an ADLDenoiser, got {type(self).__name__}: its "
+                "own code would be lost; keep it with joblib.dump."
+            )
+        contents = ModelFile(
+            self._parameters_to_save(),
             self.module_,
             self._conditioning,
             self.sensors_,
-            resolve_precision(self.precision, self.device_),
-            bool(self.safeguard),
+            self.selection_report_,
+            self.n_iter_,
         )
+        write_model_file(Path(path), contents, check_parameters)
 
-    def __sklearn_tags__(self):
-        """Tell scikit-learn that the input is not a 2-D array."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        return tags
+    def _parameters_to_save(self) -> dict[str, Any]:
+        parameters = self.get_params()
+        if isinstance(parameters["random_state"], np.random.RandomState):
+            warnings.warn(
+                "random_state is a RandomState, which a model file cannot hold: the "
+                "saved model has random_state=None. It predicts the same; for a fit "
+                "that can be repeated give an int.",
+                UserWarning,
+                stacklevel=3,
+            )
+            parameters["random_state"] = None
+        if callable(parameters["gate"]):
+            warnings.warn(
+                "gate is code of your own, which a model file cannot hold: the saved "
+                'model has gate="evidence". It predicts the same; before fitting it '
+                "again call set_params(gate=...), or keep it with joblib.dump.",
+                UserWarning,
+                stacklevel=3,
+            )
+            parameters["gate"] = "evidence"
+        return parameters
 
-    def __getstate__(self) -> dict:
-        """Pickle with the network on the CPU, so that it loads without the GPU."""
-        state = super().__getstate__()
-        if "module_" in state:
-            state = {**state, "module_": copy.deepcopy(state["module_"]).cpu()}
-            state["device_"] = str(state["device_"])
-        return state
 
-    def __setstate__(self, state: dict) -> None:
-        """Put the network back where it was, or on the CPU if that is gone."""
-        super().__setstate__(state)
-        if "module_" in state:
-            wanted = torch.device(state["device_"])
-            self.device_ = wanted if is_available(wanted) else torch.device("cpu")
-            self.module_.to(self.device_)
+def check_parameters(record: Mapping[str, Any]) -> None:
+    """Refuse parameters of a model file that `ADLDenoiser` does not take."""
+    check_names("parameters", record, ADLDenoiser._get_param_names())
+    model = ADLDenoiser(**record)
+    model._validate_params()
+    check_val_fraction(model.val_fraction)

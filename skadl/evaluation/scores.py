@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 from skimage.metrics import structural_similarity
 
-from skadl.estimators.adl import ADLDenoiser
 from skadl.evaluation.metrics import SMALLEST_MSE
 from skadl.evaluation.protocols import Protocol, Score, get_protocol
-from skadl.prediction.image import denoise_image
 from skadl.raw.image import RawImage
 from skadl.raw.pair import RawPair, check_pairs_sequence
 
@@ -88,7 +86,7 @@ def evaluate(denoised: Any, clean: Any, *, protocol: str = "skadl") -> Score:
 
 
 def evaluate_pairs(
-    denoiser: ADLDenoiser | Callable[[RawImage], RawImage] | Any,
+    denoiser: Callable[[RawImage], RawImage] | Any,
     pairs: Sequence[RawPair],
     *,
     protocol: str = "skadl",
@@ -146,9 +144,8 @@ def evaluate_pairs(
 def _as_function(denoiser: Any) -> Callable[[RawImage], np.ndarray]:
     if denoiser is None:
         return RawImage.normalised
-    if isinstance(denoiser, ADLDenoiser):  # before its counts are rounded
-        model = denoiser._model()
-        return lambda image: denoise_image(model, image)
+    if hasattr(denoiser, "denoise_planes"):  # before its counts are rounded
+        return denoiser.denoise_planes
     apply = getattr(denoiser, "predict", denoiser)
     if not callable(apply):
         raise TypeError(

@@ -9,15 +9,14 @@ next tile uses again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skadl.network.folded import FoldedUNet
-from skadl.network.unet import N_PLANES, SLOPE
+from skadl.network.base import N_PLANES, SLOPE
 
 STRIP_BYTES = 12 * 2**20  # of the widest map of a strip
 # glibc takes blocks up to the largest one freed from its heap, up to 32 MiB; larger
@@ -27,22 +26,30 @@ _LEAST_PIXEL_BYTES = 64  # of a pixel's channels, to move them by the pixel
 
 
 class StripUNet:
-    """Compute what `FoldedUNet` would remove from an image.
+    """Compute what a folded U-Net would remove from an image.
 
     Parameters
     ----------
-    folded : FoldedUNet
-        On the CPU.
+    encoder, decoder : iterable of Conv2d
+        Two for each level, in forward order, on the CPU.
+    ups : iterable of ConvTranspose2d
+    head : Conv2d
     dtype : torch.dtype or None
         Of maps and weights; None is float32.
     """
 
-    def __init__(self, folded: FoldedUNet, dtype: torch.dtype | None) -> None:
+    def __init__(
+        self,
+        encoder: Iterable[nn.Conv2d],
+        ups: Iterable[nn.ConvTranspose2d],
+        decoder: Iterable[nn.Conv2d],
+        head: nn.Conv2d,
+        dtype: torch.dtype | None,
+    ) -> None:
         self.dtype = dtype or torch.float32
-        self._encoder = [_Conv(conv, self.dtype) for conv in folded.encoder]
-        self._decoder = [_Conv(conv, self.dtype) for conv in folded.decoder]
-        self._ups = [_Up(up, self.dtype) for up in folded.ups]
-        head = folded.head
+        self._encoder = [_Conv(conv, self.dtype) for conv in encoder]
+        self._decoder = [_Conv(conv, self.dtype) for conv in decoder]
+        self._ups = [_Up(up, self.dtype) for up in ups]
         self._head = head.weight.to(self.dtype), head.bias.to(self.dtype)
         self._memory: dict[str, np.ndarray] = {}
         torch.empty(_HEAP_BLOCK, dtype=torch.uint8)  # freed at once

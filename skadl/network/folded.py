@@ -2,24 +2,25 @@
 
 Sensor, ISO and noise are the same all over an image, so each gamma and beta of
 Eq. 6 is a number for each channel, and ``gamma * (W x + b) + beta`` is a plain
-convolution with weights ``gamma * W`` and bias ``gamma * b + beta``.
+convolution with weights ``gamma * W`` and bias ``gamma * b + beta``: a quarter less
+work.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from skadl.network.unet import SLOPE, ModulatedUNet
+from skadl.network.base import FoldedNetwork, Operations
+from skadl.network.cpu import STRIP_BYTES, StripUNet
 
 
-class FoldedUNet(nn.Module):
-    """Denoise packed planes of one sensor, ISO and noise level; made by `fold`.
+class FoldedUNet(FoldedNetwork):
+    """A U-Net of plain convolutions; made by `ModulatedUNet.fold`.
 
     Parameters
     ----------
@@ -27,13 +28,6 @@ class FoldedUNet(nn.Module):
         Two for each level, in forward order.
     ups : iterable of ConvTranspose2d
     head : Conv2d
-
-    Attributes
-    ----------
-    multiple : int
-        Sides must be multiples of it.
-    halo : int
-        Packed pixels around a tile that its result depends on, see `exact_halo`.
     """
 
     def __init__(
@@ -52,63 +46,39 @@ class FoldedUNet(nn.Module):
         self.multiple = 2 ** (n_levels - 1)
         self.halo = exact_halo(n_levels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Denoise a batch.
-
-        Parameters
-        ----------
-        x : Tensor of shape (B, 4, h, w)
-            Normalised planes in RGGB geometry, black at 0.
-
-        Returns
-        -------
-        Tensor of shape (B, 4, h, w)
-            In the dtype of `x`, whatever the precision inside.
-        """
+    def run(self, operations: Operations, noisy: Any) -> Any:
+        """Walk through the U-Net."""
         skips = []
-        y = x
+        y = noisy
         # One name for every map, so that each is freed as soon as it has been read.
         for i, conv in enumerate(self.encoder):
             if i and i % 2 == 0:
                 skips.append(y)
-                y = F.max_pool2d(y, 2)  # (B, C/2, h, w) -> (B, C/2, h/2, w/2)
-            y = F.leaky_relu(conv(y), SLOPE, inplace=True)  # -> (B, C, h, w)
+                y = operations.pool(y)
+            y = operations.convolve(y, conv)
         for i, conv in enumerate(self.decoder):
             if i % 2 == 0:
-                y = self.ups[i // 2](y)  # (B, 2C, h/2, w/2) -> (B, C, h, w)
-                y = torch.cat([y, skips.pop()], dim=1)  # -> (B, 2C, h, w)
-            y = F.leaky_relu(conv(y), SLOPE, inplace=True)  # -> (B, C, h, w)
-        return x - self.head(y).to(x.dtype)  # (B, C, h, w) -> (B, 4, h, w)
+                y = operations.upsample(y, self.ups[i // 2])
+                y = operations.join(y, skips.pop())
+            y = operations.convolve(y, conv)
+        return operations.subtract(
+            noisy, operations.convolve(y, self.head, rectified=False)
+        )
 
+    def on_cpu(self, dtype: torch.dtype | None) -> StripUNet:
+        """Return what computes the same strip by strip."""
+        return StripUNet(self.encoder, self.ups, self.decoder, self.head, dtype)
 
-@torch.no_grad()
-def fold(network: ModulatedUNet, metadata: Tensor | np.ndarray) -> FoldedUNet:
-    """Return the network of one image, with a quarter less work for the same result.
-
-    Parameters
-    ----------
-    network : ModulatedUNet
-        Left as it is.
-    metadata : Tensor or ndarray of shape (n_metadata,)
-        Of the image, from `Conditioning.vector`.
-
-    Returns
-    -------
-    FoldedUNet
-        On the device of `network`, in channels_last, without gradients. Equal to
-        ``network(x, metadata)`` but for rounding.
-    """
-    device = network.head.weight.device
-    metadata = torch.as_tensor(metadata, dtype=torch.float32, device=device)
-    codes = network.modulation(metadata[None])
-    folded = FoldedUNet(
-        encoder=_fold_pairs(network.encoder, codes),
-        ups=[copy.deepcopy(up) for up in network.ups],
-        decoder=_fold_pairs(network.decoder, codes),
-        head=copy.deepcopy(network.head),
-    )
-    folded = folded.to(memory_format=torch.channels_last)
-    return folded.requires_grad_(False).eval()
+    def memory(self, dtype: torch.dtype | None) -> tuple[float, float]:
+        """Return the bytes that a packed pixel of a tile takes, and those besides."""
+        widest = self.head.in_channels * (4 if dtype is None else dtype.itemsize)
+        # In strips the skips of all levels and two more maps; in one go the maps joined
+        # at the first level, their parts, and half as much for the convolution.
+        is_in_strips = self.head.weight.device.type == "cpu"
+        by_pixel = 40 + (2.75 if is_in_strips else 6) * widest
+        # Weights folded, converted, and laid out for the convolutions.
+        n_parameters = sum(p.numel() for p in self.parameters())
+        return by_pixel, 12 * n_parameters + 4 * STRIP_BYTES
 
 
 def exact_halo(n_levels: int) -> int:
@@ -146,13 +116,9 @@ def exact_halo(n_levels: int) -> int:
     return -(-reach // multiple) * multiple
 
 
-def _fold_pairs(
-    pairs: nn.ModuleList, codes: Iterator[tuple[Tensor, Tensor]]
-) -> Iterator[nn.Conv2d]:
-    for pair in pairs:
-        for conv in (pair.first, pair.second):
-            gamma, beta = (code[0] for code in next(codes))  # each (C, 1, 1)
-            conv = copy.deepcopy(conv)
-            conv.weight.mul_(gamma[..., None])  # (C, before, 3, 3)
-            conv.bias.mul_(gamma.flatten()).add_(beta.flatten())
-            yield conv
+def fold_convolution(conv: nn.Conv2d, gamma: Tensor, beta: Tensor) -> nn.Conv2d:
+    """Return a copy of a convolution with gamma and beta, each (C, 1, 1), in it."""
+    conv = copy.deepcopy(conv)
+    conv.weight.mul_(gamma[..., None])  # (C, before, 3, 3)
+    conv.bias.mul_(gamma.flatten()).add_(beta.flatten())
+    return conv

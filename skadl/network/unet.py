@@ -8,15 +8,19 @@ uses dense blocks; plain ones are several times faster at equal width.
 
 from __future__ import annotations
 
+import copy
+from types import MappingProxyType
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-N_PLANES = 4  # R, Gr, Gb, B
-SLOPE = 0.2  # of the leaky ReLU, as in Chen et al.
+from skadl.network.base import N_PLANES, SLOPE, ModulatedNetwork
+from skadl.network.folded import FoldedUNet, fold_convolution
 
 
-class ModulatedUNet(nn.Module):
+class ModulatedUNet(ModulatedNetwork):
     """Predict the noise of packed planes, knowing where they come from.
 
     Parameters
@@ -37,12 +41,16 @@ class ModulatedUNet(nn.Module):
     never seen changes nothing.
     """
 
+    SIZES = MappingProxyType(
+        {"n_metadata": 2**16, "base_channels": 2**16, "n_levels": 8, "mlp_width": 2**16}
+    )
+
     def __init__(
         self, n_metadata: int, base_channels: int, n_levels: int, mlp_width: int
     ) -> None:
         super().__init__()
         widths = [base_channels * 2**level for level in range(n_levels)]
-        self.multiple = 2 ** (n_levels - 1)
+        self.multiple = self.multiple_of(n_levels)
         self.encoder = nn.ModuleList(
             _ConvPair(before, width)
             for before, width in zip([N_PLANES, *widths[:-1]], widths, strict=True)
@@ -89,6 +97,53 @@ class ModulatedUNet(nn.Module):
             y = torch.cat([y, skips.pop()], dim=1)  # -> (B, 2C, h, w)
             y = convs(y, next(codes), next(codes))  # -> (B, C, h, w)
         return x - self.head(y).to(x.dtype)  # (B, C, h, w) -> (B, 4, h, w)
+
+    @torch.no_grad()
+    def fold(self, metadata: Tensor | np.ndarray) -> FoldedUNet:
+        """Return the network of one image, in channels_last.
+
+        Parameters
+        ----------
+        metadata : Tensor or ndarray of shape (n_metadata,)
+            Of the image, from `Conditioning.vector`.
+
+        Returns
+        -------
+        FoldedUNet
+            On the device of this network, which stays as it is, without gradients.
+            Equal to ``network(x, metadata)`` but for rounding.
+        """
+        device = self.head.weight.device
+        metadata = torch.as_tensor(metadata, dtype=torch.float32, device=device)
+        codes = self.modulation(metadata[None])
+        encoder, decoder = (
+            [
+                fold_convolution(conv, *(code[0] for code in next(codes)))
+                for pair in pairs
+                for conv in (pair.first, pair.second)
+            ]
+            for pairs in (self.encoder, self.decoder)
+        )
+        folded = FoldedUNet(
+            encoder, copy.deepcopy(self.ups), decoder, copy.deepcopy(self.head)
+        )
+        folded = folded.to(memory_format=torch.channels_last)
+        return folded.requires_grad_(False).eval()
+
+    def describe(self) -> dict[str, int]:
+        """Return the arguments that build a network of this shape."""
+        _, n_metadata, mlp_width = self.modulation.weights[0].shape
+        return {
+            "n_metadata": n_metadata,
+            "base_channels": self.head.in_channels,
+            "n_levels": len(self.encoder),
+            "mlp_width": mlp_width,
+        }
+
+    @staticmethod
+    def multiple_of(n_levels: int) -> int:
+        """Return what the sides of the input of such a network are multiples of."""
+        return 2 ** (n_levels - 1)
 
 
 class _ConvPair(nn.Module):
@@ -211,32 +266,3 @@ class _ModulatedLeakyReLU(torch.autograd.Function):
         grad_beta = grad.sum(dim=(2, 3), keepdim=True)
         grad_gamma = (grad * y).sum(dim=(2, 3), keepdim=True)
         return grad.mul_(gamma), grad_gamma, grad_beta
-
-
-def build_network(
-    n_metadata: int,
-    base_channels: int,
-    n_levels: int,
-    mlp_width: int,
-    device: torch.device,
-    seed: int,
-) -> ModulatedUNet:
-    """Build an untrained network without touching torch's global random state.
-
-    Parameters
-    ----------
-    n_metadata, base_channels, n_levels, mlp_width : int
-        As in `ModulatedUNet`.
-    device : torch.device
-    seed : int
-
-    Returns
-    -------
-    ModulatedUNet
-        On `device`, in channels_last. Drawn on the CPU, so that one seed gives one
-        network on every device.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = ModulatedUNet(n_metadata, base_channels, n_levels, mlp_width)
-    return network.to(device=device, memory_format=torch.channels_last)

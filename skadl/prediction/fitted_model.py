@@ -1,23 +1,35 @@
-"""What a fit leaves behind, and which sensors it can predict."""
+"""What a fit of a network leaves behind, and how it denoises an image."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from skadl.network.conditioning import Conditioning
 from skadl.network.unet import ModulatedUNet
+from skadl.noise.noise_level import expected_noise
 from skadl.noise.sensors import SensorInfo, SensorTable
+from skadl.prediction.bands import each_band
+from skadl.prediction.correction import Correction, correct, is_clipped
+from skadl.prediction.frame import FrameNetwork, Track
+from skadl.prediction.model import ImageModel, PredictOptions
+from skadl.prediction.normalised_mosaic import NormalisedMosaic
+from skadl.raw.image import RawImage
+from skadl.raw.levels import cast_counts
+from skadl.raw.mosaic import pack_bayer, pad_to_even
 
+GIB = 2**30
 _WAY_OUT = (
     'A model fitted with conditioning="noise" predicts any sensor whose noise is known.'
 )
 
 
 @dataclass(frozen=True, eq=False)
-class FittedModel:
-    """What a fit leaves behind to predict with.
+class FittedModel(ImageModel):
+    """A fitted network, with what it must be told of an image.
 
     Parameters
     ----------
@@ -38,44 +50,23 @@ class FittedModel:
     autocast_dtype: torch.dtype | None
     safeguard: bool
 
+    def known_sensors(self) -> list[str]:
+        """Names of the sensors that the model can predict."""
+        if self.conditioning.uses_sensor:
+            return list(self.conditioning.sensors)
+        return super().known_sensors()
 
-def known_sensors(model: FittedModel) -> list[str]:
-    """Names of the sensors that the model can predict."""
-    if model.conditioning.uses_sensor:
-        return list(model.conditioning.sensors)
-    return [name for name, info in model.sensors.items() if info.knows_noise]
-
-
-def resolve_sensor(
-    model: FittedModel, name: str | None, info: SensorInfo | None = None
-) -> SensorInfo:
-    """Return the facts of a sensor that a prediction needs, or say what is missing.
-
-    Parameters
-    ----------
-    model : FittedModel
-    name : str or None
-        None only where `info` is given.
-    info : SensorInfo, optional
-        Facts given with the image; they go before those that the model knows.
-
-    Returns
-    -------
-    SensorInfo
-        With noise.
-
-    Raises
-    ------
-    ValueError
-        If the network needs a name from `fit` and has none, or the noise of the
-        sensor is not known.
-    """
-    known = known_sensors(model)
-    if model.conditioning.uses_sensor:
+    def resolve_sensor(
+        self, name: str | None, info: SensorInfo | None = None
+    ) -> SensorInfo:
+        """Return the sensor's facts, with noise, or say what is missing."""
+        if not self.conditioning.uses_sensor:
+            return super().resolve_sensor(name, info)
+        known = self.known_sensors()
         if info is not None:
             raise ValueError(
                 "got a SensorInfo in place of a sensor's name, but "
-                f"conditioning={model.conditioning.kind!r} needs one of the names "
+                f"conditioning={self.conditioning.kind!r} needs one of the names "
                 f"seen during fit: {known}. {_WAY_OUT}"
             )
         if name not in known:
@@ -83,17 +74,114 @@ def resolve_sensor(
                 f"sensor {name!r} was not seen during fit; known sensors are {known}. "
                 f"Name one of them, or fit with pairs of {name!r}. {_WAY_OUT}"
             )
-        return model.sensors.get(name)
-    if info is None and name in model.sensors:
-        info = model.sensors.get(name)
-    if info is not None and info.knows_noise:
-        return info
-    what = f"the noise of sensor {name!r}" if name else "the noise of the SensorInfo"
-    if info is None:
-        what = f"sensor {name!r} was not seen during fit and its noise"
-    raise ValueError(
-        f"{what} is not known; known sensors are {known}. Give predict "
-        "sensor=SensorInfo(..., gain=..., read_noise=...) or "
-        "sensor=calibrate_sensor(pairs), or put either under its name into the "
-        "SensorTable passed to fit or score as meta."
-    )
+        return self.sensors.get(name)
+
+    def denoise_planes(
+        self, image: RawImage, info: SensorInfo | None = None
+    ) -> np.ndarray:
+        """Return normalised planes (4, h, w), float32; sides are rounded down."""
+        info = self.resolve_sensor(image.sensor) if info is None else info
+        mosaic = image.mosaic
+        height, width = mosaic.shape
+        image = image.with_mosaic(mosaic[: height - height % 2, : width - width % 2])
+        correction = self._correct(image, info, PredictOptions())
+        planes = np.empty(correction.noisy.shape, np.float32)
+
+        def fill(rows: slice) -> None:
+            planes[:, rows] = pack_bayer(correction.denoised(rows), image.cfa)
+
+        each_band(fill, *planes.shape[1:])
+        return planes
+
+    def denoise_mosaic(
+        self,
+        image: RawImage,
+        info: SensorInfo,
+        options: PredictOptions,
+        track: Track | None = None,
+    ) -> np.ndarray:
+        """Return the denoised mosaic (H, W) in counts, in the options' dtype."""
+        height, width = image.mosaic.shape
+        dtype = options.result_dtype(image.mosaic.dtype)
+        image = image.with_mosaic(pad_to_even(image.mosaic))
+        correction = self._correct(image, info, options, track)
+        # What is removed from a band makes room for its result, where that is float32.
+        is_float32 = dtype == np.float32
+        result = (
+            correction.residual.counts
+            if is_float32
+            else np.empty(image.mosaic.shape, dtype)
+        )
+        strength = np.float32(options.strength)
+
+        def fill(rows: slice) -> None:
+            counts = correction.noisy.to_counts(correction.denoised(rows))
+            rows = slice(2 * rows.start, 2 * rows.stop)
+            if strength < 1:
+                noisy = image.mosaic[rows]
+                counts = noisy + strength * (counts - noisy)
+            result[rows] = cast_counts(counts, dtype)
+
+        each_band(fill, *correction.noisy.shape[1:])
+        return np.ascontiguousarray(result[:height, :width])
+
+    def _correct(
+        self,
+        image: RawImage,
+        info: SensorInfo,
+        options: PredictOptions,
+        track: Track | None = None,
+    ) -> Correction:
+        """Find out what to take away from an image of even sides."""
+        _warn_outside_iso_range(info, image)
+        scale, zeros = image.ratio / image.span, np.zeros(4)
+        noisy = NormalisedMosaic(
+            image.mosaic, image.cfa, image.black_planes, scale, zeros
+        )
+        noise = expected_noise(info, image.iso, image.ratio)
+        codes = self.conditioning.vector(image.sensor, image.iso, image.ratio, noise)
+        network = FrameNetwork(self.network.fold(codes), self.autocast_dtype)
+        offset = info.offset_at(image.iso) * (image.ratio / info.span)
+        return correct(
+            network,
+            replace(noisy, offset=offset),
+            noise,
+            keeps_mean=is_clipped(image),
+            safeguard=self.safeguard,
+            self_ensemble=options.self_ensemble,
+            memory=_memory_for_tiles(network, image.mosaic, options),
+            track=track,
+        )
+
+
+def _memory_for_tiles(
+    network: FrameNetwork, mosaic: np.ndarray, options: PredictOptions
+) -> float:
+    """Return the bytes that frames leave over, or say how many are needed."""
+    dtype = options.result_dtype(mosaic.dtype)
+    frames = mosaic.size * (4 + (0 if dtype == np.float32 else dtype.itemsize))
+    taken = frames + network.fixed_memory
+    memory = options.memory_limit * GIB - taken
+    needed = network.least_memory((4, *(side // 2 for side in mosaic.shape)))
+    if memory < needed:
+        height, width = mosaic.shape
+        raise ValueError(
+            f"a memory limit of {options.memory_limit:g} GiB is too low for an image "
+            f"of {height}x{width}; predict it with memory_limit="
+            f"{np.ceil((taken + needed) / GIB * 100) / 100:g} or more."
+        )
+    return memory
+
+
+def _warn_outside_iso_range(info: SensorInfo, image: RawImage) -> None:
+    if info.iso_range is not None:
+        (low, high), what = info.iso_range, f"sensor {image.sensor!r} was fitted on"
+    else:  # never fitted on: its noise is all that is known of it
+        low, high, what = min(info.gain), max(info.gain), "its noise is given for"
+    if not low <= image.iso <= high:
+        warnings.warn(
+            f"ISO {image.iso:g} lies outside the range {low:g} to {high:g} that "
+            f"{what}; look at the result with care.",
+            UserWarning,
+            stacklevel=2,
+        )

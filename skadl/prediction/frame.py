@@ -10,8 +10,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from skadl.network.cpu import STRIP_BYTES, StripUNet
-from skadl.network.folded import FoldedUNet
+from skadl.network.base import FoldedNetwork
 from skadl.prediction.bands import BAND_BYTES, count_threads, each_band
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
 from skadl.prediction.tiling import Tiling, choose_tiling
@@ -28,7 +27,7 @@ class FrameNetwork:
 
     Parameters
     ----------
-    folded : FoldedUNet
+    folded : FoldedNetwork
     dtype : torch.dtype or None
         Of the convolutions; None is float32.
 
@@ -38,20 +37,13 @@ class FrameNetwork:
         Memory that a packed pixel of a tile takes, and that is taken besides.
     """
 
-    def __init__(self, folded: FoldedUNet, dtype: torch.dtype | None) -> None:
+    def __init__(self, folded: FoldedNetwork, dtype: torch.dtype | None) -> None:
         self.multiple, self.halo = folded.multiple, folded.halo
-        self.device = folded.head.weight.device
+        self.device = next(folded.parameters()).device
         self._folded, self._dtype = folded, dtype
-        n_bytes = 4 if dtype is None else dtype.itemsize
-        widest = folded.head.in_channels * n_bytes
         on_cpu = self.device.type == "cpu"
-        self._strips = StripUNet(folded, dtype) if on_cpu else None
-        # Skips of all levels and two more maps; or, in one go, the maps joined at the
-        # first level, their parts, and half as much for the convolution.
-        self.bytes_per_pixel = 40 + (2.75 if on_cpu else 6) * widest
-        # Weights folded, converted, and laid out for the convolutions.
-        n_parameters = sum(p.numel() for p in folded.parameters())
-        self.fixed_memory = 12 * n_parameters + 4 * STRIP_BYTES
+        self._cpu_network = folded.on_cpu(dtype) if on_cpu else None
+        self.bytes_per_pixel, self.fixed_memory = folded.memory(dtype)
         # A thread works with a band and five more like it.
         self.fixed_memory += 6 * BAND_BYTES * count_threads()
         self._tiles = np.empty(0, np.float32)
@@ -80,8 +72,8 @@ class FrameNetwork:
     def removed(self, tiles: np.ndarray) -> np.ndarray:
         """Return noisy minus denoised of a batch (B, h, w, 4), on a CPU of one."""
         x = torch.from_numpy(tiles).permute(0, 3, 1, 2)  # channels_last
-        if self._strips is not None:
-            y = self._strips.removed(x)
+        if self._cpu_network is not None:
+            y = self._cpu_network.removed(x)
         else:
             x = x.to(self.device)
             with torch.autocast(

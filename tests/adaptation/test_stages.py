@@ -26,7 +26,7 @@ from tiny_adapt import (
 from skadl.adaptation.gates import make_gate
 from skadl.adaptation.patches import Batch
 from skadl.adaptation.stages import adapt, pretrain
-from skadl.network.unet import build_network
+from skadl.network.choice import build_network
 from skadl.screening import Screening
 from skadl.screening.screen import REASONS
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skadl.network.folded import exact_halo, fold
+from skadl.network.folded import exact_halo
 from skadl.network.unet import ModulatedUNet
 
 
@@ -41,39 +41,39 @@ def test_folded_network_equals_modulated_network(
     x = planes(n_images, 4, rows * network.multiple, columns * network.multiple)
     with torch.no_grad():
         wanted = network(x, metadata.expand(n_images, 3))
-    torch.testing.assert_close(fold(network, metadata)(x), wanted, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(network.fold(metadata)(x), wanted, atol=1e-5, rtol=1e-5)
 
 
 def test_folding_leaves_network_and_input_alone():
     network, x = random_network(3), planes(1, 4, 16, 16)
     before = {name: p.clone() for name, p in network.state_dict().items()}
     x_before = x.clone()
-    fold(network, np.ones(3, np.float32))(x)
+    network.fold(np.ones(3, np.float32))(x)
     assert torch.equal(x, x_before)
     assert all(torch.equal(before[name], p) for name, p in network.state_dict().items())
 
 
 def test_folding_draws_no_random_numbers():
     network, state = random_network(2), torch.get_rng_state()
-    fold(network, np.ones(3))
+    network.fold(np.ones(3))
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_folded_network_needs_no_gradients_and_is_channels_last():
-    folded = fold(random_network(3), np.ones(3))
+    folded = random_network(3).fold(np.ones(3))
     assert not any(p.requires_grad for p in folded.parameters())
     weight = folded.encoder[2].weight
     assert weight.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_folded_network_is_traceable():
-    folded, x = fold(random_network(3), np.ones(3)), planes(1, 4, 16, 16)
+    folded, x = random_network(3).fold(np.ones(3)), planes(1, 4, 16, 16)
     exported = torch.export.export(folded, (x,)).module()
     torch.testing.assert_close(exported(x), folded(x))
 
 
 def test_result_keeps_the_dtype_of_its_input_under_autocast():
-    folded, x = fold(random_network(2), np.ones(3)), planes(1, 4, 16, 16)
+    folded, x = random_network(2).fold(np.ones(3)), planes(1, 4, 16, 16)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         result = folded(x)
     assert result.dtype == torch.float32
@@ -84,7 +84,7 @@ def test_result_keeps_the_dtype_of_its_input_under_autocast():
 def test_nothing_beyond_the_halo_matters_and_the_next_smaller_would_be_too_small(
     n_levels,
 ):
-    folded = fold(random_network(n_levels), np.ones(3)).double()
+    folded = random_network(n_levels).fold(np.ones(3)).double()
     halo, multiple = exact_halo(n_levels), folded.multiple
     core = slice(halo, halo + 2 * multiple)
     side = 2 * halo + 2 * multiple

@@ -8,13 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from skadl.network.unet import (
-    SLOPE,
-    ModulatedUNet,
-    ModulationMLPs,
-    build_network,
-    modulate,
-)
+from skadl.network.choice import build_network
+from skadl.network.unet import SLOPE, ModulatedUNet, ModulationMLPs, modulate
 
 WIDTHS = [4, 4, 8, 8, 4, 4]
 

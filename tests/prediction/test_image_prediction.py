@@ -17,11 +17,10 @@ from skadl import ADLDenoiser, write_dng
 from skadl.datasets import make_domain
 from skadl.evaluation.metrics import psnr
 from skadl.network.conditioning import Conditioning
-from skadl.network.folded import fold
 from skadl.noise.sensors import SensorInfo
 from skadl.prediction.fitted_model import FittedModel
 from skadl.prediction.frame import FrameNetwork
-from skadl.prediction.image import GIB, PredictOptions, denoise, denoise_image
+from skadl.prediction.image import GIB, PredictOptions, denoise
 from skadl.raw.image import LazyRawImage, RawImage
 from skadl.raw.mosaic import CFA_PATTERNS, pack_bayer, unpack_bayer
 
@@ -179,7 +178,7 @@ def test_denoise__black_level_of_each_site__is_its_own(model, cfa):
 
 def test_denoise_image__planes__are_the_normalised_result(model, cfa):
     image = raw_image(counts((8, 10), np.float64), cfa, ratio=30)
-    planes = denoise_image(model, image)
+    planes = model.denoise_planes(image)
     expected = denoise(model, image).normalised()
     np.testing.assert_allclose(planes, expected, atol=1e-5)
 
@@ -248,8 +247,8 @@ def test_denoise__every_device__agrees(make_model, device):
 
 def test_denoise__bfloat16__stays_near_float32(make_model, device):
     image = raw_image(counts())
-    low = denoise_image(make_model(0.02, device, torch.bfloat16), image)
-    exact = denoise_image(make_model(0.02, device), image)
+    low = make_model(0.02, device, torch.bfloat16).denoise_planes(image)
+    exact = make_model(0.02, device).denoise_planes(image)
     assert low.dtype == np.float32 and psnr(low, exact) > 35
 
 
@@ -456,7 +455,7 @@ def test_denoise__facts_but_no_iso__asks_for_it(make_noise_model):
 def little_memory(model):
     """Room for frames of 82 kB, and for tiles that are smaller."""
     n_metadata = model.conditioning.length
-    network = FrameNetwork(fold(model.network, np.zeros(n_metadata)), None)
+    network = FrameNetwork(model.network.fold(np.zeros(n_metadata)), None)
     return (network.fixed_memory + 150e3) / GIB
 
 
@@ -706,8 +705,8 @@ def test_safeguard__a_network_that_spoils_every_image__spoils_none(
         psnr(planes, scene)
         for planes in (
             image.normalised(),
-            denoise_image(make_model(0.3), image),
-            denoise_image(make_model(0.3, safeguard=True), image),
+            make_model(0.3).denoise_planes(image),
+            make_model(0.3, safeguard=True).denoise_planes(image),
         )
     )
     assert spoiled < noisy - 1
@@ -724,7 +723,7 @@ def test_safeguard__an_image_of_nothing_but_noise__is_denoised_in_full(
         lambda network, tiles: tiles - tiles.mean(),
     )
     plain, safe = (
-        denoise_image(make_model(safeguard=safeguard), image)
+        make_model(safeguard=safeguard).denoise_planes(image)
         for safeguard in (False, True)
     )
     np.testing.assert_array_equal(safe, plain)

@@ -6,8 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skadl.network.cpu import StripUNet
-from skadl.network.folded import exact_halo, fold
+from skadl.network.folded import exact_halo
 from skadl.network.unet import ModulatedUNet
 from skadl.prediction.frame import FrameNetwork, predict_residual
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
@@ -23,7 +22,7 @@ def folded_network(n_levels, seed=0):
         torch.manual_seed(seed)
         network = ModulatedUNet(1, 4, n_levels, mlp_width=4)
         torch.nn.init.normal_(network.head.weight, std=0.1)
-    return fold(network, np.ones(1))
+    return network.fold(np.ones(1))
 
 
 def mosaic_of(height, width, cfa="RGGB", seed=0, offset=ZEROS):
@@ -124,7 +123,7 @@ def test_too_little_memory_for_the_smallest_tile_is_refused():
 def test_strips_equal_the_plain_network(n_levels, sides, monkeypatch):
     monkeypatch.setattr("skadl.network.cpu.STRIP_BYTES", 2000)
     folded = folded_network(n_levels)
-    strips = StripUNet(folded, None)
+    strips = folded.on_cpu(None)
     for seed in (0, 1):  # memory is used again
         x = torch.randn(1, 4, *sides, generator=torch.Generator().manual_seed(seed))
         torch.testing.assert_close(
@@ -135,15 +134,15 @@ def test_strips_equal_the_plain_network(n_levels, sides, monkeypatch):
 def test_strips_without_onednn_equal_the_plain_network(monkeypatch):
     monkeypatch.setattr("skadl.network.cpu._has_onednn", lambda dtype: False)
     folded, x = folded_network(3), torch.ones(1, 4, 16, 24)
-    removed = StripUNet(folded, None).removed(x)
+    removed = folded.on_cpu(None).removed(x)
     torch.testing.assert_close(removed, x - folded(x), atol=1e-5, rtol=1e-5)
 
 
 def test_strips_in_bfloat16_stay_near_float32():
     folded = folded_network(3)
     x = torch.randn(1, 4, 64, 64, generator=torch.Generator().manual_seed(0))
-    low = StripUNet(folded, torch.bfloat16).removed(x)
-    exact = StripUNet(folded, None).removed(x)
+    low = folded.on_cpu(torch.bfloat16).removed(x)
+    exact = folded.on_cpu(None).removed(x)
     assert low.dtype == torch.float32
     assert (low - exact).norm() < 0.02 * exact.norm()
 

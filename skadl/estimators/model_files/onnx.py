@@ -15,12 +15,11 @@ import numpy as np
 from torch import Tensor, nn
 
 import skadl
-from skadl.estimators.adl import ADLDenoiser
-from skadl.network.folded import FoldedUNet, fold
-from skadl.network.unet import N_PLANES, SLOPE
+from skadl.estimators.base import RawDenoiser
+from skadl.network.base import N_PLANES, SLOPE, FoldedNetwork
 from skadl.noise.noise_level import expected_noise
 from skadl.noise.sensors import SensorInfo
-from skadl.prediction.fitted_model import resolve_sensor
+from skadl.prediction.fitted_model import FittedModel
 from skadl.raw.mosaic import mirrored_axes
 from skadl.support.writing import atomic_write, check_folder
 
@@ -29,7 +28,7 @@ METADATA_ENTRY = "skadl"
 
 
 def export_onnx(
-    denoiser: ADLDenoiser,
+    denoiser: RawDenoiser,
     path: str | Path,
     sensor: str | SensorInfo,
     iso: float,
@@ -40,7 +39,7 @@ def export_onnx(
     Parameters
     ----------
     denoiser : ADLDenoiser
-        Fitted.
+        Fitted, or another denoiser that has a network.
     path : str or Path
         File to write, in an existing folder.
     sensor : str or SensorInfo
@@ -84,12 +83,17 @@ def export_onnx(
             raise ValueError(f"{name} must be a positive number, got {value!r}.")
     path = Path(path)
     check_folder(path)
-    model = denoiser._model()
+    model = denoiser.fitted_model()
+    if not isinstance(model, FittedModel):
+        raise TypeError(
+            f"export_onnx writes a network, and {type(denoiser).__name__} has none; "
+            "give a fitted denoiser that has."
+        )
     given, name = (sensor, None) if isinstance(sensor, SensorInfo) else (None, sensor)
-    info = resolve_sensor(model, name, given)
+    info = model.resolve_sensor(name, given)
     noise = expected_noise(info, iso, ratio)
     codes = model.conditioning.vector(name, iso, ratio, noise)
-    folded = fold(model.network, codes).cpu()
+    folded = model.network.fold(codes).cpu()
     facts = {
         "skadl_version": skadl.__version__,
         "sensor": name,
@@ -108,12 +112,12 @@ def export_onnx(
     return path
 
 
-def onnx_model(network: FoldedUNet, cfa: str, facts: Mapping[str, Any]) -> Any:
+def onnx_model(network: FoldedNetwork, cfa: str, facts: Mapping[str, Any]) -> Any:
     """Restate a folded network as an ONNX graph, operator by operator.
 
     Parameters
     ----------
-    network : FoldedUNet
+    network : FoldedNetwork
         On the CPU.
     cfa : str
         Pattern of the planes that the graph shall take. The network was trained on
@@ -131,54 +135,19 @@ def onnx_model(network: FoldedUNet, cfa: str, facts: Mapping[str, Any]) -> Any:
     ValueError
         If a weight is not finite.
     """
-    from onnx import TensorProto, checker, helper, numpy_helper
+    from onnx import TensorProto, checker, helper
 
-    nodes, constants = [], []
-
-    def add(kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
-        output = output or f"{kind}_{len(nodes)}"
-        nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
-        return output
-
-    def add_weights(conv: nn.Conv2d | nn.ConvTranspose2d) -> tuple[str, str]:
-        names = f"weight_{len(nodes)}", f"bias_{len(nodes)}"
-        for name, values in zip(names, (conv.weight, conv.bias), strict=True):
-            array = _mirrored(values, cfa)
-            if not np.isfinite(array).all():
-                raise ValueError(
-                    "the network holds NaN or infinity; fit again with a smaller "
-                    "learning_rate."
-                )
-            constants.append(numpy_helper.from_array(array, name))
-        return names
-
-    def convolve(y: str, conv: nn.Conv2d) -> str:
-        side = conv.kernel_size[0]
-        y = add(
-            "Conv", y, *add_weights(conv), kernel_shape=[side] * 2, pads=[side // 2] * 4
-        )
-        return y if conv is network.head else add("LeakyRelu", y, alpha=SLOPE)
-
-    y, skips = "noisy", []
-    for i, conv in enumerate(network.encoder):
-        if i and i % 2 == 0:
-            skips.append(y)
-            y = add("MaxPool", y, kernel_shape=[2, 2], strides=[2, 2])
-        y = convolve(y, conv)
-    for i, conv in enumerate(network.decoder):
-        if i % 2 == 0:
-            up = add_weights(network.ups[i // 2])
-            y = add("ConvTranspose", y, *up, kernel_shape=[2, 2], strides=[2, 2])
-            y = add("Concat", y, skips.pop(), axis=1)
-        y = convolve(y, conv)
-    add("Sub", "noisy", convolve(y, network.head), output="denoised")
+    operations = _GraphOperations(cfa)
+    network.run(operations, "noisy")
 
     shape = ["batch", N_PLANES, "height", "width"]
     noisy, denoised = (
         helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
         for name in ("noisy", "denoised")
     )
-    graph = helper.make_graph(nodes, "skadl", [noisy], [denoised], constants)
+    graph = helper.make_graph(
+        operations.nodes, "skadl", [noisy], [denoised], operations.constants
+    )
     opset = helper.make_opsetid("", OPSET)
     model = helper.make_model_gen_version(
         graph,
@@ -189,6 +158,58 @@ def onnx_model(network: FoldedUNet, cfa: str, facts: Mapping[str, Any]) -> Any:
     helper.set_model_props(model, {METADATA_ENTRY: json.dumps(facts, allow_nan=False)})
     checker.check_model(model, full_check=True)
     return model
+
+
+class _GraphOperations:
+    """The operations of a folded network as nodes of a graph; a map is its name."""
+
+    def __init__(self, cfa: str) -> None:
+        self.cfa = cfa
+        self.nodes, self.constants = [], []
+
+    def convolve(self, y: str, conv: nn.Conv2d, rectified: bool = True) -> str:
+        side = conv.kernel_size[0]
+        weights = self._add_weights(conv)
+        y = self._add(
+            "Conv", y, *weights, kernel_shape=[side] * 2, pads=[side // 2] * 4
+        )
+        return self._add("LeakyRelu", y, alpha=SLOPE) if rectified else y
+
+    def pool(self, y: str) -> str:
+        return self._add("MaxPool", y, kernel_shape=[2, 2], strides=[2, 2])
+
+    def upsample(self, y: str, up: nn.ConvTranspose2d) -> str:
+        weights = self._add_weights(up)
+        return self._add(
+            "ConvTranspose", y, *weights, kernel_shape=[2, 2], strides=[2, 2]
+        )
+
+    def join(self, y: str, skip: str) -> str:
+        return self._add("Concat", y, skip, axis=1)
+
+    def subtract(self, noisy: str, noise: str) -> str:
+        return self._add("Sub", noisy, noise, output="denoised")
+
+    def _add(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
+        from onnx import helper
+
+        output = output or f"{kind}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
+        return output
+
+    def _add_weights(self, conv: nn.Conv2d | nn.ConvTranspose2d) -> tuple[str, str]:
+        from onnx import numpy_helper
+
+        names = f"weight_{len(self.nodes)}", f"bias_{len(self.nodes)}"
+        for name, values in zip(names, (conv.weight, conv.bias), strict=True):
+            array = _mirrored(values, self.cfa)
+            if not np.isfinite(array).all():
+                raise ValueError(
+                    "the network holds NaN or infinity; fit again with a smaller "
+                    "learning_rate."
+                )
+            self.constants.append(numpy_helper.from_array(array, name))
+        return names
 
 
 def _mirrored(values: Tensor, cfa: str) -> np.ndarray:

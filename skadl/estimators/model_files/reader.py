@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import os
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,17 +20,14 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 import torch
-from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 import skadl
 from skadl.adaptation.report.acceptance import TrainingStage
 from skadl.adaptation.report.decisions import DecisionTable
 from skadl.adaptation.report.report import DataSelectionReport
-from skadl.estimators.adl import ADLDenoiser
-from skadl.estimators.validation import check_val_fraction
+from skadl.network.base import ModulatedNetwork
+from skadl.network.choice import DEFAULT_NETWORK, NETWORKS, declare_network
 from skadl.network.conditioning import CONDITIONINGS, Conditioning
-from skadl.network.unet import ModulatedUNet
 from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.support.strictjson import (
     are_numbers,
@@ -42,6 +39,7 @@ from skadl.support.strictjson import (
     parse_json,
 )
 
+CheckParameters = Callable[[Mapping[str, Any]], None]
 FORMAT = "skadl model"
 # Also to be raised when a parameter or a fact of a sensor is added.
 FORMAT_VERSION = 2
@@ -54,8 +52,6 @@ REFUSALS = (ValueError, OverflowError, RecursionError, safetensors.SafetensorErr
 # Generous for what skadl writes, small for what a stranger's file may cost.
 _LARGEST_HEADER = 4 << 20
 _LARGEST_FILE = 2 << 30
-_WIDEST = 2**16  # layer
-_MOST_LEVELS = 8
 _HIGHEST_PAIR_ID = 2**24  # a report counts pairs in an array as long as this
 _HIGHEST_ITERATION = 2**40
 _HIGHEST_SCORE = 1e100  # so that sums stay finite
@@ -84,11 +80,9 @@ class ModelFile:
 
     Parameters
     ----------
-    skadl_version : str
-        Of the skadl that wrote it.
     parameters : mapping of str to value
         Constructor parameters of the estimator.
-    network : ModulatedUNet
+    network : ModulatedNetwork
     conditioning : Conditioning
     sensors : SensorTable
     report : DataSelectionReport
@@ -96,16 +90,17 @@ class ModelFile:
         Iterations of all stages.
     """
 
-    skadl_version: str
     parameters: Mapping[str, Any]
-    network: ModulatedUNet
+    network: ModulatedNetwork
     conditioning: Conditioning
     sensors: SensorTable
     report: DataSelectionReport
     n_iter: int
 
 
-def read_model_file(path: str | os.PathLike) -> ModelFile:
+def read_model_file(
+    path: str | os.PathLike, check_parameters: CheckParameters
+) -> ModelFile:
     """Read and check what a model file holds, with the network on the CPU.
 
     Parameters
@@ -130,7 +125,7 @@ def read_model_file(path: str | os.PathLike) -> ModelFile:
         )
     with open(path, "rb") as file:
         try:
-            return unpack(file, os.fstat(file.fileno()).st_size)
+            return unpack(file, os.fstat(file.fileno()).st_size, check_parameters)
         except _NewerFormatError as error:
             raise ValueError(f"{path.name} {error}") from error
         except REFUSALS as error:
@@ -172,7 +167,7 @@ def reason_of(error: Exception) -> str:
     return text if len(text) <= 300 else f"{text[:300]}..."
 
 
-def unpack(file: BinaryIO, size: int) -> ModelFile:
+def unpack(file: BinaryIO, size: int, check_parameters: CheckParameters) -> ModelFile:
     """Read and check what an open model file holds.
 
     Parameters
@@ -207,9 +202,10 @@ def unpack(file: BinaryIO, size: int) -> ModelFile:
         what = "cut off" if len(head) + n_bytes > size else "too long"
         raise ValueError(f"it is {what}: {size} bytes, not {len(head) + n_bytes}")
     arrays = safetensors.numpy.load(head + file.read(n_bytes))
+    parameters = {k: as_tuple(v) for k, v in description["parameters"].items()}
+    check_parameters(parameters)
     return ModelFile(
-        description["skadl_version"],
-        _parse_parameters(description["parameters"]),
+        parameters,
         _fill(network, arrays),
         conditioning,
         _parse_sensors(description["sensors"], conditioning),
@@ -259,15 +255,6 @@ def _parse_description(text: Any) -> dict[str, Any]:
     return description
 
 
-def _parse_parameters(record: dict[str, Any]) -> dict[str, Any]:
-    check_names("parameters", record, ADLDenoiser._get_param_names())
-    parameters = {name: as_tuple(value) for name, value in record.items()}
-    model = ADLDenoiser(**parameters)
-    model._validate_params()
-    check_val_fraction(model.val_fraction)
-    return parameters
-
-
 def _parse_conditioning(record: dict[str, Any]) -> Conditioning:
     check_names("conditioning", record, ("kind", "sensors"), ("kind", "sensors"))
     if record["kind"] not in CONDITIONINGS:
@@ -280,37 +267,21 @@ def _parse_conditioning(record: dict[str, Any]) -> Conditioning:
 
 def _declare_network(
     record: dict[str, Any], conditioning: Conditioning
-) -> ModulatedUNet:
+) -> ModulatedNetwork:
     """Build the network with shapes, but without memory for its weights."""
-    names = ("n_metadata", "base_channels", "n_levels", "mlp_width")
-    check_names("network", record, names, names)
-    for name in names:
-        highest = _MOST_LEVELS if name == "n_levels" else _WIDEST
-        check_int(name, record[name], 1, highest)
+    sizes = NETWORKS[DEFAULT_NETWORK].SIZES
+    check_names("network", record, sizes, sizes)
+    for name, largest in sizes.items():
+        check_int(name, record[name], 1, largest)
     if record["n_metadata"] != conditioning.length:
         raise ValueError(
             f"its network takes {record['n_metadata']} facts of an image, its "
             f"conditioning gives {conditioning.length}"
         )
-    with torch.device("meta"), _WithoutDrawing():
-        return ModulatedUNet(**record)
+    return declare_network(record)
 
 
-class _WithoutDrawing(TorchFunctionMode):
-    """Leave out what only gives weights their start.
-
-    On the meta device it does nothing, and yet costs a second: torch imports its
-    Python implementations for it.
-    """
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        if function in (Tensor.normal_, Tensor.uniform_, Tensor.mul):
-            return args[0]
-        function = torch.empty if function is torch.randn else function
-        return function(*args, **(kwargs or {}))
-
-
-def _count_bytes(entries: dict[str, Any], network: ModulatedUNet) -> int:
+def _count_bytes(entries: dict[str, Any], network: ModulatedNetwork) -> int:
     """Compare the declared tensors with the network, and add up their lengths."""
     shapes = {
         NETWORK_PREFIX + name: list(tensor.shape)
@@ -337,7 +308,9 @@ def _count_bytes(entries: dict[str, Any], network: ModulatedUNet) -> int:
     return n_bytes
 
 
-def _fill(network: ModulatedUNet, arrays: Mapping[str, np.ndarray]) -> ModulatedUNet:
+def _fill(
+    network: ModulatedNetwork, arrays: Mapping[str, np.ndarray]
+) -> ModulatedNetwork:
     weights = {name: arrays[NETWORK_PREFIX + name] for name in network.state_dict()}
     for name, array in weights.items():
         if not np.isfinite(array).all():

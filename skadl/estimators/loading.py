@@ -1,0 +1,60 @@
+"""A fitted denoiser out of a model file."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from skadl.estimators.adl import ADLDenoiser, check_parameters
+from skadl.estimators.model_files.reader import read_model_file
+from skadl.support.device import resolve_device
+
+
+def load(path: str | os.PathLike, device: str | torch.device = "auto") -> ADLDenoiser:
+    """Load a denoiser that `ADLDenoiser.save` wrote; safe for a stranger's file.
+
+    Parameters
+    ----------
+    path : str or Path
+    device : str or torch.device, default="auto"
+        Where the network goes. "auto" follows the model's own `device` parameter as
+        far as this machine has it: for "auto" a GPU if there is one, else the CPU.
+
+    Returns
+    -------
+    ADLDenoiser
+        Fitted; it predicts what the saved one predicted, bit for bit on the same
+        device.
+
+    Raises
+    ------
+    OSError
+        If there is no such file or it cannot be read.
+    ValueError
+        If the file is no model file, is damaged, or comes from a newer skadl; if
+        `device` is given and not there.
+
+    Notes
+    -----
+    No code from the file is run, and it costs no more memory than a small multiple
+    of its length. Pickle and joblib work too, for copies of one's own: loading
+    theirs runs whatever the file says, so never load a stranger's.
+    """
+    wanted = None if device == "auto" else resolve_device(device)
+    contents = read_model_file(path, check_parameters)
+    model = ADLDenoiser(**contents.parameters)
+    model.device_ = _device_of(model) if wanted is None else wanted
+    model.module_ = contents.network.to(model.device_)
+    model.sensors_ = contents.sensors
+    model.n_iter_ = contents.n_iter
+    model.selection_report_ = contents.report
+    model._conditioning = contents.conditioning
+    return model
+
+
+def _device_of(model: ADLDenoiser) -> torch.device:
+    try:
+        return resolve_device(model.device)
+    except ValueError:  # fitted on a GPU that is not here
+        return torch.device("cpu")

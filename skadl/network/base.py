@@ -1,0 +1,134 @@
+"""What the rest of skadl asks of a network, and nothing of its inside.
+
+A new network is a file beside this with a `ModulatedNetwork` and what its `fold` makes,
+a `FoldedNetwork`, and a line in `skadl.network.choice`. Prediction in tiles, the model
+file and the ONNX export then work for it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+N_PLANES = 4  # R, Gr, Gb, B
+SLOPE = 0.2  # of the leaky ReLU, as in Chen et al.
+
+
+class ModulatedNetwork(nn.Module, ABC):
+    """Denoises packed planes, told by a metadata vector where they come from.
+
+    Attributes
+    ----------
+    multiple : int
+        Sides of its input, in packed pixels, must be multiples of it.
+    SIZES : mapping of str to int
+        Its constructor's arguments, and the largest that a model file may ask for.
+    """
+
+    SIZES: ClassVar[Mapping[str, int]]
+    multiple: int
+
+    @abstractmethod
+    def forward(self, x: Tensor, metadata: Tensor) -> Tensor:
+        """Denoise planes (B, 4, h, w), told metadata (B, n_metadata)."""
+
+    @abstractmethod
+    def fold(self, metadata: Tensor | np.ndarray) -> FoldedNetwork:
+        """Return the network of one image, whose metadata (n_metadata,) are fixed."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, int]:
+        """Return the arguments of `SIZES` that build a network of this shape."""
+
+
+class FoldedNetwork(nn.Module, ABC):
+    """The network of one image: no metadata, no gradients.
+
+    Attributes
+    ----------
+    multiple : int
+        Sides must be multiples of it.
+    halo : int
+        Packed pixels around a tile that its result depends on.
+    """
+
+    multiple: int
+    halo: int
+
+    @abstractmethod
+    def run(self, operations: Operations, noisy: Any) -> Any:
+        """Walk through the network, whatever a map is: a tensor, a name in a graph."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Denoise planes (B, 4, h, w), in their dtype whatever the precision inside."""
+        return self.run(TensorOperations, x)
+
+    @abstractmethod
+    def on_cpu(self, dtype: torch.dtype | None) -> CpuNetwork:
+        """Return what computes the same on a CPU at the least cost."""
+
+    @abstractmethod
+    def memory(self, dtype: torch.dtype | None) -> tuple[float, float]:
+        """Return the bytes that a packed pixel of a tile takes, and those besides."""
+
+
+class CpuNetwork(Protocol):
+    """A folded network on a CPU."""
+
+    def removed(self, x: Tensor) -> Tensor:
+        """Return noisy minus denoised of planes (1, 4, h, w), float32."""
+
+
+class Operations(Protocol):
+    """What a folded network is made of; see `FoldedNetwork.run`."""
+
+    def convolve(self, y: Any, conv: nn.Conv2d, rectified: bool = True) -> Any:
+        """Convolve, and apply the leaky ReLU of `SLOPE`."""
+
+    def pool(self, y: Any) -> Any:
+        """Take the largest of each 2x2."""
+
+    def upsample(self, y: Any, up: nn.ConvTranspose2d) -> Any:
+        """Double both sides by a transposed convolution."""
+
+    def join(self, y: Any, skip: Any) -> Any:
+        """Put two maps' channels one after the other."""
+
+    def subtract(self, noisy: Any, noise: Any) -> Any:
+        """Return the denoised planes."""
+
+
+class TensorOperations:
+    """The operations on tensors (B, C, h, w)."""
+
+    @staticmethod
+    def convolve(y: Tensor, conv: nn.Conv2d, rectified: bool = True) -> Tensor:
+        """(B, before, h, w) -> (B, C, h, w)."""
+        y = conv(y)
+        return F.leaky_relu(y, SLOPE, inplace=True) if rectified else y
+
+    @staticmethod
+    def pool(y: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C, h/2, w/2)."""
+        return F.max_pool2d(y, 2)
+
+    @staticmethod
+    def upsample(y: Tensor, up: nn.ConvTranspose2d) -> Tensor:
+        """(B, 2C, h, w) -> (B, C, 2h, 2w)."""
+        return up(y)
+
+    @staticmethod
+    def join(y: Tensor, skip: Tensor) -> Tensor:
+        """(B, C, h, w) twice -> (B, 2C, h, w)."""
+        return torch.cat([y, skip], dim=1)
+
+    @staticmethod
+    def subtract(noisy: Tensor, noise: Tensor) -> Tensor:
+        """(B, 4, h, w) twice -> (B, 4, h, w)."""
+        return noisy - noise.to(noisy.dtype)

@@ -1,0 +1,175 @@
+"""What an estimator predicts with: a model that denoises one image at a time."""
+
+from __future__ import annotations
+
+import numbers
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from skadl.noise.sensors import SensorInfo, SensorTable
+from skadl.prediction.frame import Track
+from skadl.raw.image import RawImage, check_positive
+from skadl.raw.levels import cast_counts, denormalise
+from skadl.raw.mosaic import pad_to_even, unpack_bayer
+
+DEFAULT_MEMORY_LIMIT = 1.5
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How an image shall be denoised; checked when it is made.
+
+    strength from 0 (as it is) to 1; self_ensemble averages over the symmetries of the
+    mosaic; dtype of the result, None for that of the image; memory_limit in GiB.
+    """
+
+    strength: float = 1.0
+    self_ensemble: bool = False
+    dtype: Any = None
+    memory_limit: float = DEFAULT_MEMORY_LIMIT
+
+    def __post_init__(self) -> None:
+        is_real = isinstance(self.strength, numbers.Real)
+        if not is_real or not 0 <= self.strength <= 1:
+            raise ValueError(
+                f"strength must be a number from 0 to 1, got {self.strength!r}."
+            )
+        check_positive("memory_limit", self.memory_limit)
+        if self.dtype is not None and np.dtype(self.dtype).kind not in "uif":
+            raise TypeError(
+                f"dtype must be one of numbers, such as np.float32, got {self.dtype!r}."
+            )
+
+    def result_dtype(self, dtype: np.dtype) -> np.dtype:
+        """Return the dtype of the result for an image of some dtype."""
+        return dtype if self.dtype is None else np.dtype(self.dtype)
+
+
+class ImageModel(ABC):
+    """Denoises an image whose sensor it knows.
+
+    Attributes
+    ----------
+    sensors : SensorTable
+        Those of the fit with noise and ISO range, and any others whose noise is known.
+    """
+
+    sensors: SensorTable
+
+    def known_sensors(self) -> list[str]:
+        """Names of the sensors that the model can predict."""
+        return [name for name, info in self.sensors.items() if info.knows_noise]
+
+    def resolve_sensor(
+        self, name: str | None, info: SensorInfo | None = None
+    ) -> SensorInfo:
+        """Return the sensor's facts, with noise, or say what is missing.
+
+        `info`, given with the image, goes before what the model knows under `name`.
+        """
+        if info is None and name in self.sensors:
+            info = self.sensors.get(name)
+        if info is not None and info.knows_noise:
+            return info
+        what = (
+            f"the noise of sensor {name!r}" if name else "the noise of the SensorInfo"
+        )
+        if info is None:
+            what = f"sensor {name!r} was not seen during fit and its noise"
+        raise ValueError(
+            f"{what} is not known; known sensors are {self.known_sensors()}. Give "
+            "predict sensor=SensorInfo(..., gain=..., read_noise=...) or "
+            "sensor=calibrate_sensor(pairs), or put either under its name into the "
+            "SensorTable passed to fit or score as meta."
+        )
+
+    @abstractmethod
+    def denoise_planes(
+        self, image: RawImage, info: SensorInfo | None = None
+    ) -> np.ndarray:
+        """Return normalised planes (4, h, w), float32; sides are rounded down.
+
+        Black at 0, white at 1, times the light factor: what is scored, before any
+        rounding to counts. `info` is looked up by the image's sensor where not given.
+        """
+
+    @abstractmethod
+    def denoise_mosaic(
+        self,
+        image: RawImage,
+        info: SensorInfo,
+        options: PredictOptions,
+        track: Track | None = None,
+    ) -> np.ndarray:
+        """Return the denoised mosaic (H, W) in counts, in the options' dtype."""
+
+
+@dataclass(frozen=True, eq=False)
+class PlaneFunction(ImageModel):
+    """A function of image and sensor as a model; for denoisers without a network.
+
+    Parameters
+    ----------
+    sensors : SensorTable
+    function : callable
+        Takes a `RawImage` of even sides and the `SensorInfo` of its sensor, and returns
+        normalised planes (4, h, w).
+    needs_noise : bool, default=True
+        Whether the sensor's noise must be known.
+    """
+
+    sensors: SensorTable
+    function: Callable[[RawImage, SensorInfo], np.ndarray]
+    needs_noise: bool = True
+
+    def known_sensors(self) -> list[str]:
+        """Names of the sensors that the model can predict."""
+        return super().known_sensors() if self.needs_noise else list(self.sensors.names)
+
+    def resolve_sensor(
+        self, name: str | None, info: SensorInfo | None = None
+    ) -> SensorInfo:
+        """Return the sensor's facts, or say what is missing."""
+        if self.needs_noise:
+            return super().resolve_sensor(name, info)
+        if info is None and name not in self.sensors:
+            raise ValueError(
+                f"sensor {name!r} was not seen during fit; known sensors are "
+                f"{self.known_sensors()}. Name one of them, or give its SensorInfo."
+            )
+        return info or self.sensors.get(name)
+
+    def denoise_planes(
+        self, image: RawImage, info: SensorInfo | None = None
+    ) -> np.ndarray:
+        """Return what the function makes of the image, if it is finite."""
+        info = self.resolve_sensor(image.sensor) if info is None else info
+        height, width = (side - side % 2 for side in image.mosaic.shape)
+        planes = self.function(image.with_mosaic(image.mosaic[:height, :width]), info)
+        if not np.isfinite(planes).all():
+            raise FloatingPointError("the denoiser gave NaN or infinity for an image.")
+        return np.asarray(planes, np.float32)
+
+    def denoise_mosaic(
+        self,
+        image: RawImage,
+        info: SensorInfo,
+        options: PredictOptions,
+        track: Track | None = None,
+    ) -> np.ndarray:
+        """Return the function's planes as a mosaic in counts."""
+        if options.self_ensemble:
+            raise ValueError("self_ensemble is for denoisers with a network.")
+        height, width = image.mosaic.shape
+        image = image.with_mosaic(pad_to_even(image.mosaic))
+        planes = self.denoise_planes(image, info)
+        counts = denormalise(planes, image.black_planes, image.white_level, image.ratio)
+        counts = unpack_bayer(counts, image.cfa)
+        noisy = image.mosaic.astype(np.float32)
+        counts = noisy + np.float32(options.strength) * (counts - noisy)
+        dtype = options.result_dtype(image.mosaic.dtype)
+        return np.ascontiguousarray(cast_counts(counts, dtype)[:height, :width])
