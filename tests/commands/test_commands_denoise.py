@@ -18,7 +18,7 @@ from skadl import ADLDenoiser, RawImage, read_raw, write_dng
 from skadl.commands import denoise_files as files
 from skadl.commands import main as cli
 from skadl.commands.denoise import FORMATS, denoise
-from skadl.prediction.image import DEFAULT_MEMORY_LIMIT
+from skadl.prediction.model import DEFAULT_MEMORY_LIMIT
 
 SENSOR = "SonyA7S2"  # of the tiny fit
 

@@ -18,9 +18,10 @@ from skadl.datasets import make_domain
 from skadl.evaluation.metrics import psnr
 from skadl.network.conditioning import Conditioning
 from skadl.noise.sensors import SensorInfo
-from skadl.prediction.fitted_model import FittedModel
+from skadl.prediction.fitted_model import GIB, FittedModel
 from skadl.prediction.frame import FrameNetwork
-from skadl.prediction.image import GIB, PredictOptions, denoise
+from skadl.prediction.image import denoise
+from skadl.prediction.model import PredictOptions
 from skadl.raw.image import LazyRawImage, RawImage
 from skadl.raw.mosaic import CFA_PATTERNS, pack_bayer, unpack_bayer
 
