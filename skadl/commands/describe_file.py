@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from skadl.estimators.adl import check_parameters
 from skadl.estimators.model_files.reader import (
     ModelFile,
     looks_like_model_file,
@@ -21,53 +22,27 @@ _ANY_CAMERA, _ANY_ISO = "any", 100.0  # where a file has none
 
 
 def describe_file(path: str | Path) -> tuple[dict[str, Any], str]:
-    """Read a model file or a RAW file and say what it holds.
+    """Read a model file or a RAW file, and say what it holds.
 
-    Parameters
-    ----------
-    path : str or Path
-
-    Returns
-    -------
-    facts : dict
-        Plain values, as JSON takes them; "kind" is "model" or "raw".
-    text : str
-        The same for a terminal, without control characters.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be read.
-    ValueError
-        If it is neither, or damaged.
+    Returns plain values as JSON takes them, with "kind" "model" or "raw", and the same
+    as text. An OSError if it cannot be read, a ValueError if it is neither or damaged.
     """
     path = Path(path)
     if looks_like_model_file(path):
-        contents = read_model_file(path)
-        facts, lines = describe_model(contents), _model_lines(contents)
+        contents = read_model_file(path, check_parameters)
+        record, lines = describe_model(contents), _model_lines(contents)
     else:
-        facts = describe_raw(path)
-        lines = _raw_lines(facts)
+        record = describe_raw(path)
+        lines = _raw_lines(record)
     text = "\n".join([f"{path.name}: {next(lines)}", *lines])
-    # A stranger's names could steer the terminal.
-    text = "".join(
-        c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
-    return {"file": str(path), **facts}, text
+    return {"file": str(path), **record}, text
 
 
 def describe_model(contents: ModelFile) -> dict[str, Any]:
     """Give sensors, noise, stages and acceptance of a model as plain values.
 
-    Parameters
-    ----------
-    contents : ModelFile
-
-    Returns
-    -------
-    dict
-        ISO in `noise` is that of the calibration; gain in counts per electron, read
-        and row noise in counts, PSNR and margins in dB.
+    ISO in `noise` is that of the calibration; gain in counts per electron, read and row
+    noise in counts, PSNR and margins in dB.
     """
     report = contents.report
     return {
@@ -98,23 +73,7 @@ def describe_model(contents: ModelFile) -> dict[str, Any]:
 
 
 def describe_raw(path: str | Path) -> dict[str, Any]:
-    """Give what `read_raw` sees in a RAW file as plain values.
-
-    Parameters
-    ----------
-    path : str or Path
-
-    Returns
-    -------
-    dict
-        Levels and counts in sensor counts; camera and ISO are None where the file
-        does not say them.
-
-    Raises
-    ------
-    OSError, ValueError
-        As `read_raw`, but for a missing camera or ISO.
-    """
+    """Give what `read_raw` sees, in counts; camera and ISO None if not said."""
     try:
         image = read_raw(path)
         camera, iso = image.sensor, image.iso
@@ -148,8 +107,9 @@ def _field_of(path: str | Path, name: str, **given: Any) -> Any:
 def _model_lines(contents: ModelFile) -> Iterator[str]:
     yield f"a model, saved by skadl {short_label(contents.skadl_version)}"
     yield (
-        f"network: {_n_weights(contents):,} weights on {len(contents.network.encoder)} "
-        f"levels, conditioning {contents.conditioning.kind}"
+        f"network: {_n_weights(contents):,} weights on "
+        f"{contents.network.describe()['n_levels']} levels, conditioning "
+        f"{contents.conditioning.kind}"
     )
     for name, info in contents.sensors.items():
         fitted = "not seen in fit"
@@ -166,24 +126,25 @@ def _model_lines(contents: ModelFile) -> Iterator[str]:
         if noise:
             yield "       ISO  gain (counts/e-)  read noise (counts)"
         for row in noise:
-            gain, read_noise = _figure(row["gain"]), _figure(row["read_noise"])
+            gain = _format_number(row["gain"])
+            read_noise = _format_number(row["read_noise"])
             yield f"{row['iso']:10g}{gain:>18}{read_noise:>21}"
     yield ""
     yield from contents.report.summary().splitlines()
 
 
-def _raw_lines(facts: dict[str, Any]) -> Iterator[str]:
-    camera, iso = facts["camera"], facts["iso"]
-    black = _levels(facts["black_level"])
+def _raw_lines(record: dict[str, Any]) -> Iterator[str]:
+    camera, iso = record["camera"], record["iso"]
+    black = _levels(record["black_level"])
     yield "a RAW file"
     yield f"camera  {'not in the file' if camera is None else short_label(camera)}"
     yield f"ISO     {'not in the file' if iso is None else f'{iso:g}'}"
-    yield f"size    {facts['width']} x {facts['height']} pixels"
-    yield f"mosaic  {facts['cfa']}"
-    yield f"levels  black {black}, white {facts['white_level']:g}"
+    yield f"size    {record['width']} x {record['height']} pixels"
+    yield f"mosaic  {record['cfa']}"
+    yield f"levels  black {black}, white {record['white_level']:g}"
     yield (
-        f"counts  {facts['lowest_count']} to {facts['highest_count']}, median "
-        f"{facts['median_count']:g}"
+        f"counts  {record['lowest_count']} to {record['highest_count']}, median "
+        f"{record['median_count']:g}"
     )
 
 
@@ -197,12 +158,12 @@ def _noise(info: SensorInfo) -> list[dict[str, float | None]]:
         "row_noise": info.row_noise or {},
     }
     return [
-        {"iso": iso, **{what: table.get(iso) for what, table in tables.items()}}
+        {"iso": iso, **{name: table.get(iso) for name, table in tables.items()}}
         for iso in sorted({*info.gain, *info.read_noise})
     ]
 
 
-def _figure(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 

@@ -11,15 +11,6 @@ _WIDTH = 80  # characters, of a line of prose
 def percent(rate: float) -> str:
     """Write a fraction so that neither a few nor nearly all look like none or all.
 
-    Parameters
-    ----------
-    rate : float
-        In [0, 1].
-
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> [percent(rate) for rate in (0, 0.0004, 0.004, 0.45, 0.9996, 1)]
@@ -34,34 +25,13 @@ def percent(rate: float) -> str:
 
 
 def short_label(name: str, longest: int = 40) -> str:
-    """Put a name on one line, cut where it would break the layout.
-
-    Parameters
-    ----------
-    name : str
-    longest : int, default=40
-        Characters to keep, at least 1.
-
-    Returns
-    -------
-    str
-    """
+    """Put a name on one line, cut to `longest` characters."""
     name = " ".join(name.split())
     return name if len(name) <= longest else name[: longest - 1] + "…"
 
 
 def wrapped(text: str, indent: str = "  ") -> str:
-    """Break a long sentence into lines for a terminal; words stay whole.
-
-    Parameters
-    ----------
-    text : str
-    indent : str, default="  "
-        Before every line but the first.
-
-    Returns
-    -------
-    str
+    """Break a long sentence into lines, all but the first indented; words stay whole.
 
     Examples
     --------
@@ -90,24 +60,25 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
+def printable(text: str) -> str:
+    r"""Replace what a terminal might obey; names in files may hold anything.
+
+    Examples
+    --------
+    >>> print(printable("a \x1b[2J"))
+    a �[2J
+    """
+    return "".join(
+        c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
+
+
 def printable_line(text: str) -> str:
-    r"""Put a message that may quote a stranger's file on one line that is safe to show.
-
-    Parameters
-    ----------
-    text : str
-
-    Returns
-    -------
-    str
+    r"""Put a message that may quote a file on one line that is safe to show.
 
     Examples
     --------
     >>> printable_line("a\nb")
     'a b'
     """
-    # Control characters of a stranger's file could steer the terminal.
-    return "".join(
-        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}"
-        for c in " ".join(text.split())
-    )
+    return printable(" ".join(text.split()))

@@ -88,6 +88,8 @@ class ModelFile:
     report : DataSelectionReport
     n_iter : int
         Iterations of all stages.
+    skadl_version : str
+        That wrote it.
     """
 
     parameters: Mapping[str, Any]
@@ -96,6 +98,7 @@ class ModelFile:
     sensors: SensorTable
     report: DataSelectionReport
     n_iter: int
+    skadl_version: str = skadl.__version__
 
 
 def read_model_file(
@@ -211,6 +214,7 @@ def unpack(file: BinaryIO, size: int, check_parameters: CheckParameters) -> Mode
         _parse_sensors(description["sensors"], conditioning),
         _parse_report(description["report"], arrays),
         description["n_iter"],
+        description["skadl_version"],
     )
 
 
