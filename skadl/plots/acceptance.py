@@ -1,9 +1,4 @@
-"""Pictures of a fit: before and after, acceptance, and the noise of a sensor.
-
-The figures need matplotlib, the extra ``skadl[plot]``; `render` and
-`display_settings`, from :mod:`skadl.plots.rendering`, need numpy only. Figures are made
-without pyplot, so no global state changes.
-"""
+"""Which source batches a fit accepted, over time."""
 
 from __future__ import annotations
 
@@ -12,8 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skadl.adaptation.report.report import DataSelectionReport
-from skadl.plots.canvas import _new_figure
-from skadl.plots.rendering import Display as Display
+from skadl.plots.canvas import new_figure
 from skadl.support.text import percent, short_label
 
 if TYPE_CHECKING:
@@ -51,7 +45,7 @@ def plot_acceptance(
     n_domains = len(epochs.domains)
     if ax is None:
         height = max(min(0.42 * n_domains, 9.0), 0.2 * n_domains, 0.84)
-        ax = _new_figure(min(2.8 + 0.62 * n_epochs, 12.0), 1.5 + height).add_subplot()
+        ax = new_figure(min(2.8 + 0.62 * n_epochs, 12.0), 1.5 + height).add_subplot()
     ax.set_title("Source batches accepted", loc="left", fontsize=13)
     if not report.n_offered:
         ax.set_axis_off()

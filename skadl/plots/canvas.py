@@ -1,18 +1,17 @@
-"""Figures without a window."""
+"""Figures without a window; the one place that asks for matplotlib."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from skadl.plots.rendering import Display as Display
-
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def _new_figure(
+def new_figure(
     width: float, height: float, layout: str | None = "constrained"
 ) -> Figure:
+    """Make a figure of so many inches without pyplot, so no global state changes."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:

@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skadl.evaluation.metrics import psnr
-from skadl.plots.canvas import _new_figure
-from skadl.plots.rendering import Display as Display
+from skadl.plots.canvas import new_figure
 from skadl.plots.rendering import checked_planes, display_settings, render
 from skadl.raw.image import RawImage
 from skadl.support.text import short_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Colormap, Normalize
     from matplotlib.figure import Figure
 
 # Layout of plot_before_after, in inches.
@@ -100,18 +97,12 @@ def plot_before_after(
     return axes[0][0].figure
 
 
-def _scale(norm: Normalize, palette: Colormap) -> ScalarMappable:
-    from matplotlib.cm import ScalarMappable
-
-    return ScalarMappable(norm, palette)
-
-
 def _panel_grid(n_columns: int, aspects: Sequence[float]) -> list[list[Axes]]:
     """Place panels to the inch: layout engines leave holes between fixed aspects."""
     heights = [_PANEL * min(max(aspect, 0.3), 2.0) for aspect in aspects]
     total_width = _LEFT + n_columns * (_PANEL + _GAP)
     total_height = _TOP + sum(heights) + _GAP * (len(heights) - 1) + _BOTTOM
-    figure = _new_figure(total_width, total_height, layout=None)
+    figure = new_figure(total_width, total_height, layout=None)
     grid, top = [], total_height - _TOP
     for height in heights:
         lefts = [_LEFT + column * (_PANEL + _GAP) for column in range(n_columns)]

@@ -10,9 +10,7 @@ import numpy as np
 from skadl.noise.photon_transfer import fit_transfer
 from skadl.noise.residual import TransferCurve, transfer_curve
 from skadl.noise.sensors import SensorInfo
-from skadl.plots.canvas import _new_figure
-from skadl.plots.images import _scale
-from skadl.plots.rendering import Display as Display
+from skadl.plots.canvas import new_figure
 from skadl.raw.pair import RawPair
 
 if TYPE_CHECKING:
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST_LISTED_ISOS = 7  # more are named by a colour bar
-
-
 _BELOW_THE_KNEE = 30.0  # how far under the read noise the photon-transfer plot reaches
 
 
@@ -64,10 +60,10 @@ def plot_photon_transfer(
             "no pair has enough unclipped pixels to draw; check levels and exposures."
         )
     noise = {iso: info.noise_at(iso) for iso in isos}
-    _, odd = fit_transfer(curves, info.span)
+    _, left_out = fit_transfer(curves, info.span)
     if ax is None:
-        ax = _new_figure(8.0, 5.6).add_subplot()
-    from matplotlib import colormaps, colors
+        ax = new_figure(8.0, 5.6).add_subplot()
+    from matplotlib import cm, colormaps, colors
 
     norm = colors.LogNorm(isos[0], max(isos[-1], 1.01 * isos[0]))
     # Without its yellow end, which white paper swallows.
@@ -80,7 +76,7 @@ def plot_photon_transfer(
     for index, curve in enumerate(curves):
         is_cut |= bool((curve.signal < left).any())
         style = {"marker": "o", "s": 26, "alpha": 0.75, "linewidth": 0}
-        if index in odd:
+        if index in left_out:
             style = {"marker": "x", "s": 40, "alpha": 0.9, "linewidth": 1.4}
         colour = palette(norm(curve.iso))
         signal = np.maximum(curve.signal, left)
@@ -94,12 +90,12 @@ def plot_photon_transfer(
         variance = gain * signal + read_variance
         ax.plot(signal, variance, color=colour, linewidth=1.6, label=label)
     if len(shown) < len(isos):
-        bar = ax.figure.colorbar(_scale(norm, palette), ax=ax, pad=0.02)
+        bar = ax.figure.colorbar(cm.ScalarMappable(norm, palette), ax=ax, pad=0.02)
         ticks = [f"{iso:g}" for iso in shown]
         bar.set_ticks(shown, labels=ticks)
         bar.minorticks_off()
         bar.set_label("ISO", fontsize=12)
-    if n_odd := sum(1 for i in odd if curves[i].signal.size):
+    if n_odd := sum(1 for i in left_out if curves[i].signal.size):
         label = f"left out: {n_odd} odd pair{'s' if n_odd > 1 else ''}"
         ax.scatter([], [], color="#555555", marker="x", s=40, label=label)
     ax.set(xscale="log", yscale="log", xlim=(left / 1.15, right))

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 
 from skadl.noise.residual import measure_residual
-from skadl.plots.canvas import _new_figure
+from skadl.plots.canvas import new_figure
 from skadl.plots.rendering import display_settings, render
 from skadl.raw.pair import RawPair
 from skadl.screening.measurements import motion_of_pair, read_pair, small_copy
@@ -64,7 +64,7 @@ def draw_pair(pair: RawPair, checked: CheckedPair | None = None) -> Figure:
     scores = 3 * uniform_filter(scores.sum(axis=0) / 2, 3)
     height, width = scores.shape
     panel = 4.2 * min(max(height / width, 0.4), 1.6)
-    figure = _new_figure(13.6, panel + 1.3)
+    figure = new_figure(13.6, panel + 1.3)
     axes = figure.subplots(1, 3)
     display = display_settings(small.clean)
     for ax, frame, title in zip(

@@ -143,21 +143,7 @@ def render(
 
 
 def checked_planes(image: RawImage | np.ndarray) -> np.ndarray:
-    """Return normalised planes to show, or say what was got instead.
-
-    Parameters
-    ----------
-    image : RawImage or ndarray of shape (4, h, w)
-
-    Returns
-    -------
-    ndarray of shape (4, h, w), float32
-
-    Raises
-    ------
-    ValueError
-        If the planes have another shape or hold NaN or infinity.
-    """
+    """Return normalised planes (4, h, w) to show, float32, or say what is wrong."""
     planes = image.normalised() if isinstance(image, RawImage) else np.asarray(image)
     if planes.ndim != 3 or planes.shape[0] != 4 or planes.size == 0:
         raise ValueError(

@@ -8,22 +8,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
-    """Turn a device name into a device that is there.
-
-    Parameters
-    ----------
-    device : str or torch.device
-        "auto" is a CUDA GPU if there is one, else the CPU.
-
-    Returns
-    -------
-    torch.device
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown or the device is not there.
-    """
+    """Turn a name into a device that is there; "auto" prefers a CUDA GPU to the CPU."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -51,18 +36,10 @@ def is_available(device: torch.device) -> bool:
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype | None:
-    """Choose the autocast type of the convolutions.
+    """Choose the autocast type of the convolutions; None is float32 throughout.
 
-    Parameters
-    ----------
-    precision : {"auto", "float32", "bfloat16"}
-        "auto" is bfloat16 where the hardware computes in it.
-    device : torch.device
-
-    Returns
-    -------
-    torch.dtype or None
-        None is float32 throughout.
+    `precision` is one of `PRECISIONS`; "auto" is bfloat16 where the hardware computes
+    in it.
     """
     if precision == "float32":
         return None

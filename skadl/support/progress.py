@@ -12,13 +12,7 @@ N_UPDATES = 20  # of the figures beside the bar: a validation costs time
 
 
 class Progress:
-    """Shows each stage as a bar on standard error, or nothing at all.
-
-    Parameters
-    ----------
-    verbose : int
-        0 is silent.
-    """
+    """Shows each stage as a bar on standard error, or nothing at all: verbose=0."""
 
     def __init__(self, verbose: int) -> None:
         self.verbose = verbose
@@ -32,21 +26,9 @@ class Progress:
         total: int,
         iteration: Callable[[Item], int] | None = None,
     ) -> Iterator[Item]:
-        """Pass the items of a stage through while the bar follows.
+        """Pass a stage's items through while the bar follows; `total` is in iterations.
 
-        Parameters
-        ----------
-        stage : str
-        items : iterable
-        total : int
-            Iterations of the stage.
-        iteration : callable, optional
-            Says to which iteration an item belongs, where that is not its position.
-
-        Yields
-        ------
-        object
-            The items, unchanged.
+        `iteration` says to which one an item belongs, where that is not its position.
         """
         if not self.verbose or not total:
             yield from items
@@ -62,10 +44,7 @@ class Progress:
     def show(self, figures: Callable[[], dict[str, str]]) -> None:
         """Renew the figures beside the bar, some twenty times a stage.
 
-        Parameters
-        ----------
-        figures : callable
-            Gives them by name; called only when they are shown.
+        `figures` is called only when they are shown.
         """
         if self._bar is not None:
             if self._n_shown % max(1, self._bar.total // N_UPDATES) == 0:

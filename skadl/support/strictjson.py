@@ -1,4 +1,4 @@
-"""JSON from strangers: only finite numbers, unique names and the types expected.
+"""Untrusted JSON: only finite numbers, unique names and the types expected.
 
 Errors are clauses without a full stop: the reader of the file puts them into its own
 sentence.
@@ -16,23 +16,10 @@ _MOST_DIGITS = 19  # of a 64-bit integer
 
 
 def parse_json(text: str) -> Any:
-    """Parse JSON whose numbers are finite and whose names are unique.
+    """Parse JSON whose numbers are finite, at most 64 bits, and whose names are unique.
 
-    Parameters
-    ----------
-    text : str
-
-    Returns
-    -------
-    dict, list, str, int, float, bool or None
-        Every string in it can be encoded.
-
-    Raises
-    ------
-    ValueError
-        If it is no JSON, or a number is NaN, infinite or longer than 64 bits.
-    RecursionError
-        If it is nested too deeply.
+    Every string in it can be encoded. A ValueError if any of this does not hold, a
+    RecursionError if it is nested too deeply.
 
     Examples
     --------
@@ -48,41 +35,18 @@ def parse_json(text: str) -> Any:
         parse_constant=_finite_float,
         object_pairs_hook=_unique_names,
     )
-    json.dumps(parsed, ensure_ascii=False).encode()  # no half of a surrogate pair
+    json.dumps(parsed, ensure_ascii=False).encode()  # refuses half a surrogate pair
     return parsed
 
 
 def check_type(what: str, value: Any, kind: type) -> None:
-    """Refuse a value of another type, a subclass included: True is no 1 here.
-
-    Parameters
-    ----------
-    what : str
-        What the value is, for the message.
-    value : object
-    kind : type
-
-    Raises
-    ------
-    ValueError
-    """
+    """Refuse a value of another type, a subclass included: True is no 1 here."""
     if type(value) is not kind:
         raise ValueError(f"{what} must be {kind.__name__}, got {reprlib.repr(value)}")
 
 
 def check_int(what: str, value: Any, lowest: int, highest: int) -> None:
-    """Refuse what is no integer from `lowest` to `highest`.
-
-    Parameters
-    ----------
-    what : str
-    value : object
-    lowest, highest : int
-
-    Raises
-    ------
-    ValueError
-    """
+    """Refuse what is no integer from `lowest` to `highest`."""
     check_type(what, value, int)
     if not lowest <= value <= highest:
         raise ValueError(f"{what} must be {lowest} to {highest}, got {value}")
@@ -94,19 +58,7 @@ def check_names(
     known: Collection[str],
     needed: Collection[str] = (),
 ) -> None:
-    """Refuse a record with a name that is not known, or without one that is needed.
-
-    Parameters
-    ----------
-    where : str
-        What the record is, for the message.
-    record : dict
-    known, needed : collection of str
-
-    Raises
-    ------
-    ValueError
-    """
+    """Refuse a record with a name that is not known, or without one that is needed."""
     unknown = [name for name in record if name not in known]
     missing = [name for name in needed if name not in record]
     if unknown or missing:
@@ -115,22 +67,7 @@ def check_names(
 
 
 def check_strings(what: str, value: Any) -> tuple[str, ...]:
-    """Return a list of strings as a tuple.
-
-    Parameters
-    ----------
-    what : str
-    value : object
-
-    Returns
-    -------
-    tuple of str
-
-    Raises
-    ------
-    ValueError
-        If it is anything else.
-    """
+    """Return a list of strings as a tuple; refuse anything else."""
     check_type(what, value, list)
     for entry in value:
         check_type(f"an entry of {what}", entry, str)
@@ -138,17 +75,7 @@ def check_strings(what: str, value: Any) -> tuple[str, ...]:
 
 
 def are_numbers(value: Any, count: int) -> bool:
-    """Tell whether a value is a tuple of so many numbers, truth values not counted.
-
-    Parameters
-    ----------
-    value : object
-    count : int
-
-    Returns
-    -------
-    bool
-    """
+    """Tell whether a value is a tuple of so many numbers, truth values not counted."""
     return (
         isinstance(value, tuple)
         and len(value) == count
@@ -157,16 +84,7 @@ def are_numbers(value: Any, count: int) -> bool:
 
 
 def as_tuple(value: Any) -> Any:
-    """Return a list as a tuple and anything else as it is.
-
-    Parameters
-    ----------
-    value : object
-
-    Returns
-    -------
-    object
-    """
+    """Return a list as a tuple and anything else as it is."""
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -46,12 +46,12 @@ def show_versions() -> None:
     --------
     skadl.support.versions.collect_versions : The same as a dict.
     """
-    facts = collect_versions()
-    facts["extras"] = {
+    versions = collect_versions()
+    versions["extras"] = {
         extra: ", ".join(f"{name} {_shown(found)}" for name, found in packages.items())
-        for extra, packages in facts["extras"].items()
+        for extra, packages in versions["extras"].items()
     }
-    for title, lines in facts.items():
+    for title, lines in versions.items():
         print(f"\n{title}")
         for name, value in lines.items():
             print(f"{name:>14}: {_shown(value)}")
@@ -80,7 +80,7 @@ def collect_versions() -> dict[str, dict[str, Any]]:
             "machine": platform.machine(),
             "processors": _n_processors(),
         },
-        "torch": _torch_facts(),
+        "torch": _describe_torch(),
         "packages": {
             **{name: _version(name) for name in REQUIRED},
             "LibRaw": ".".join(map(str, rawpy.libraw_version)),
@@ -92,7 +92,7 @@ def collect_versions() -> dict[str, dict[str, Any]]:
     }
 
 
-def _torch_facts() -> dict[str, Any]:
+def _describe_torch() -> dict[str, Any]:
     device = resolve_device("auto")
     precision = resolve_precision("auto", device) or torch.float32
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # torch >= 2.9

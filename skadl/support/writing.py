@@ -9,17 +9,7 @@ from pathlib import Path
 
 
 def check_folder(path: Path) -> None:
-    """Refuse to write a file where there is no folder for it.
-
-    Parameters
-    ----------
-    path : Path
-        File to write.
-
-    Raises
-    ------
-    FileNotFoundError
-    """
+    """Raise FileNotFoundError where there is no folder for a file to write."""
     if not path.parent.is_dir():
         raise FileNotFoundError(
             f"there is no folder {str(path.parent)!r} to write {path.name} to; "
@@ -31,19 +21,8 @@ def check_folder(path: Path) -> None:
 def atomic_write(path: Path) -> Iterator[Path]:
     """Write a file under a passing name, and put it in place once it is whole.
 
-    Parameters
-    ----------
-    path : Path
-
-    Yields
-    ------
-    Path
-        The name to write to, in the same folder; gone afterwards.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written.
+    Yields the name to write to, in the same folder; gone afterwards. An OSError, with
+    what to do, if the file cannot be written.
     """
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
