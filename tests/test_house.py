@@ -132,7 +132,18 @@ def test_command__help__loads_nothing_heavy():
     assert not loaded_by(COMMAND, "--help") & {"torch", "sklearn", "scipy", "numpy"}
 
 
-@pytest.mark.parametrize("words", [["plan", "--iso", "100-6400"], ["datasets"]])
+COMMANDS = ["check", "datasets", "demo", "denoise", "fit", "info", "plan"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["plan", "--iso", "100-6400"],
+        ["datasets"],
+        *([command, "--help"] for command in COMMANDS),
+    ],
+    ids=" ".join,
+)
 def test_command__without_a_network__loads_no_torch(words):
     assert "torch" not in loaded_by(COMMAND, *words)
 

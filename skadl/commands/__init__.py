@@ -1,1 +1,1 @@
-"""The commands of ``skadl``, a module each. Heavy imports wait until one runs."""
+"""The commands of ``skadl``, a module each."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from skadl.commands.terminal import cannot_write, say, show_warning
+from skadl.commands.terminal import cannot_write, failure, say, show_warning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +70,6 @@ def check(
             "pictures need matplotlib, which is not installed. Install it with: "
             'python -m pip install "skadl[plot]"'
         )
-    # Importing these takes seconds, so that --help does not wait for them.
     from skadl.data.folders.load import load_pairs
     from skadl.screening.check import check_pairs
 
@@ -83,14 +82,14 @@ def check(
             )
             result = check_pairs(pairs, iso_range=iso_range, verbose=verbose)
         except (OSError, ValueError) as error:
-            raise click.ClickException(" ".join(str(error).split())) from error
+            raise failure(error) from error
     drawn = [] if pictures is None else _draw(pairs, result, pictures)
     if as_json:
-        facts = result.as_dict() | {
+        record = result.as_dict() | {
             "problems": pairs.facts()["problems"],
             "pictures": [str(path) for path in drawn],
         }
-        click.echo(json.dumps(facts, allow_nan=False))
+        click.echo(json.dumps(record, allow_nan=False))
     else:
         say([pairs.summary(), "", result.summary()])
         say(f"Picture: {path}" for path in drawn)
@@ -99,7 +98,7 @@ def check(
 
 
 def _draw(pairs: Sequence[RawPair], result: PairCheck, folder: Path) -> list[Path]:
-    from skadl.plots.pair import draw_pair
+    from skadl.plots import draw_pair
     from skadl.support.writing import atomic_write
 
     paths = []

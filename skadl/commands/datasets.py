@@ -20,8 +20,7 @@ def datasets(as_json: bool) -> None:
     from skadl.datasets.catalogue import DATASETS
 
     if as_json:
-        entries = [facts.to_dict() for facts in DATASETS]
+        entries = [dataset.to_dict() for dataset in DATASETS]
         click.echo(json.dumps({"datasets": entries}, allow_nan=False))
         return
-    say(f"{facts.to_text()}\n" for facts in DATASETS[:-1])
-    say([DATASETS[-1].to_text()])
+    say(["\n\n".join(dataset.to_text() for dataset in DATASETS)])

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skadl.commands.terminal import cannot_write
+from skadl.commands.terminal import cannot_write, failure
 
 if TYPE_CHECKING:
     from skadl.commands.denoise_files import FileResult
 
-# Written out so that --help needs no imports; a test compares it with the library.
 FORMATS = ("dng", "tiff", "npy")
 
 
@@ -167,23 +166,22 @@ def denoise(
         raise click.ClickException(
             "--compress needs imagecodecs; install it with pip install 'skadl[dng]'."
         )
-    # Importing these takes seconds, so that --help does not wait for them.
     from tqdm import tqdm
 
     import skadl
     from skadl.commands.denoise_files import (
         BatchOptions,
+        FileResult,
         denoise_files,
         find_raw_files,
         plan_outputs,
     )
-    from skadl.commands.denoise_files import FileResult as Result
-    from skadl.support.text import printable_line
+    from skadl.support.text import printable, printable_line
 
     try:
         denoiser = skadl.load(model, device=device)
     except (OSError, ValueError) as error:
-        raise click.ClickException(printable_line(str(error))) from error
+        raise failure(error) from error
     if noise and denoiser.conditioning != "noise":
         raise click.UsageError(
             f"--noise is for models that know sensors by their noise, and {model.name} "
@@ -196,7 +194,7 @@ def denoise(
 
     files, empty = find_raw_files(raws)
     plan = [
-        Result(
+        FileResult(
             folder,
             error=printable_line(f"there is no RAW file in the folder {folder}."),
         )
@@ -230,14 +228,15 @@ def denoise(
         for result in bar:
             results.append(result)
             for note in result.notes:
-                bar.write(f"Note: {result.source.name}: {note}", file=sys.stderr)
+                line = printable_line(f"Note: {result.source.name}: {note}")
+                bar.write(line, file=sys.stderr)
             if result.error:
                 bar.write(f"Error: {result.error}", file=sys.stderr)
             elif not as_json:
-                bar.write(_outcome(result), file=sys.stdout)
+                bar.write(printable(_outcome(result)), file=sys.stdout)
     if as_json:
-        facts = [_facts(result) for result in results]
-        click.echo(json.dumps({"model": str(model), "files": facts}, allow_nan=False))
+        record = {"model": str(model), "files": [_record(r) for r in results]}
+        click.echo(json.dumps(record, allow_nan=False))
     if any(result.error for result in results):
         raise SystemExit(1)
 
@@ -255,11 +254,11 @@ def _outcome(result: FileResult) -> str:
     return f"Written: {result.output} ({result.seconds:.1f} s)"
 
 
-def _facts(result: FileResult) -> dict[str, Any]:
+def _record(result: FileResult) -> dict[str, Any]:
     """Give one file's result as plain values."""
-    facts: dict[str, Any] = {"input": str(result.source)}
+    record: dict[str, Any] = {"input": str(result.source)}
     if result.error:
-        return facts | {"status": "failed", "error": result.error}
-    facts |= {"status": "kept" if result.is_kept else "written"}
-    facts |= {"output": str(result.output), "seconds": result.seconds}
-    return facts | {"notes": list(result.notes)}
+        return record | {"status": "failed", "error": result.error}
+    record |= {"status": "kept" if result.is_kept else "written"}
+    record |= {"output": str(result.output), "seconds": result.seconds}
+    return record | {"notes": list(result.notes)}

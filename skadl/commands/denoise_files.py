@@ -26,86 +26,41 @@ from skadl.raw.imagefile import write_image
 from skadl.raw.rawfile import RAW_SUFFIXES, read_raw
 from skadl.support.text import printable_line
 
-FORMATS = ("dng", "tiff", "npy")
-
 
 @dataclass(frozen=True, eq=False)
 class BatchOptions:
-    """How every file of a batch is denoised and written.
+    """How every file of a batch is denoised and written."""
 
-    Parameters
-    ----------
-    format : {"dng", "tiff", "npy"}, default="dng"
-    sensor : str, optional
-        That the model is to take a file's camera for.
-    iso : float, optional
-        Instead of a file's own.
-    ratio : float, default=1
-        Light factor, see `RawImage`.
-    noise : sequence of three floats each, default=()
-        ISO, gain in counts per electron and read noise in counts of a sensor that the
-        model does not know.
-    predict : dict
-        Further arguments of `ADLDenoiser.predict`.
-    compress, gps : bool, default=False
-        Of a DNG, see `write_dng`.
-    history : str, optional
-        What is done, in words, for a DNG.
-    """
-
-    format: str = "dng"
-    sensor: str | None = None
-    iso: float | None = None
-    ratio: float = 1.0
+    format: str = "dng"  # or "tiff" or "npy"
+    sensor: str | None = None  # that the model is to take a file's camera for
+    iso: float | None = None  # instead of a file's own
+    ratio: float = 1.0  # light factor
+    # ISO, gain in counts per electron and read noise in counts, each, of a sensor that
+    # the model does not know.
     noise: Sequence[tuple[float, float, float]] = ()
-    predict: dict[str, Any] = field(default_factory=dict)
-    compress: bool = False
+    predict: dict[str, Any] = field(default_factory=dict)  # of `ADLDenoiser.predict`
+    compress: bool = False  # of a DNG, as in `write_dng`
     gps: bool = False
-    history: str | None = None
+    history: str | None = None  # what is done, in words, for a DNG
 
 
 @dataclass(frozen=True)
 class FileResult:
-    """What became of one file.
-
-    Parameters
-    ----------
-    source : Path
-    output : Path, optional
-        Of the result, if there is one.
-    seconds : float, optional
-        For reading, denoising and writing; None where nothing was done.
-    error : str, optional
-        One line that names the file; nothing was written then.
-    is_kept : bool, default=False
-        Whether `output` was there before, and was left as it was.
-    notes : tuple of str
-        Warnings, a line each.
-    """
+    """What became of one file."""
 
     source: Path
-    output: Path | None = None
-    seconds: float | None = None
-    error: str | None = None
-    is_kept: bool = False
-    notes: tuple[str, ...] = ()
+    output: Path | None = None  # of the result, if there is one
+    seconds: float | None = None  # to read, denoise and write; None if not done
+    error: str | None = None  # one line that names the file; nothing was written then
+    is_kept: bool = False  # whether `output` was there before, and was left as it was
+    notes: tuple[str, ...] = ()  # warnings, a line each
 
 
 def find_raw_files(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
-    """List the files that are meant, those of a folder by their endings.
+    """List the files that are meant, each once, and folders without a RAW file.
 
-    Parameters
-    ----------
-    paths : iterable of Path
-        Files, taken as they are, and folders, of which the folders inside and hidden
-        files are left out.
-
-    Returns
-    -------
-    files : list of Path
-        In the order given, a folder's by name; each file once.
-    empty : list of Path
-        Folders without a RAW file, or that cannot be read.
+    Files are taken as they are. Of a folder, by name, those that end as RAW files do;
+    hidden files and the folders inside are left out.
     """
     files: dict[Path, Path] = {}
     empty = []
@@ -124,20 +79,9 @@ def plan_outputs(
 ) -> list[FileResult]:
     """Say where each file's result is to go, before any work is done.
 
-    Parameters
-    ----------
-    files : sequence of Path
-    folder : Path
-    suffix : str
-        Of the results, with its dot.
-    replaces : bool
-        Whether results that are there are written anew.
-
-    Returns
-    -------
-    list of FileResult
-        With an error where the result would replace a file to be read or another
-        one's result.
+    `suffix` is that of the results, with its dot; `replaces` says whether results that
+    are there are written anew. A result that would replace a file to be read, or that
+    of another, is an error in the plan.
     """
     inputs = {identity for file in files if (identity := _identity(file))}
     taken: dict[str, Path] = {}
@@ -169,22 +113,9 @@ def denoise_files(
     options: BatchOptions,
     n_jobs: int = 1,
 ) -> Iterator[FileResult]:
-    """Denoise what is planned, several files at a time, whatever becomes of one.
+    """Yield what became of each file of a plan, in its order, whatever fails.
 
-    Parameters
-    ----------
-    model : ADLDenoiser
-        Fitted.
-    plan : sequence of FileResult
-        From `plan_outputs`.
-    options : BatchOptions
-    n_jobs : int, default=1
-        Files at a time, each in a process of its own if more than one.
-
-    Yields
-    ------
-    FileResult
-        In the order of the plan.
+    With more than one job, each file is denoised in a process of its own.
     """
     tasks = [task for task in plan if not task.error and not task.is_kept]
     parallel = Parallel(n_jobs=min(n_jobs, len(tasks)) or 1, return_as="generator")
@@ -208,20 +139,7 @@ def denoise_files(
 def denoise_file(
     model: ADLDenoiser, task: FileResult, options: BatchOptions
 ) -> FileResult:
-    """Read, denoise and write one file, and say what became of it.
-
-    Parameters
-    ----------
-    model : ADLDenoiser
-        Fitted.
-    task : FileResult
-        Its `source` is read, its `output` written, replacing an older one.
-    options : BatchOptions
-
-    Returns
-    -------
-    FileResult
-    """
+    """Read, denoise and write one file, replacing an older result."""
     start, name = time.perf_counter(), task.source.name
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -247,7 +165,7 @@ def denoise_file(
 
 
 def _denoise_file(model: ADLDenoiser, task: FileResult, options: BatchOptions) -> None:
-    with _hushed_libraw():
+    with _silent_libraw():
         image = _read(task.source, options)
     sensor = _sensor(model, image, options)
     # Fractions of a count, which a denoised shadow is made of, are kept.
@@ -259,7 +177,7 @@ def _denoise_file(model: ADLDenoiser, task: FileResult, options: BatchOptions) -
     if options.format != "dng":
         write_image(task.output, denoised)
         return
-    with _hushed_libraw():  # which reads the colours
+    with _silent_libraw():  # which reads the colours
         write_dng(
             task.output,
             denoised,
@@ -272,13 +190,13 @@ def _denoise_file(model: ADLDenoiser, task: FileResult, options: BatchOptions) -
 
 def _read(path: Path, options: BatchOptions) -> RawImage:
     """Read a file under its own camera's name, which developers know, if it has one."""
-    facts = {"iso": options.iso, "ratio": options.ratio}
+    given = {"iso": options.iso, "ratio": options.ratio}
     try:
-        return read_raw(path, **facts)
+        return read_raw(path, **given)
     except ValueError:
         if options.sensor is None:
             raise
-        return read_raw(path, sensor=options.sensor, **facts)
+        return read_raw(path, sensor=options.sensor, **given)
 
 
 def _sensor(
@@ -333,7 +251,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 @contextlib.contextmanager
-def _hushed_libraw() -> Iterator[None]:
+def _silent_libraw() -> Iterator[None]:
     """Keep LibRaw from printing what it raises as well: it writes to stderr itself."""
     try:
         kept = os.dup(2)

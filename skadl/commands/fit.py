@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skadl.commands.terminal import say, show_warning
+from skadl.commands.terminal import cannot_write, failure, say, show_warning
 
 if TYPE_CHECKING:
     from skadl.adaptation.report.report import DataSelectionReport
@@ -112,7 +112,6 @@ def fit(
     them. Files that cannot be used are listed with the reason, and the rest goes on.
     """
     _check_output(out, force)
-    # Importing these takes seconds, so that --help does not wait for them.
     from skadl.commands.parameters import estimator_parameters, read_assignments
     from skadl.data.folders.load import load_pairs
     from skadl.data.pool import SourcePool
@@ -144,18 +143,18 @@ def fit(
             denoiser.fit(pairs, source_pairs=pool)
             denoiser.save(out)
         except (ArithmeticError, OSError, TypeError, ValueError) as error:
-            raise click.ClickException(" ".join(str(error).split())) from error
+            raise failure(error) from error
     report = denoiser.selection_report_
     if as_json:
-        facts = {
+        record = {
             "model": str(out),
             "target": pairs.facts(),
             "sources": [loaded.facts() for loaded in others],
             "source_domains": _domains(pool),
             "parameters": {**parameters, "random_state": seed},
-            "report": _figures(report),
+            "report": _counts(report),
         }
-        click.echo(json.dumps(facts, allow_nan=False))
+        click.echo(json.dumps(record, allow_nan=False))
         return
     say([report.summary(), "", f"Written: {out}"])
     say([f"Try next: skadl denoise {shlex.quote(str(out))} RAW..."])
@@ -175,10 +174,7 @@ def _check_output(out: Path, force: bool) -> None:
     try:
         tempfile.TemporaryFile(dir=out.parent).close()
     except OSError as error:
-        raise click.ClickException(
-            f"cannot write to the folder {str(out.parent)!r} ({error.strerror}). "
-            "Choose another with --out."
-        ) from error
+        raise click.ClickException(cannot_write(out.parent, error)) from error
 
 
 def _advice(pairs: LoadedPairs, has_sources: bool) -> list[str]:
@@ -208,10 +204,10 @@ def _simulate(seed: int) -> list:
 
 
 def _domains(pool: SourcePool | None) -> dict[str, int]:
-    return {name: len(own) for name, own in pool.domains.items()} if pool else {}
+    return {name: len(pairs) for name, pairs in pool.domains.items()} if pool else {}
 
 
-def _figures(report: DataSelectionReport) -> dict[str, Any]:
+def _counts(report: DataSelectionReport) -> dict[str, Any]:
     """Give the report's counts as plain values."""
     return {
         "offered": report.n_offered,

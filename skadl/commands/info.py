@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from skadl.commands.terminal import failure, say
+
 
 @click.command()
 @click.argument(
@@ -23,7 +25,10 @@ def info(file: Path, as_json: bool) -> None:
     from skadl.commands.describe_file import describe_file
 
     try:
-        facts, text = describe_file(file)
+        record, text = describe_file(file)
     except (OSError, ValueError) as error:
-        raise click.ClickException(str(error)) from error
-    click.echo(json.dumps(facts, allow_nan=False) if as_json else text)
+        raise failure(error) from error
+    if as_json:
+        click.echo(json.dumps(record, allow_nan=False))
+    else:
+        say([text])

@@ -12,22 +12,11 @@ from skadl.estimators.adl import ADLDenoiser
 def estimator_parameters(given: Mapping[str, Any]) -> dict[str, Any]:
     """Complete parameters of `ADLDenoiser` with its defaults.
 
-    Parameters
-    ----------
-    given : mapping
-
-    Returns
-    -------
-    dict
-        Without those that are no part of a setting: the seed, which is the run's,
-        and `verbose`.
-
-    Raises
-    ------
-    ValueError
-        If a name is unknown; the message lists those that exist.
+    Without the seed, which is the run's, and `verbose`. A ValueError for a name that is
+    unknown.
     """
-    parameters = _defaults()
+    parameters = ADLDenoiser().get_params()
+    del parameters["random_state"], parameters["verbose"]
     unknown = [name for name in given if name not in parameters]
     if unknown:
         raise ValueError(
@@ -39,19 +28,6 @@ def estimator_parameters(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_assignments(texts: Sequence[str]) -> dict[str, Any]:
     """Read ``name=value`` texts; values are Python literals, else strings.
-
-    Parameters
-    ----------
-    texts : sequence of str
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    ValueError
-        If a text has no equals sign.
 
     Examples
     --------
@@ -68,9 +44,3 @@ def read_assignments(texts: Sequence[str]) -> dict[str, Any]:
         except (ValueError, SyntaxError):
             values[name] = value
     return values
-
-
-def _defaults() -> dict[str, Any]:
-    parameters = ADLDenoiser().get_params()
-    del parameters["random_state"], parameters["verbose"]
-    return parameters

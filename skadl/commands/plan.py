@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from skadl.commands.terminal import show_warning
+from skadl.commands.terminal import failure, note, say, show_warning
 
 if TYPE_CHECKING:
     from skadl.raw.pair import RawPair
@@ -86,7 +86,6 @@ def plan(
         stops=_numbers("--stops", stops, ",", 1)[0],
         base_time=base_time and _numbers("--time", base_time, ",", 1)[0],
     )
-    # Importing these takes seconds, so that --help does not wait for them.
     from skadl.data.capture.recommend import recommend_captures
     from skadl.datasets import camera_info
 
@@ -99,13 +98,13 @@ def plan(
                 n_scenes=scenes, info=info, pairs=pairs, **arguments
             )
         except (OSError, ValueError) as error:
-            raise click.ClickException(str(error)) from error
+            raise failure(error) from error
     if as_json:
         gaps = [asdict(gap) for gap in result.gaps]
-        facts = {"settings": result.rows(), "gaps": gaps, "noise": result.noise}
-        click.echo(json.dumps(facts, allow_nan=False))
+        record = {"settings": result.rows(), "gaps": gaps, "noise": result.noise}
+        click.echo(json.dumps(record, allow_nan=False))
     else:
-        click.echo(result.summary())
+        say([result.summary()])
 
 
 def _load(folder: Path) -> Sequence[RawPair]:
@@ -113,7 +112,7 @@ def _load(folder: Path) -> Sequence[RawPair]:
 
     loaded = load_pairs(folder)
     for problem in loaded.problems:
-        click.echo(f"Note: {problem.path} is left out: {problem.reason}", err=True)
+        note(f"{problem.path} is left out: {problem.reason}")
     return loaded
 
 

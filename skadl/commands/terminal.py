@@ -7,16 +7,28 @@ from pathlib import Path
 
 import click
 
+from skadl.support.text import printable, printable_line
+
 
 def say(lines: Iterable[str]) -> None:
     """Print lines to standard output."""
     for line in lines:
-        click.echo(line)
+        click.echo(printable(line))
+
+
+def note(sentence: str) -> None:
+    """Print a sentence that is no result to standard error."""
+    click.echo(f"Note: {printable_line(sentence)}", err=True)
 
 
 def show_warning(message: Warning, *where: object) -> None:
     """Print a warning as one line; takes the place of `warnings.showwarning`."""
-    click.echo(f"Note: {message}", err=True)
+    note(str(message))
+
+
+def failure(error: Exception) -> click.ClickException:
+    """Turn an error of the library into one line and exit code 1."""
+    return click.ClickException(printable_line(str(error)))
 
 
 def cannot_write(folder: Path, error: OSError) -> str:

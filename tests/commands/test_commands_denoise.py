@@ -15,9 +15,8 @@ from tiny_fits import BRIEF, target_pairs, tiny_denoiser
 
 import skadl
 from skadl import ADLDenoiser, RawImage, read_raw, write_dng
-from skadl.commands import denoise_files as files
 from skadl.commands import main as cli
-from skadl.commands.denoise import FORMATS, denoise
+from skadl.commands.denoise import denoise
 from skadl.prediction.model import DEFAULT_MEMORY_LIMIT
 
 SENSOR = "SonyA7S2"  # of the tiny fit
@@ -433,8 +432,7 @@ def test_denoise__wrong_argument__exit_code_2(run, card, arguments):
     assert outcome.exit_code == 2 and "Traceback" not in outcome.output
 
 
-def test_denoise__offers_what_the_library_has():
-    assert FORMATS == files.FORMATS
+def test_denoise__default_memory__is_that_of_the_library():
     (memory,) = (option for option in denoise.params if option.name == "memory")
     assert memory.default == DEFAULT_MEMORY_LIMIT
 

@@ -11,6 +11,7 @@ import sys
 import warnings
 from dataclasses import replace
 
+import click
 import numpy as np
 import pytest
 import torch
@@ -25,10 +26,8 @@ from skadl.adaptation.report import (
     TrainingStage,
 )
 from skadl.commands import main as cli
-from skadl.commands.demo.command import CAMERAS
-from skadl.commands.demo.command import SIZES as OFFERED_SIZES
 from skadl.commands.demo.folder import FILES
-from skadl.commands.demo.run import DEFAULT_TARGET, SIZES
+from skadl.commands.demo.sizes import SIZES
 from skadl.datasets import camera_names
 from skadl.noise.sensors import SensorInfo
 
@@ -265,15 +264,21 @@ def test_info__no_file__exit_code_2(run):
 
 def test_help__names_every_camera_and_option(run):
     text = " ".join(run("demo", "--help").stdout.split())
-    for name in (*CAMERAS, "--out", "--size", "--seed", "--force"):
+    for name in (*camera_names(), "--out", "--size", "--seed", "--force"):
         assert name in text
 
 
-def test_choices__are_those_of_the_library():
-    assert CAMERAS == camera_names()
-    assert OFFERED_SIZES == tuple(SIZES)
-    options = {option.name: option for option in cli.main.commands["demo"].params}
-    assert options["target"].default == DEFAULT_TARGET
+def test_help__of_all__shows_each_command_with_its_first_sentence(run):
+    text = " ".join(run("--help").stdout.split())
+    context = click.Context(cli.main)
+    for name in cli.main.list_commands(context):
+        command = cli.main.get_command(context, name)
+        assert f"{name} {command.get_short_help_str(limit=200)}" in text
+
+
+def test_unknown_command__exit_code_2(run):
+    outcome = run("paint")
+    assert outcome.exit_code == 2 and "No such command 'paint'" in outcome.stderr
 
 
 def test_version(run):

@@ -10,20 +10,11 @@ from pathlib import Path
 
 import click
 
-from skadl.commands.terminal import cannot_write, say, show_warning
+from skadl.commands.demo.sizes import SIZES
+from skadl.commands.terminal import cannot_write, failure, say, show_warning
+from skadl.datasets import camera_names
 
-# Written out so that --help needs no imports; a test compares them with the library.
-CAMERAS = (
-    "SonyA7S2",
-    "NikonD850",
-    "CanonEOS5D4",
-    "CanonEOS70D",
-    "CanonEOS700D",
-    "IMX686",
-    "OppoReno10x",
-    "Pixel4a",
-)
-SIZES = ("tiny", "full")
+CAMERAS = camera_names()
 
 
 @click.command()
@@ -44,7 +35,7 @@ SIZES = ("tiny", "full")
 )
 @click.option(
     "--size",
-    type=click.Choice(SIZES),
+    type=click.Choice(tuple(SIZES)),
     default="full",
     show_default=True,
     help="full: a few minutes. tiny: under a minute, to see that all works; too "
@@ -78,23 +69,18 @@ def demo(out: Path, target: str, size: str, seed: int, force: bool) -> None:
             "the demo draws pictures with matplotlib, which is not installed. "
             "Install it with: python -m pip install 'skadl[plot]'"
         )
-    # Importing these takes seconds, so that --help does not wait for them.
     from skadl.commands.demo.folder import FILES, check_folder, write_folder
     from skadl.commands.demo.page import describe_setting, summarise, wrap
-    from skadl.commands.demo.run import SIZES as budgets
     from skadl.commands.demo.run import run_demo
 
     try:
         check_folder(out, force)
     except ValueError as error:
-        raise click.ClickException(
-            f"the folder {str(out)!r} holds other files and no earlier demo. Choose "
-            "another with --out, or add --force to write into this one."
-        ) from error
+        raise failure(error) from error
     except OSError as error:
         raise click.ClickException(cannot_write(out, error)) from error
 
-    budget = budgets[size]
+    budget = SIZES[size]
     say(wrap(describe_setting(target, budget)))
     say(["", f"This takes about {budget.duration} on two CPU cores.", ""])
     with warnings.catch_warnings():

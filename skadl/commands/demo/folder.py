@@ -13,8 +13,7 @@ import numpy as np
 
 from skadl.commands.demo.page import to_html
 from skadl.commands.demo.run import DemoResult
-from skadl.plots.acceptance import plot_acceptance
-from skadl.plots.images import plot_before_after
+from skadl.plots import plot_acceptance, plot_before_after
 from skadl.raw.dng import write_dng
 from skadl.raw.image import RawImage
 
@@ -36,32 +35,16 @@ _MARK = "skadl demo"  # in results.json, by which an earlier demonstration is kn
 def check_folder(folder: str | Path, force: bool = False) -> Path:
     """Make sure that results can go into a folder, before any work is done.
 
-    Parameters
-    ----------
-    folder : str or Path
-        May not exist yet.
-    force : bool, default=False
-        Accept a folder that holds other files; they stay as they are, except those
-        named as in `FILES`.
-
-    Returns
-    -------
-    Path
-        Absolute.
-
-    Raises
-    ------
-    ValueError
-        If it holds files and no earlier demonstration.
-    OSError
-        If it cannot be written to.
+    A ValueError if it holds files and no earlier demonstration, unless `force` accepts
+    these: they stay as they are, except those named as in `FILES`. An OSError if it
+    cannot be written to.
     """
-    folder = Path(folder).resolve()
+    given, folder = folder, Path(folder).resolve()
     in_use = folder.exists() and any(folder.iterdir())
     if in_use and not force and not _holds_demo(folder):
         raise ValueError(
-            f"the folder {str(folder)!r} holds other files and no earlier demo. Choose "
-            "another folder, or allow this one with force."
+            f"the folder {str(given)!r} holds other files and no earlier demo. Choose "
+            "another with --out, or add --force to write into this one."
         )
     _make_scratch(folder).cleanup()
     return folder
@@ -70,23 +53,7 @@ def check_folder(folder: str | Path, force: bool = False) -> Path:
 def write_folder(result: DemoResult, folder: str | Path) -> Path:
     """Write the files of a demonstration, complete or not at all.
 
-    Parameters
-    ----------
-    result : DemoResult
-    folder : str or Path
-        Made if it does not exist. Files named as in `FILES` are replaced.
-
-    Returns
-    -------
-    Path
-        Absolute.
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed.
-    OSError
-        If the folder cannot be written to.
+    The folder is made if it does not exist; files named as in `FILES` are replaced.
     """
     folder = Path(folder).resolve()
     with _make_scratch(folder) as scratch:
@@ -124,22 +91,22 @@ def _write_files(result: DemoResult, folder: Path) -> None:
 
 
 def _write_scenes(result: DemoResult, path: Path) -> None:
-    names = [score.name for score in result.scores]
-    columns = [f"{name}: {unit}" for name in names for unit in ("PSNR (dB)", "SSIM")]
+    columns = [
+        f"{row.name}: {unit}" for row in result.rows for unit in ("PSNR (dB)", "SSIM")
+    ]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["scene", "ISO", "light factor", *columns])
         for index, pair in enumerate(result.data.test_pairs):
+            scores = [row.score.images[index] for row in result.rows]
             values = [
-                value
-                for score in result.scores
-                for value in (f"{score.psnr[index]:.3f}", f"{score.ssim[index]:.4f}")
+                text for s in scores for text in (f"{s.psnr:.3f}", f"{s.ssim:.4f}")
             ]
             writer.writerow([pair.scene, f"{pair.iso:g}", f"{pair.ratio:g}", *values])
 
 
 def _numbers(result: DemoResult) -> dict:
-    noisy = result.scores[0]
+    noisy = result.rows[0]
     return {
         "made_by": _MARK,
         "target": result.target,
@@ -147,13 +114,13 @@ def _numbers(result: DemoResult) -> dict:
         "test_scenes": len(result.data.test_pairs),
         "scores": [
             {
-                "name": score.name,
-                "mean_psnr_db": round(score.mean_psnr, 3),
-                "mean_ssim": round(score.mean_ssim, 4),
-                "worst_gain_db": round(score.worst_gain(noisy), 3),
-                "training_seconds": round(score.seconds, 1),
+                "name": row.name,
+                "mean_psnr_db": round(row.score.psnr, 3),
+                "mean_ssim": round(row.score.ssim, 4),
+                "worst_gain_db": round(row.worst_gain(noisy), 3),
+                "training_seconds": round(row.seconds, 1),
             }
-            for score in result.scores
+            for row in result.rows
         ],
         "source_batches": [
             {"domain": row.domain, "offered": row.offered, "accepted": row.accepted}

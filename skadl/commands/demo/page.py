@@ -6,9 +6,10 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from skadl.commands.demo.run import HARMFUL_DOMAINS, Budget, DemoResult
+from skadl.commands.demo.run import HARMFUL_DOMAINS, DemoResult, Row
+from skadl.commands.demo.sizes import Budget
 from skadl.datasets import camera_names
-from skadl.support.text import percent
+from skadl.support.text import aligned, percent
 
 _WIDTH = 78
 _COLUMNS = ("", "PSNR", "SSIM", "worst scene", "training time")
@@ -53,18 +54,7 @@ img {{ max-width: 100% }}
 
 
 def describe_setting(target: str, budget: Budget) -> str:
-    """Say what is simulated and what the new sensor's denoiser can learn from.
-
-    Parameters
-    ----------
-    target : str
-    budget : Budget
-
-    Returns
-    -------
-    str
-        One paragraph without line breaks.
-    """
+    """Say in a paragraph what is simulated and what can be learnt from."""
     n_others = len([name for name in camera_names() if name != target])
     return (
         "All cameras here are simulated, with noise as measured on real ones. "
@@ -76,17 +66,7 @@ def describe_setting(target: str, budget: Budget) -> str:
 
 
 def summarise(result: DemoResult) -> str:
-    """Lay out the result for a terminal.
-
-    Parameters
-    ----------
-    result : DemoResult
-
-    Returns
-    -------
-    str
-        Paragraphs and tables, at most 80 columns wide.
-    """
+    """Lay out the result for a terminal of 80 columns."""
     n_scenes = len(result.data.test_pairs)
     taken = [
         (row.domain, f"{row.accepted} of {row.offered}", percent(row.rate))
@@ -96,7 +76,7 @@ def summarise(result: DemoResult) -> str:
         [
             f"Result on {n_scenes} scenes of {result.target} that no training saw",
             "",
-            *_aligned([_COLUMNS, *_score_rows(result)]),
+            *_indented([_COLUMNS, *_score_rows(result)]),
             "",
             *wrap(_LEGEND),
             "",
@@ -104,7 +84,7 @@ def summarise(result: DemoResult) -> str:
             "",
             "Which source batches ADL took",
             "",
-            *_aligned([("", "batches", "share"), *taken]),
+            *_indented([("", "batches", "share"), *taken]),
             "",
             *wrap(describe_selection(result)),
         ]
@@ -112,20 +92,10 @@ def summarise(result: DemoResult) -> str:
 
 
 def describe_gains(result: DemoResult) -> str:
-    """Say how ADL compares with each of the others.
-
-    Parameters
-    ----------
-    result : DemoResult
-
-    Returns
-    -------
-    str
-        One sentence.
-    """
-    *others, adl = result.scores
+    """Say in a sentence how ADL compares with each of the others."""
+    *others, adl = result.rows
     parts = [
-        f"{_difference(adl.mean_psnr - other.mean_psnr)} {phrase}"
+        f"{_difference(adl.score.psnr - other.score.psnr)} {phrase}"
         for other, phrase in zip(
             others,
             (
@@ -140,17 +110,7 @@ def describe_gains(result: DemoResult) -> str:
 
 
 def describe_selection(result: DemoResult) -> str:
-    """Say how much ADL took of the other cameras and of the harmful sets.
-
-    Parameters
-    ----------
-    result : DemoResult
-
-    Returns
-    -------
-    str
-        A few sentences.
-    """
+    """Say how much ADL took of the other cameras and of the harmful sets."""
     domains = result.data.sources.domains
     rows = {row.domain: row for row in result.report.by_domain()}
     cameras = [rows[name] for name in domains if name not in HARMFUL_DOMAINS]
@@ -174,17 +134,7 @@ def describe_selection(result: DemoResult) -> str:
 
 
 def describe_shown(result: DemoResult) -> str:
-    """Say what the picture shows.
-
-    Parameters
-    ----------
-    result : DemoResult
-
-    Returns
-    -------
-    str
-        One sentence.
-    """
+    """Say in a sentence what the picture shows."""
     noisy = result.data.shown.noisy
     light = "" if noisy.ratio == 1 else f" with 1/{noisy.ratio:g} of the light"
     return (
@@ -194,18 +144,7 @@ def describe_shown(result: DemoResult) -> str:
 
 
 def to_html(result: DemoResult, files: Mapping[str, str]) -> str:
-    """Lay out the result as a page that shows the pictures beside it.
-
-    Parameters
-    ----------
-    result : DemoResult
-    files : mapping of str to str
-        Name of each file beside the page, and what it is.
-
-    Returns
-    -------
-    str
-    """
+    """Lay out the result as a page; `files` says what lies beside it."""
     head = "".join(f"<th>{title}</th>" for title in _COLUMNS)
     body = "".join(
         f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>"
@@ -230,45 +169,29 @@ def to_html(result: DemoResult, files: Mapping[str, str]) -> str:
 
 
 def wrap(paragraph: str) -> list[str]:
-    """Break a paragraph into lines for a terminal.
-
-    Parameters
-    ----------
-    paragraph : str
-
-    Returns
-    -------
-    list of str
-    """
+    """Break a paragraph into lines for a terminal."""
     return textwrap.wrap(paragraph, _WIDTH, break_on_hyphens=False)
 
 
 def _score_rows(result: DemoResult) -> list[tuple[str, ...]]:
-    noisy = result.scores[0]
-    rows = [(noisy.name, f"{noisy.mean_psnr:.2f} dB", f"{noisy.mean_ssim:.3f}", "", "")]
-    for score in result.scores[1:]:
-        rows.append(
-            (
-                score.name,
-                f"{score.mean_psnr:.2f} dB",
-                f"{score.mean_ssim:.3f}",
-                f"{round(score.worst_gain(noisy), 2) + 0.0:+.2f} dB",  # never -0.00
-                f"{score.seconds:.0f} s",
-            )
-        )
-    return rows
+    noisy, *trained = result.rows
+    shown = [(noisy.name, *_decibels_and_ssim(noisy), "", "")]
+    for row in trained:
+        worst = round(row.worst_gain(noisy), 2) + 0.0  # never -0.00
+        rest = f"{worst:+.2f} dB", f"{row.seconds:.0f} s"
+        shown.append((row.name, *_decibels_and_ssim(row), *rest))
+    return shown
+
+
+def _decibels_and_ssim(row: Row) -> tuple[str, str]:
+    return f"{row.score.psnr:.2f} dB", f"{row.score.ssim:.3f}"
+
+
+def _indented(rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"  {line}" for line in aligned(rows)]
 
 
 def _difference(decibel: float) -> str:
     if abs(decibel) < 0.005:
         return "level with"
     return f"{abs(decibel):.2f} dB {'above' if decibel > 0 else 'below'}"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for first, *rest in rows:
-        cells = [cell.rjust(w) for cell, w in zip(rest, widths[1:], strict=True)]
-        lines.append("  ".join(["", first.ljust(widths[0]), *cells]).rstrip())
-    return lines
