@@ -25,15 +25,7 @@ def write_markdown(
 ) -> None:
     """Write tables and remarks, with what is needed to measure them again.
 
-    Parameters
-    ----------
-    path : Path
-        Its folder is made if it is not there.
-    title : str
-    sections : mapping of heading to DataFrame or str
-        In order.
-    load : tuple of three floats
-        Load averages when the measurement began; see `os.getloadavg`.
+    `load` are the load averages when the measurement began; see `os.getloadavg`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     write_page(path, title, sections, describe_run(load))

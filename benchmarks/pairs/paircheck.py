@@ -109,18 +109,7 @@ def main(cameras: str, seeds: str, sizes: str, pairs: int, folder: Path) -> None
 def check_size(
     size: int, seed: int, n_pairs: int, cameras: list[str]
 ) -> Iterator[dict]:
-    """Spoil sets of pairs of one size in every way, camera after camera.
-
-    Parameters
-    ----------
-    size, seed, n_pairs : int
-    cameras : list of str
-
-    Yields
-    ------
-    dict
-        A row for each pair that was spoiled, and for each that was not.
-    """
+    """Spoil sets of pairs of one size in every way, camera after camera."""
     side = FINE * (size + 2 * MARGIN)
     scenes = make_scenes("mixture", n_pairs, side, seed)
     for name in cameras:
@@ -315,17 +304,7 @@ class _Shot:
 
 
 def summarise(found: pd.DataFrame) -> pd.DataFrame:
-    """Say how many costly defects were found, and how many alarms were false.
-
-    Parameters
-    ----------
-    found : DataFrame
-        Rows of `check_size`.
-
-    Returns
-    -------
-    DataFrame
-    """
+    """Say how many costly defects were found, and how many alarms were false."""
     rows = []
     for size, own in [("all", found), *found.groupby("size")]:
         good = own[own.kind == HONEST]
@@ -347,16 +326,7 @@ def summarise(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def tabulate(found: pd.DataFrame) -> pd.DataFrame:
-    """Count by kind and strength.
-
-    Parameters
-    ----------
-    found : DataFrame
-
-    Returns
-    -------
-    DataFrame
-    """
+    """Count by kind and strength."""
     rows = []
     planted = found[found.kind != HONEST]
     for (kind, strength), own in planted.groupby(["kind", "strength"], sort=False):

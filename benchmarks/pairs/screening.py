@@ -88,20 +88,7 @@ domain."""
 def screen_domain(
     camera: str, seed: int, size: int, n_pairs: int, share: float
 ) -> pd.DataFrame:
-    """Spoil a simulated domain in every way, one after the other, and screen it.
-
-    Parameters
-    ----------
-    camera : str
-    seed, size, n_pairs : int
-    share : float
-        Part of the pairs to spoil.
-
-    Returns
-    -------
-    DataFrame
-        One row for each kind of harm, and one for none.
-    """
+    """Spoil a simulated domain in every way, one after the other, and screen it."""
     pairs = make_domain(camera, n_pairs, size=size, random_state=seed)
     honest = [analyse_residual(pair) for pair in pairs]
     where = {"size": size, "camera": camera, "seed": seed}
@@ -120,22 +107,7 @@ def screen_domain(
 def count_found(
     pairs: list, seen: list[ResidualAnalysis], spoiled: dict[int, str], kind: str
 ) -> dict:
-    """Compare what the screening says with what was done.
-
-    Parameters
-    ----------
-    pairs : list of RawPair
-    seen : list of ResidualAnalysis
-        Of these pairs.
-    spoiled : dict of int to str
-        Kind of harm by index.
-    kind : str
-        Name of the row.
-
-    Returns
-    -------
-    dict
-    """
+    """Compare what the screening says with what was done."""
     screenings = screen(pairs, seen)
     odd = {i for i, screening in enumerate(screenings) if screening.is_faulty}
     named = [
@@ -157,18 +129,7 @@ def count_found(
 
 
 def tabulate(found: pd.DataFrame) -> pd.DataFrame:
-    """Sum up over domains, kind by kind.
-
-    Parameters
-    ----------
-    found : DataFrame
-        Rows of `screen_domain`.
-
-    Returns
-    -------
-    DataFrame
-        Formatted for people.
-    """
+    """Sum up over domains, kind by kind."""
     rows = []
     for kind, own in found.groupby("kind", sort=False):
         total = own.sum(numeric_only=True)

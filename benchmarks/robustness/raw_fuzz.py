@@ -97,21 +97,9 @@ def save_tiny_model(path: Path) -> Path:
 def denoise_mutant(
     model: Path, mutant: Path, out: Path, memory: float, seconds: int
 ) -> dict:
-    """Denoise one file in a child process and see what is left.
+    """Denoise a damaged file; say outcome, seconds, MiB of memory, and what went wrong.
 
-    Parameters
-    ----------
-    model, mutant : Path
-    out : Path
-        Folder that is not there yet; gone afterwards.
-    memory : float
-        GiB.
-    seconds : int
-
-    Returns
-    -------
-    dict
-        outcome, seconds, mib (of memory, at most) and message (of a bad outcome).
+    The folder `out` is not there yet, and gone afterwards; `memory` is in GiB.
     """
     said = out.with_name("said")
     start = time.perf_counter()

@@ -24,18 +24,7 @@ _EDGES += (2**24, 2**31 - 1, 2**31, 2**32 - 1)
 
 
 def write_seeds(folder: Path, seed: int = 0) -> list[Path]:
-    """Write sound DNGs of several kinds, small, for mutations to begin with.
-
-    Parameters
-    ----------
-    folder : Path
-    seed : int, default=0
-
-    Returns
-    -------
-    list of Path
-        Uncompressed; lossless JPEG; with a long EXIF block; big-endian in tiles.
-    """
+    """Write sound DNGs of several kinds, small, for mutations to begin with."""
     rng = np.random.default_rng(seed)
     light = np.kron(rng.uniform(600, 3000, (6, 8)), np.ones((16, 16)))
     mosaic = rng.normal(light, 30).clip(0, 4095).astype(np.uint16)
@@ -68,20 +57,7 @@ def write_seeds(folder: Path, seed: int = 0) -> list[Path]:
 
 
 def mutate(data: bytes, seed: int) -> tuple[str, bytes]:
-    """Damage a file in one of the ways of `MUTATIONS`, taking them in turn.
-
-    Parameters
-    ----------
-    data : bytes
-    seed : int
-        One seed, one result.
-
-    Returns
-    -------
-    name : str
-        Of the mutation.
-    mutant : bytes
-    """
+    """Damage a file in one of the ways of `MUTATIONS`, taking them in turn."""
     name = list(MUTATIONS)[seed % len(MUTATIONS)]
     return name, MUTATIONS[name](np.random.default_rng(seed), data)
 

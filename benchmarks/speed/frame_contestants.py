@@ -34,21 +34,10 @@ PLAIN_SIDE = 1024  # packed; the plain network in one piece
 
 
 def measure_one(contestant: str, megapixels: float, n_frames: int) -> list[dict]:
-    """Measure one contestant in this process.
+    """Measure a contestant on frames of so many megapixels; the best of them counts.
 
-    Parameters
-    ----------
-    contestant : str
-    megapixels : float
-        Of a frame.
-    n_frames : int
-        The best of so many counts.
-
-    Returns
-    -------
-    list of dict
-        With "what", and "s/MP", "CPU s/MP", "MiB" and "GFLOP/MP" of a denoiser, or
-        "GFLOP/s" and "CPU GFLOP/s" of a peak.
+    Rows have "what", and "s/MP", "CPU s/MP", "MiB" and "GFLOP/MP" of a denoiser, or
+    "GFLOP/s" and "CPU GFLOP/s" of a peak.
     """
     if contestant == "peaks":
         return [

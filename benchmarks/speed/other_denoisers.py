@@ -27,18 +27,7 @@ def missing_package(peer: str) -> str | None:
 
 
 def time_peer(peer: str, n_rounds: int) -> tuple[float, float]:
-    """Return the seconds that a peer takes per megapixel of mosaic, at its best.
-
-    Parameters
-    ----------
-    peer : {"PMRID, float32", "PMRID, bfloat16", "BM3D", "NLM", "wavelet"}
-    n_rounds : int
-
-    Returns
-    -------
-    wall, cpu : float
-        Wall-clock seconds, and processor seconds of all threads together.
-    """
+    """Return the seconds that a peer takes per megapixel of mosaic, at its best."""
     side = SIDES[peer.split(",")[0]]
     planes = np.random.default_rng(0).random((4, side, side), dtype=np.float32)
     call = _pmrid(planes, peer) if peer.startswith("PMRID") else _classic(planes, peer)

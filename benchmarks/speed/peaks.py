@@ -62,20 +62,11 @@ double fma_bfloat16(long rounds) {
 
 
 def measure_peaks(n_threads: int, rounds: int) -> dict[str, tuple[float, float]]:
-    """Measure the ceilings of the processor, with as many threads as the networks.
+    """Measure multiply-adds by name, in GFLOP/s by the clock and of processor time.
 
-    Parameters
-    ----------
-    n_threads, rounds : int
-        The best of `rounds` counts.
-
-    Returns
-    -------
-    dict of str to pair of floats
-        In GFLOP/s by name, of a wall-clock second and of a second of processor time:
-        the loops "float32" and "bfloat16" of multiply-adds on vector registers, as
-        far as the processor has them and a C compiler is there, and torch's product
-        of matrices, which may use matrix registers.
+    The loops "float32" and "bfloat16" work on vector registers, as far as the processor
+    has them and a C compiler is there; torch's product of matrices may use matrix
+    registers. The best of `rounds` counts.
     """
     peaks = {
         f"{name}, matrix product": _best(lambda dtype=dtype: _product(dtype), rounds)

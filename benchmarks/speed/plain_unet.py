@@ -62,17 +62,7 @@ class PlainUNet(nn.Module):
 
 
 def plain_twin(network: ModulatedUNet) -> PlainUNet:
-    """Build the plain network that computes the same function.
-
-    Parameters
-    ----------
-    network : ModulatedUNet
-
-    Returns
-    -------
-    PlainUNet
-        With copies of the weights, in torch's default memory format.
-    """
+    """Build the plain network that computes the same function."""
     modulation = network.modulation
     _, n_metadata, mlp_width = modulation.weights[0].shape
     n_levels = len(network.encoder)

@@ -111,20 +111,7 @@ def simulate(n_pairs: int, size: int, seed: int) -> tuple[list[RawPair], SourceP
 def decide_twice(
     estimator: ADLDenoiser, target: list[RawPair], sources: SourcePool
 ) -> pd.DataFrame:
-    """Fit an estimator and take each of its gate's decisions in bfloat16 as well.
-
-    Parameters
-    ----------
-    estimator : ADLDenoiser
-        Unfitted.
-    target : list of RawPair
-    sources : SourcePool
-
-    Returns
-    -------
-    DataFrame
-        One row for each decision.
-    """
+    """Fit an estimator and take each of its gate's decisions in bfloat16 as well."""
     gate_class = type(make_gate(estimator.gate, estimator.queue_size))
     shadow = Shadow(gate_class.start, gate_class.judge, Learner.evaluate)
     with (
@@ -140,13 +127,7 @@ def decide_twice(
 
 
 class Shadow:
-    """Evaluates and decides a second time, in bfloat16, and writes down both.
-
-    Parameters
-    ----------
-    start, judge, evaluate : callable
-        The methods of the gate and of the learner that are to be watched.
-    """
+    """Evaluates and decides a second time, in bfloat16, and writes down both."""
 
     def __init__(self, start: Callable, judge: Callable, evaluate: Callable) -> None:
         self.rows: list[dict] = []
@@ -214,18 +195,7 @@ def _row(
 
 
 def tabulate_flips(decisions: pd.DataFrame) -> pd.DataFrame:
-    """Count flips and compare errors with margins, for each gate.
-
-    Parameters
-    ----------
-    decisions : DataFrame
-        Column "gate" and those of `decide_twice`.
-
-    Returns
-    -------
-    DataFrame
-        Formatted for people.
-    """
+    """Count flips and compare errors with margins, for each gate."""
     columns = {}
     for gate, group in decisions.groupby("gate", sort=False):
         flips = group.accepted != group.accepted_in_bfloat16

@@ -100,18 +100,7 @@ def main(
 
 
 def simulate(side: int) -> tuple[list[RawPair], SourcePool]:
-    """Make twenty target and twenty source pairs that patches fit into.
-
-    Parameters
-    ----------
-    side : int
-        Of a patch, in packed pixels.
-
-    Returns
-    -------
-    target : list of RawPair
-    sources : SourcePool
-    """
+    """Make twenty target and twenty source pairs that patches fit into."""
     size = 2 * (side + 32)
     target = make_domain("CanonEOS70D", 20, size=size, random_state=0)
     source = make_domain("SonyA7S2", 20, size=size, random_state=1)
@@ -149,20 +138,7 @@ def draw_network(n_metadata: int, base_channels: int, n_levels: int) -> Modulate
 
 
 def check_twins(network: ModulatedUNet, plain: PlainUNet, batch: Batch) -> None:
-    """Make sure that both networks give the same output and the same gradients.
-
-    Parameters
-    ----------
-    network : ModulatedUNet
-    plain : PlainUNet
-        Its `plain_twin`.
-    batch : Batch
-
-    Raises
-    ------
-    AssertionError
-        If they differ by more than rounding.
-    """
+    """Make sure that both networks give the same output and the same gradients."""
     results = []
     for net in (network, plain):
         net = copy.deepcopy(net).double()  # rounding shall hide nothing
@@ -179,20 +155,7 @@ def check_twins(network: ModulatedUNet, plain: PlainUNet, batch: Batch) -> None:
 def time_steps(
     network: ModulatedUNet, batch: Batch, validation: Batch, rounds: int
 ) -> pd.DataFrame:
-    """Time training steps, the plain loop, and the parts of a gate, interleaved.
-
-    Parameters
-    ----------
-    network : ModulatedUNet
-        Copied for every contestant.
-    batch, validation : Batch
-    rounds : int
-
-    Returns
-    -------
-    DataFrame
-        Columns "what", "round", "ms".
-    """
+    """Time training steps, the plain loop, and the parts of a gate, interleaved."""
     learners = {name: make_learner(network, name) for name in ("float32", "auto")}
     auto = learners["auto"]
     contestants = {
@@ -252,22 +215,7 @@ def judging(gate: Gate) -> Callable[[], Verdict]:
 def time_adaptation(
     gate: str, base_channels: int, n_levels: int, side: int, n_iter: int
 ) -> pd.DataFrame:
-    """Time the parts of each iteration of a real adaptation in which all is rejected.
-
-    Parameters
-    ----------
-    gate : str
-        Name of a gate.
-    base_channels, n_levels : int
-    side : int
-        Of a patch, in packed pixels.
-    n_iter : int
-
-    Returns
-    -------
-    DataFrame
-        Columns "what", "round", "ms".
-    """
+    """Time the parts of each iteration of an adaptation in which all is rejected."""
     clock = IterationClock()
     estimator = ADLDenoiser(
         gate=gate,

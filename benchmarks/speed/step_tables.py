@@ -25,18 +25,7 @@ in each). The other rows are timed by themselves, beside the steps."""
 
 
 def tabulate_steps(timings: pd.DataFrame) -> pd.DataFrame:
-    """Turn timings into a table of milliseconds and speed-ups.
-
-    Parameters
-    ----------
-    timings : DataFrame
-        Columns "network", "side", "what", "round", "ms".
-
-    Returns
-    -------
-    DataFrame
-        Formatted for people.
-    """
+    """Turn timings into a table of milliseconds and speed-ups."""
     rows = []
     for (network, side), group in timings.groupby(["network", "side"], sort=False):
         steps = group[group.what.str.startswith("step, ")]
@@ -53,18 +42,7 @@ def tabulate_steps(timings: pd.DataFrame) -> pd.DataFrame:
 
 
 def tabulate_parts(timings: pd.DataFrame) -> pd.DataFrame:
-    """Turn timings into a table of shares of the default step.
-
-    Parameters
-    ----------
-    timings : DataFrame
-        Columns "network", "side", "what", "round", "ms".
-
-    Returns
-    -------
-    DataFrame
-        Formatted for people.
-    """
+    """Turn timings into a table of shares of the default step."""
     columns = {}
     for (network, side), group in timings.groupby(["network", "side"], sort=False):
         ms = group.groupby("what", sort=False).ms

@@ -99,24 +99,7 @@ def main(
 def time_iterations(
     rounds: int, n_iter: int, frame: int, n_pairs: int, folder: Path
 ) -> pd.DataFrame:
-    """Time turns of adaptation from memory and from stores.
-
-    Parameters
-    ----------
-    rounds, n_iter : int
-    frame : int
-        Side of the source frames, in pixels.
-    n_pairs : int
-        Of the sources.
-    folder : Path
-        Of the store.
-
-    Returns
-    -------
-    DataFrame
-        Columns "sources", "round", "ms", "cpu_ms": of an iteration, by the clock on the
-        wall and of the processor.
-    """
+    """Time turns of adaptation from memory and from stores."""
     target = make_domain("CanonEOS70D", 12, size=256, random_state=0)
     source = make_domain("SonyA7S2", n_pairs, size=frame, random_state=1)
     pools = {"memory": SourcePool(source)} | {
@@ -136,13 +119,7 @@ def time_iterations(
 
 
 class Turn:
-    """An adaptation that goes on for some iterations at a time.
-
-    Parameters
-    ----------
-    target : sequence of RawPair
-    pool : SourcePool
-    """
+    """An adaptation that goes on for some iterations at a time."""
 
     def __init__(self, target: Sequence[RawPair], pool: SourcePool) -> None:
         self.default = ADLDenoiser()
@@ -200,18 +177,7 @@ def prepare_default(
 
 
 def tabulate_rates(timings: pd.DataFrame) -> pd.DataFrame:
-    """Turn timings into rates relative to memory.
-
-    Parameters
-    ----------
-    timings : DataFrame
-        From `time_iterations`.
-
-    Returns
-    -------
-    DataFrame
-        Formatted for people.
-    """
+    """Turn timings into rates relative to memory."""
     rows = {name: {"sources": name} for name in ("memory", *STORES)}
     for clock, title in {"ms": "time", "cpu_ms": "processor time"}.items():
         rounds = timings.pivot(index="round", columns="sources", values=clock)
@@ -224,20 +190,7 @@ def tabulate_rates(timings: pd.DataFrame) -> pd.DataFrame:
 
 
 def tabulate_memory(memory: pd.DataFrame, frame: int) -> pd.DataFrame:
-    """Turn peaks into what the fits added to their processes.
-
-    Parameters
-    ----------
-    memory : DataFrame
-        Columns "sources in", "pairs", "before_mib", "peak_mib".
-    frame : int
-        Side of the frames, in pixels.
-
-    Returns
-    -------
-    DataFrame
-        Formatted for people.
-    """
+    """Turn peaks into what the fits added to their processes."""
     counts = [n_pairs * 2 * frame**2 * 2 / 2**20 for n_pairs in memory.pairs]
     return pd.DataFrame(
         {

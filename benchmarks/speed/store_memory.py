@@ -23,22 +23,7 @@ SMALL = dict(base_channels=8, n_levels=3, random_state=0)
 
 
 def photograph(seed: int, size: int, is_noisy: bool, path: Path) -> RawImage:
-    """Stand in for the reader of a RAW file: one frame of a random scene.
-
-    Parameters
-    ----------
-    seed : int
-        Of the scene.
-    size : int
-        Side in pixels, a multiple of 32.
-    is_noisy : bool
-    path : Path
-
-    Returns
-    -------
-    RawImage
-        uint16, the clean one too.
-    """
+    """Stand in for the reader of a RAW file: one frame of a random scene."""
     rng = np.random.default_rng(seed)
     blocks = rng.uniform(0.02, 0.8, (size // 32, size // 32))
     signal = np.kron(blocks, np.ones((32, 32))) * (16383 - 512)
@@ -65,21 +50,10 @@ def lazy_pairs(n_pairs: int, size: int) -> list[RawPair]:
 def fit_and_weigh(
     n_pairs: int, size: int, folder: Path | None, memory_gib: float
 ) -> tuple[float, float]:
-    """Fit on lazy sources.
+    """Fit once; give the peak resident memory of the process in MiB, before and after.
 
-    Parameters
-    ----------
-    n_pairs, size : int
-        Of the sources.
-    folder : Path or None
-        Of the store; None holds the sources in memory.
-    memory_gib : float
-        See `PatchStore`.
-
-    Returns
-    -------
-    before, peak : float
-        Peak resident memory of the process in MiB, before the fit and after it.
+    Without a folder for the store the sources are held in memory. `memory_gib` is that
+    of `PatchStore`.
     """
     torch.set_num_threads(1)
     target = make_domain("SonyA7S2", 6, size=256, iso=1600, ratio=4, random_state=0)

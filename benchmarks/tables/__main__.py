@@ -1,4 +1,4 @@
-"""``python -m benchmarks.tables``: the tables of the paper, measured again."""
+"""``python -m benchmarks.tables``."""
 
 from benchmarks.tables.cli import bench
 

@@ -6,27 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from benchmarks.tables.dataset import DatasetSettings
-from benchmarks.tables.runs import Settings, estimator_parameters
+from benchmarks.tables.run import Settings, estimator_parameters
 
 
 @dataclass(frozen=True)
 class Campaign:
     """What every table is measured on.
-
-    Parameters
-    ----------
-    targets : sequence of str
-        Cameras or sensors taken as new.
-    seeds : sequence of int
-    target_pairs : sequence of int
-        Sizes of T^adp.
-    curve_pairs : sequence of int
-        Sizes of T^adp for the curve against them.
-    strategies, pools : sequence of str
-        Only these of what a table asks for; all where empty.
-    settings : Settings or DatasetSettings
-    gaps : sequence of str
-        What is missing from the data, a line each.
 
     Examples
     --------
@@ -34,14 +19,17 @@ class Campaign:
     (0,)
     """
 
+    # Cameras or sensors taken as new.
     targets: Sequence[str] = ("SonyA7S2", "CanonEOS70D", "NikonD850")
     seeds: Sequence[int] = (0, 1, 2)
-    target_pairs: Sequence[int] = (6, 20)
+    target_pairs: Sequence[int] = (6, 20)  # sizes of T^adp
+    # Sizes of T^adp for the curve against them.
     curve_pairs: Sequence[int] = (2, 5, 10, 20, 40)
+    # Only these of what a table asks for; all where empty.
     strategies: Sequence[str] = ()
     pools: Sequence[str] = ()
     settings: Settings | DatasetSettings = field(default_factory=Settings)
-    gaps: Sequence[str] = ()
+    gaps: Sequence[str] = ()  # what is missing from the data, a line each
 
 
 REDUCED_PARAMETERS = {
@@ -59,14 +47,7 @@ REDUCED_PARAMETERS = {
 def reduced(campaign: Campaign) -> Campaign:
     """Shrink a campaign to the whole path in minutes; its figures mean nothing.
 
-    Parameters
-    ----------
-    campaign : Campaign
-
-    Returns
-    -------
-    Campaign
-        Two targets, one seed, a tiny network and few steps.
+    Two targets, one seed, a tiny network and few steps.
     """
     parameters = {**campaign.settings.parameters, **REDUCED_PARAMETERS}
     return replace(

@@ -1,7 +1,8 @@
-"""``skadl bench``: the benchmark's tables, on simulated cameras or on datasets."""
+"""``python -m benchmarks.tables``: the tables, on simulated cameras or on datasets."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -97,21 +98,24 @@ def bench(
     Every finished run is kept in --out: stop at any time, and start the same command
     again to go on. A run that two tables need is done once.
     """
-    try:
-        from benchmarks.tables.command import (
-            DatasetOptions,
-            list_tables,
-            move_to_datasets,
-            read_campaign,
-            run_bench,
+    if importlib.util.find_spec("pandas") is None:
+        raise click.ClickException(
+            "the benchmark needs pandas, which is not installed; get it with "
+            'python -m pip install -e ".[bench]".'
         )
-        from benchmarks.tables.tables import tables_of
-    except ImportError as error:
-        raise click.ClickException(str(error)) from error
+    from benchmarks.tables.execute import run_campaign
+    from benchmarks.tables.options import (
+        DatasetOptions,
+        command_line,
+        list_tables,
+        move_to_datasets,
+        read_campaign,
+    )
+    from benchmarks.tables.tables import tables_of
 
     out = out or Path("-".join(["skadl-bench", *datasets]))
     try:
-        words = DatasetOptions(datasets, roots, test_scenes)
+        options = DatasetOptions(datasets, roots, test_scenes)
         if datasets and pools is not None:
             raise ValueError("--pools are of simulated cameras; leave it out.")
         campaign = read_campaign(
@@ -128,7 +132,7 @@ def bench(
         raise click.UsageError(str(error)) from error
     if datasets:
         try:
-            campaign = move_to_datasets(campaign, words, out, targets, size, reduced)
+            campaign = move_to_datasets(campaign, options, out, targets, size, reduced)
         except (ImportError, OSError, ValueError) as error:
             raise click.ClickException(str(error)) from error
         _show_gaps(campaign.gaps)
@@ -141,7 +145,16 @@ def bench(
         say(lines)
         return
     try:
-        pages = run_bench(campaign, out, names, jobs, threads, click.echo, dask)
+        pages = run_campaign(
+            campaign,
+            out,
+            names,
+            n_jobs=jobs,
+            n_threads=threads,
+            dask=dask,
+            command=command_line(campaign, names, jobs, threads),
+            announce=click.echo,
+        )
     except OSError as error:
         raise click.ClickException(cannot_write(out, error)) from error
     except (ImportError, RuntimeError, ValueError) as error:

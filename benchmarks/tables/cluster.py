@@ -14,18 +14,10 @@ _SECONDS_TO_CONNECT = 10
 def on_cluster(address: str | None) -> Iterator[None]:
     """Let joblib send its work to the workers of a dask scheduler.
 
-    Parameters
-    ----------
-    address : str or None
-        As ``tcp://host:8786``; None changes nothing.
-
-    Raises
-    ------
-    ImportError
-        If dask's ``distributed`` is not installed.
-    RuntimeError
-        If no scheduler answers, it has no workers, or a worker has several threads:
-        runs in one process would change one another's number of torch threads.
+    The address is as ``tcp://host:8786``; None changes nothing. An ImportError without
+    dask's ``distributed``; a RuntimeError if no scheduler answers, it has no workers,
+    or a worker has several threads: runs in one process would change one another's
+    number of torch threads.
     """
     if address is None:
         yield

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from benchmarks.tables.runs import estimator_parameters
+from benchmarks.tables.run import estimator_parameters
 from skadl.data.folders.load import LoadedPairs, load_pairs
 from skadl.data.folders.matching import Problem
 from skadl.datasets import DatasetPairs, load_eld, load_sid, load_sidd

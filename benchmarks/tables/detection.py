@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from benchmarks.tables.comparisons import NOTHING
 from benchmarks.tables.log import KEY, REPORTS_FOLDER, Results, report_name
-from benchmarks.tables.readings import NOTHING
-from benchmarks.tables.runs import Run
+from benchmarks.tables.run import Run
 from benchmarks.tables.simulation import USEFUL
 from skadl.adaptation.report import DataSelectionReport
 from skadl.plots import plot_acceptance
@@ -26,16 +26,7 @@ ISO_EDGES = (0, 200, 800, 3200, 12800, np.inf)
 
 
 def describe_detection(results: Results) -> dict[str, pd.DataFrame | str]:
-    """Tabulate areas under ROC curves, per gate, score, domain and pair.
-
-    Parameters
-    ----------
-    results : Results
-
-    Returns
-    -------
-    dict of heading to DataFrame or str
-    """
+    """Tabulate areas under ROC curves, per gate, score, domain and pair."""
     pairs = judged_pairs(results.selection)
     if pairs.empty:
         return NOTHING
@@ -65,17 +56,9 @@ def describe_detection(results: Results) -> dict[str, pd.DataFrame | str]:
 
 
 def judged_pairs(selection: pd.DataFrame) -> pd.DataFrame:
-    """Give each pair its scores: high for useful ones.
+    """Give each pair its scores, high for useful ones, NaN where there is none.
 
-    Parameters
-    ----------
-    selection : DataFrame
-        As `Results.selection`.
-
-    Returns
-    -------
-    DataFrame
-        With the columns of `SCORES`, NaN where there is none, and `is_useful`.
+    Adds the columns of `SCORES` and `is_useful` to those of `Results.selection`.
     """
     if selection.empty:
         return selection
@@ -90,17 +73,8 @@ def judged_pairs(selection: pd.DataFrame) -> pd.DataFrame:
 def areas(pairs: pd.DataFrame, score: str) -> pd.DataFrame:
     """Area under the ROC curve of each run, and what is found at few false alarms.
 
-    Parameters
-    ----------
-    pairs : DataFrame
-        From `judged_pairs`, or means of domains.
-    score : str
-        Of `SCORES`.
-
-    Returns
-    -------
-    DataFrame
-        Key of the run, auc and found; only runs with both kinds.
+    Takes rows from `judged_pairs`, or means of domains. Only runs with both kinds have
+    one.
     """
     rows = []
     for key, own in pairs.groupby(list(KEY), sort=False):
@@ -155,16 +129,7 @@ def tabulate_kinds(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def tabulate_acceptance(results: Results) -> dict[str, pd.DataFrame | str]:
-    """Tabulate acceptance of each source domain by ISO.
-
-    Parameters
-    ----------
-    results : Results
-
-    Returns
-    -------
-    dict of heading to DataFrame or str
-    """
+    """Tabulate acceptance of each source domain by ISO."""
     pairs = results.selection
     if pairs.empty:
         return NOTHING
@@ -189,18 +154,7 @@ def tabulate_acceptance(results: Results) -> dict[str, pd.DataFrame | str]:
 
 
 def draw_acceptance(results: Results, folder: Path) -> dict[str, str]:
-    """Draw the acceptance by epoch of one run of each target and number of pairs.
-
-    Parameters
-    ----------
-    results : Results
-    folder : Path
-        That holds the reports; pictures are written beside them.
-
-    Returns
-    -------
-    dict of heading to Markdown
-    """
+    """Draw the acceptance by epoch of one run of each target and number of pairs."""
     sections = {}
     runs = results.runs.sort_values("seed").drop_duplicates(["target", "target_pairs"])
     for run in runs.itertuples(index=False):

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.tables.measure import Measured
-from benchmarks.tables.runs import Run
+from benchmarks.tables.run import Run
 
 RUNS_FILE, IMAGES_FILE, SELECTION_FILE = "runs.csv", "images.csv", "selection.csv"
 REPORTS_FOLDER = "reports"
@@ -21,21 +21,11 @@ KEY = tuple(field.name for field in fields(Run))
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """Finished runs of one setting.
+    """Finished runs of one setting."""
 
-    Parameters
-    ----------
-    runs : DataFrame
-        One row for each run.
-    images : DataFrame
-        One row for each test image of these.
-    selection : DataFrame
-        One row for each source pair of those that record it.
-    """
-
-    runs: pd.DataFrame
-    images: pd.DataFrame
-    selection: pd.DataFrame
+    runs: pd.DataFrame  # one row for each run
+    images: pd.DataFrame  # one row for each test image of these
+    selection: pd.DataFrame  # one row for each source pair of those that record it
 
     def by_target_pairs(self) -> Iterator[tuple[int, Results]]:
         """Iterate over (number of target pairs, its results)."""
@@ -49,28 +39,13 @@ class RunLog:
 
     A run counts once its own row is there; that row is written last, so whatever an
     interruption leaves of a run is ignored and written again.
-
-    Parameters
-    ----------
-    folder : Path
-        Made when the first run is added.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
 
     def add(self, measured: Measured) -> None:
-        """Append a complete run.
-
-        Parameters
-        ----------
-        measured : Measured
-
-        Raises
-        ------
-        ValueError
-            If a file has other columns; nothing is written then.
-        """
+        """Append a complete run."""
         self.folder.mkdir(parents=True, exist_ok=True)
         additions = {
             IMAGES_FILE: measured.images,
@@ -88,16 +63,7 @@ class RunLog:
             _append(self.folder / name, rows)
 
     def read(self, runs: Collection[Run]) -> Results:
-        """Read what is there of some runs.
-
-        Parameters
-        ----------
-        runs : collection of Run
-
-        Returns
-        -------
-        Results
-        """
+        """Read what is there of some runs."""
         parts = (self.runs(), self.images(), self.selection())
         return Results(*(of_runs(rows, runs) for rows in parts))
 
@@ -132,32 +98,12 @@ def keys_of(rows: pd.DataFrame) -> list[tuple]:
 
 
 def report_name(run: Run) -> str:
-    """Name the file of a run's report.
-
-    Parameters
-    ----------
-    run : Run
-
-    Returns
-    -------
-    str
-    """
+    """Name the file of a run's report."""
     return "-".join(map(str, astuple(run))) + ".npz"
 
 
 def of_runs(rows: pd.DataFrame, runs: Collection[Run]) -> pd.DataFrame:
-    """Return the rows that belong to some runs.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        With the columns of `KEY`.
-    runs : collection of Run
-
-    Returns
-    -------
-    DataFrame
-    """
+    """Return the rows that belong to some runs; rows have the columns of `KEY`."""
     keys = {astuple(run) for run in runs}
     return rows[np.array([key in keys for key in keys_of(rows)], dtype=bool)]
 

@@ -25,14 +25,8 @@ def write_page(
 ) -> None:
     """Write a Markdown page, whole or not at all.
 
-    Parameters
-    ----------
-    path : Path
-    title : str
-    sections : mapping of heading to DataFrame or str
-        In order; frames already formatted.
-    origin : mapping of name to str
-        How the results came about; see `describe_machine`.
+    Sections come in order, frames in them already formatted; `origin` says how the
+    results came about, see `describe_machine`.
     """
     lines = [f"# {title}", ""]
     for heading, content in sections.items():
@@ -47,14 +41,6 @@ def write_page(
 def markdown_table(frame: pd.DataFrame) -> str:
     """Format a frame as a Markdown table, without its index.
 
-    Parameters
-    ----------
-    frame : DataFrame
-
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> print(markdown_table(pd.DataFrame({"gate": ["none"], "dB": [30.1]})))
@@ -68,12 +54,7 @@ def markdown_table(frame: pd.DataFrame) -> str:
 
 
 def describe_machine() -> dict[str, str]:
-    """Say where and when this runs.
-
-    Returns
-    -------
-    dict of name to str
-    """
+    """Say where and when this runs."""
     machine = describe_processor()
     if torch.cuda.is_available():
         machine += f", {torch.cuda.get_device_name()}"
@@ -86,12 +67,7 @@ def describe_machine() -> dict[str, str]:
 
 
 def describe_processor() -> str:
-    """Name the processor and count its cores.
-
-    Returns
-    -------
-    str
-    """
+    """Name the processor and count its cores."""
     return f"{_processor()}, {os.cpu_count()} cores"
 
 

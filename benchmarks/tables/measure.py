@@ -13,8 +13,8 @@ import pandas as pd
 import torch
 
 from benchmarks.tables.dataset import DatasetSettings
-from benchmarks.tables.draws import take_pairs
-from benchmarks.tables.runs import Run, RunData, Settings
+from benchmarks.tables.dataset_pairs import take_pairs
+from benchmarks.tables.run import Run, RunData, Settings
 from benchmarks.tables.simulation import HARMFUL, USEFUL, simulate
 from benchmarks.tables.strategies import STRATEGIES, Training, make_estimator
 from skadl.adaptation.report import DataSelectionReport
@@ -31,24 +31,13 @@ RECORDED = ("adl", "adl-queue", "adl-paired")
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What a run leaves behind.
-
-    Parameters
-    ----------
-    run : Run
-    summary : dict
-        The run's one row.
-    images : DataFrame
-        One row for each test image.
-    selection : DataFrame
-        One row for each source pair, where something harmful was to be left out and
-        the strategy is one of `RECORDED`; else no rows.
-    report : DataSelectionReport
-    """
+    """What a run leaves behind."""
 
     run: Run
-    summary: dict[str, Any]
-    images: pd.DataFrame
+    summary: dict[str, Any]  # the run's one row
+    images: pd.DataFrame  # one row for each test image
+    # One row for each source pair, where something harmful was to be left out and the
+    # strategy is one of `RECORDED`; else no rows.
     selection: pd.DataFrame
     report: DataSelectionReport
 
@@ -56,20 +45,7 @@ class Measured:
 def measure(
     run: Run, settings: Settings | DatasetSettings, n_threads: int = 1
 ) -> Measured:
-    """Train once and measure on the test images.
-
-    Parameters
-    ----------
-    run : Run
-    settings : Settings or DatasetSettings
-    n_threads : int, default=1
-        Of torch.
-
-    Returns
-    -------
-    Measured
-        Scored under the protocol of the settings, whose name is with each score.
-    """
+    """Train once and measure on the test images, under the protocol of the settings."""
     data = (simulate if settings.is_simulated else take_pairs)(run, settings)
     given = Training(settings.parameters, data.target, data.sources, data.test)
     with limited_threads(n_threads):
@@ -124,20 +100,10 @@ def measure(
 
 
 def count_batches(report: DataSelectionReport, data: RunData) -> dict[str, int]:
-    """Count batches offered and accepted by kind of source data.
+    """Count batches by kind: ``offered_*`` and ``accepted_*`` for each of `KINDS`.
 
-    Parameters
-    ----------
-    report : DataSelectionReport
-    data : RunData
-        That the report is about.
-
-    Returns
-    -------
-    dict of str to int
-        ``offered_*`` and ``accepted_*`` for each of `KINDS`. Of a domain with some
-        harmful pairs its batches count as useful, and what was drawn of the harmful
-        pairs is counted pair by pair as planted.
+    Of a domain with some harmful pairs its batches count as useful, and what was drawn
+    of the harmful pairs is counted pair by pair as planted.
     """
     offered = dict.fromkeys(KINDS, 0)
     accepted = dict.fromkeys(KINDS, 0)
@@ -157,21 +123,11 @@ def count_batches(report: DataSelectionReport, data: RunData) -> dict[str, int]:
 
 
 def describe_pairs(report: DataSelectionReport, data: RunData) -> pd.DataFrame:
-    """Say of each source pair how its batches fared.
+    """Say of each source pair how its batches fared, a row each.
 
-    Parameters
-    ----------
-    report : DataSelectionReport
-    data : RunData
-        That the report is about.
-
-    Returns
-    -------
-    DataFrame
-        Columns domain, pair, iso, kind, offered and accepted (batches that held it;
-        twice drawn counts twice), and margin: score minus threshold, mean over its
-        batches that had both; and oddness, the score of `skadl.screening`, which
-        needs no training.
+    ``offered`` and ``accepted`` count batches that held it, twice if it was drawn
+    twice; ``margin`` is score minus threshold, mean over its batches that had both;
+    ``oddness`` is the score of `skadl.screening`, which needs no training.
     """
     table = report.decisions
     per_pair = np.repeat(table.score - table.threshold, np.diff(table.offsets))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmarks.tables.runs import Run, RunData, Settings
+from benchmarks.tables.run import Run, RunData, Settings
 from skadl.datasets import (
     SPOILED_KINDS,
     get_camera,
@@ -46,16 +46,7 @@ _TARGET_STREAM, _HARMFUL_STREAM, _SOURCE_STREAM = 0, 100, 200
 def simulate(run: Run, settings: Settings) -> RunData:
     """Photograph the pairs of a run.
 
-    Parameters
-    ----------
-    run : Run
-    settings : Settings
-        Sizes.
-
-    Returns
-    -------
-    RunData
-        The target's ISOs span the camera's range, so no test image lies outside.
+    The target's ISOs span the camera's range, so no test image lies outside.
     """
     target = make_domain(
         run.target,
@@ -91,17 +82,7 @@ def simulate(run: Run, settings: Settings) -> RunData:
 
 
 def photograph_test_scenes(camera: str, settings: Settings) -> list[RawPair]:
-    """Photograph scenes that no training shows, over all ISOs and light factors.
-
-    Parameters
-    ----------
-    camera : str
-    settings : Settings
-
-    Returns
-    -------
-    list of RawPair
-    """
+    """Photograph scenes that no training shows, over all ISOs and light factors."""
     rng = np.random.RandomState(_TEST_SEED)
     n_pairs = settings.test_pairs
     return make_domain(
@@ -128,18 +109,7 @@ def source_cameras(target: str) -> tuple[str, ...]:
 
 
 def spread_isos(camera: str, n_pairs: int) -> list[float]:
-    """Spread ISOs over the range of a camera, evenly on a logarithmic scale.
-
-    Parameters
-    ----------
-    camera : str
-    n_pairs : int
-
-    Returns
-    -------
-    list of float
-        Rounded; with two and more the first and last are the ends of the range.
-    """
+    """Spread ISOs over the range of a camera, evenly on a log scale, rounded."""
     low, high = get_camera(camera).iso_range
     return np.geomspace(low, high, n_pairs).round().clip(low, high).tolist()
 

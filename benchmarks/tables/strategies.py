@@ -20,19 +20,9 @@ from skadl.raw.pair import RawPair
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """What goes into a fit and into its measurement.
+    """What goes into a fit and into its measurement."""
 
-    Parameters
-    ----------
-    parameters : mapping
-        Of `ADLDenoiser`.
-    target : sequence of RawPair
-    sources : mapping of domain name to sequence of RawPair
-    test : sequence of RawPair
-    meta : SensorTable, optional
-    """
-
-    parameters: Mapping[str, Any]
+    parameters: Mapping[str, Any]  # of `ADLDenoiser`
     target: Sequence[RawPair]
     sources: Mapping[str, Sequence[RawPair]]
     test: Sequence[RawPair]
@@ -296,18 +286,10 @@ TAKES_NO_SOURCES = frozenset({"target-only", "plain-target-only"})
 
 @dataclass(frozen=True)
 class Ablation:
-    """A part that a strategy leaves out.
+    """A part that a strategy leaves out."""
 
-    Parameters
-    ----------
-    label : str
-        The part, in words.
-    base : str, default="adl"
-        Strategy that has it, and is the same otherwise.
-    """
-
-    label: str
-    base: str = "adl"
+    label: str  # the part, in words
+    base: str = "adl"  # strategy that has it, and is the same otherwise
 
 
 ABLATIONS: dict[str, Ablation] = {

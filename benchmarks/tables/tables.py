@@ -8,13 +8,13 @@ from itertools import product
 
 import pandas as pd
 
-from benchmarks.tables import detection, readings
-from benchmarks.tables.bars import PLAIN, SIMPLE, state_bars
+from benchmarks.tables import comparisons, detection
 from benchmarks.tables.campaign import Campaign
 from benchmarks.tables.dataset import OTHER_SENSORS
 from benchmarks.tables.log import Results
 from benchmarks.tables.measure import RECORDED
-from benchmarks.tables.runs import Run
+from benchmarks.tables.requirements import PLAIN, SIMPLE, check_requirements
+from benchmarks.tables.run import Run
 from benchmarks.tables.simulation import NO_POOL
 from benchmarks.tables.strategies import ABLATIONS, TAKES_NO_SOURCES
 
@@ -23,13 +23,7 @@ Sections = Mapping[str, "pd.DataFrame | str"]
 
 @dataclass(frozen=True)
 class Cell:
-    """What a table asks of every target and seed.
-
-    Parameters
-    ----------
-    strategy, pool : str
-    target_pairs : int
-    """
+    """What a table asks of every target and seed."""
 
     strategy: str
     pool: str
@@ -38,44 +32,22 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """One table of the benchmark.
-
-    Parameters
-    ----------
-    title : str
-    question : str
-        What it answers, in a sentence.
-    read : callable
-        Takes `Results`, returns sections: heading to DataFrame or text.
-    strategies, pools : sequence of str
-        Every strategy is asked for on every pool. Without strategies a table has no
-        runs of its own and reads those of all others.
-    is_curve : bool, default=False
-        Whether the sizes of T^adp are those of the curve.
-    draw : callable, optional
-        Takes `Results` and the folder, writes pictures, returns sections.
-    """
+    """One table of the benchmark."""
 
     title: str
-    question: str
+    question: str  # what it answers, in a sentence
+    # Takes `Results`, returns sections: heading to DataFrame or text.
     read: Callable[[Results], Sections]
+    # Every strategy is asked for on every pool. Without strategies a table has no runs
+    # of its own and reads those of all others.
     strategies: Sequence[str] = ()
     pools: Sequence[str] = ()
-    is_curve: bool = False
+    is_curve: bool = False  # whether the sizes of T^adp are those of the curve
+    # Takes `Results` and the folder, writes pictures, returns sections.
     draw: Callable | None = None
 
     def cells(self, campaign: Campaign) -> list[Cell]:
-        """List what is asked of every target and seed.
-
-        Parameters
-        ----------
-        campaign : Campaign
-
-        Returns
-        -------
-        list of Cell
-            The first strategies first, on all pools and sizes.
-        """
+        """List what is asked of every target and seed, the first strategies first."""
         sizes = campaign.curve_pairs if self.is_curve else campaign.target_pairs
         cells = [
             Cell(name, NO_POOL if name in TAKES_NO_SOURCES else pool, size)
@@ -93,7 +65,7 @@ TABLES: dict[str, Table] = {
     "table1": Table(
         "Table 1: ways to train for a new sensor",
         "What is ADL worth against plainer trainings of the same length?",
-        readings.compare_strategies,
+        comparisons.compare_strategies,
         ("adl", *SIMPLE, "oracle-noise", "no-gate", "adl-queue", "adl-paired", *PLAIN),
         ("harm", "clean"),
     ),
@@ -107,21 +79,21 @@ TABLES: dict[str, Table] = {
     "table5": Table(
         "Table 5: harmful sets added one by one",
         "What does each harmful set cost, with and without selection?",
-        readings.compare_pools,
+        comparisons.compare_pools,
         ("adl", "fine-tune"),
         ("clean", "harm1", "harm2"),
     ),
     "table4": Table(
         "Table 4: ablations",
         "Is the default better than without each of its parts?",
-        readings.compare_ablations,
+        comparisons.compare_ablations,
         ("adl", *ABLATIONS),
         ("harm",),
     ),
     "figure3": Table(
         "Figure 3: PSNR against the number of target pairs",
         "How few pairs of the target are enough?",
-        readings.compare_sizes,
+        comparisons.compare_sizes,
         ("adl", "fixed-validation", "target-only", "fine-tune"),
         ("harm",),
         is_curve=True,
@@ -137,14 +109,14 @@ TABLES: dict[str, Table] = {
     "cost": Table(
         "Cost of the selection",
         "How much longer does a fit take than an ungated one of as many steps?",
-        readings.compare_cost,
+        comparisons.compare_cost,
         ("adl", "no-gate"),
         ("harm", "clean"),
     ),
     "bars": Table(
         "The bars",
         "What should the defaults reach, and do they?",
-        state_bars,
+        check_requirements,
     ),
 }
 """Tables by name, the most telling first."""
@@ -153,7 +125,7 @@ DATASET_TABLES: dict[str, Table] = {
     "table1": replace(
         TABLES["table1"],
         title="Table 1: each sensor in turn taken as new",
-        read=readings.compare_on_sensors,
+        read=comparisons.compare_on_sensors,
         # The true noise of a real sensor is not known.
         strategies=[s for s in TABLES["table1"].strategies if s != "oracle-noise"],
         pools=(OTHER_SENSORS,),
@@ -163,31 +135,14 @@ DATASET_TABLES: dict[str, Table] = {
 
 
 def tables_of(campaign: Campaign) -> dict[str, Table]:
-    """Give the tables by name that a campaign's data allow.
-
-    Parameters
-    ----------
-    campaign : Campaign
-
-    Returns
-    -------
-    dict of str to Table
-    """
+    """Give the tables by name that a campaign's data allow."""
     return TABLES if campaign.settings.is_simulated else DATASET_TABLES
 
 
 def runs_of(table: str, campaign: Campaign) -> list[Run]:
     """List the runs that a table needs, each once.
 
-    Parameters
-    ----------
-    table : str
-    campaign : Campaign
-
-    Returns
-    -------
-    list of Run
-        Seed by seed, so that an interrupted table is complete for some of them.
+    Seed by seed, so that an interrupted table is complete for some of them.
     """
     settings = campaign.settings.digest
     runs = [
@@ -200,17 +155,7 @@ def runs_of(table: str, campaign: Campaign) -> list[Run]:
 
 
 def runs_to_read(table: str, campaign: Campaign) -> list[Run]:
-    """List the runs that a table is made from: its own, or all tables' if it has none.
-
-    Parameters
-    ----------
-    table : str
-    campaign : Campaign
-
-    Returns
-    -------
-    list of Run
-    """
+    """List the runs that a table is made from: its own, or all tables' if none are."""
     tables = tables_of(campaign)
     names = [name for name, other in tables.items() if not other.is_curve]
     names = [table] if tables[table].strategies else names

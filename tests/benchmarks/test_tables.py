@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import builtins
+import importlib.util
 import shlex
-import sys
 import zlib
 from dataclasses import astuple, replace
 
@@ -13,20 +12,20 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.tables import bars, command, running
+from benchmarks.tables import execute, requirements
 from benchmarks.tables.campaign import Campaign, reduced
 from benchmarks.tables.cli import bench
-from benchmarks.tables.detection import areas, judged_pairs
-from benchmarks.tables.log import KEY, Results
-from benchmarks.tables.measure import Measured
-from benchmarks.tables.readings import (
+from benchmarks.tables.comparisons import (
     compare_ablations,
     compare_cost,
     compare_pools,
     over_targets,
     paired_lead,
 )
-from benchmarks.tables.running import run_campaign
+from benchmarks.tables.detection import areas, judged_pairs
+from benchmarks.tables.execute import run_campaign
+from benchmarks.tables.log import KEY, Results
+from benchmarks.tables.measure import Measured
 from benchmarks.tables.simulation import NO_POOL, POOLS
 from benchmarks.tables.strategies import STRATEGIES, TAKES_NO_SOURCES
 from benchmarks.tables.tables import TABLES, runs_of, runs_to_read
@@ -95,7 +94,7 @@ def fake_measure(monkeypatch):
         report = DataSelectionReport(DecisionRecorder(["A"]).finish())
         return Measured(run, summary, images, pairs, report)
 
-    monkeypatch.setattr(running, "measure", measure)
+    monkeypatch.setattr(execute, "measure", measure)
     return asked
 
 
@@ -119,13 +118,13 @@ def test_table__no_run_done__says_so(name):
     assert "None" in text
 
 
-def test_bars__read__all_runs_but_those_of_the_curve():
+def test_requirements__read__all_runs_but_those_of_the_curve():
     read = runs_to_read("bars", Campaign())
     assert {run.target_pairs for run in read} == {6, 20}
     assert set(runs_of("table1", Campaign())) <= set(read)
 
 
-# readings
+# comparisons
 
 
 def test_over_targets__a_seed_lacks_a_target__the_mean_does_not_jump():
@@ -191,10 +190,10 @@ def test_areas__known_scores__are_known_areas():
     assert areas(judged[judged.kind == "useful"], "oddness").empty
 
 
-# bars
+# requirements
 
 
-def test_list_bars__known_runs__are_met_or_missed():
+def test_list_requirements__known_runs__are_met_or_missed():
     psnr = {
         ("adl", "harm"): 2.0,
         ("adl", "clean"): 2.1,
@@ -206,7 +205,10 @@ def test_list_bars__known_runs__are_met_or_missed():
     }
     runs = make_runs(psnr)
     runs.loc[(runs.strategy == "fine-tune") & (runs.target == "B"), "psnr"] += 1.6
-    found = {b.name: b for b in bars.list_bars(replace(NO_RESULTS, runs=runs), 6)}
+    found = {
+        b.name: b
+        for b in requirements.list_requirements(replace(NO_RESULTS, runs=runs), 6)
+    }
     worst = "Against the best simple alternative, worst target"
     expected = {
         "Harmful pool against the same training without it": (-0.1, "missed"),
@@ -229,14 +231,14 @@ def test_list_bars__known_runs__are_met_or_missed():
             assert found[name].reached == pytest.approx(reached), name
 
 
-def test_state_bars__many_pairs__gains_over_simple_trainings_are_not_asked():
+def test_check_requirements__many_pairs__gains_over_simple_trainings_are_not_asked():
     results = replace(NO_RESULTS, runs=make_runs({("adl", "harm"): 1.0}, size=20))
-    table = bars.state_bars(results)["Reached"]
+    table = requirements.check_requirements(results)["Reached"]
     assert not table.bar.str.startswith("Over target-only").any()
     assert set(table["target pairs"]) == {20}
 
 
-# running
+# runs
 
 
 def test_run_campaign__every_table__is_written_and_no_run_done_twice(
@@ -258,18 +260,18 @@ def test_run_campaign__every_table__is_written_and_no_run_done_twice(
 def test_run_campaign__interrupted__goes_on_where_it_was(
     fake_measure, monkeypatch, tmp_path
 ):
-    whole = running.measure
+    whole = execute.measure
 
     def until_interrupted(run, settings, n_threads=1):
         if len(fake_measure) == 5:
             raise KeyboardInterrupt
         return whole(run, settings, n_threads)
 
-    monkeypatch.setattr(running, "measure", until_interrupted)
+    monkeypatch.setattr(execute, "measure", until_interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_campaign(SMALL, tmp_path, ["table5"])
     first = list(fake_measure)
-    monkeypatch.setattr(running, "measure", whole)
+    monkeypatch.setattr(execute, "measure", whole)
     run_campaign(SMALL, tmp_path, ["table5"])
     assert sorted(map(astuple, fake_measure)) == sorted(
         map(astuple, runs_of("table5", SMALL))
@@ -280,14 +282,14 @@ def test_run_campaign__interrupted__goes_on_where_it_was(
 def test_run_campaign__a_run_fails__others_are_done_and_it_is_said(
     fake_measure, monkeypatch, tmp_path
 ):
-    whole = running.measure
+    whole = execute.measure
 
     def failing(run, settings, n_threads=1):
         if (run.strategy, run.target, run.seed) == ("adl", "A", 0):
             raise FloatingPointError("diverged")
         return whole(run, settings, n_threads)
 
-    monkeypatch.setattr(running, "measure", failing)
+    monkeypatch.setattr(execute, "measure", failing)
     with pytest.raises(RuntimeError, match="3 runs failed.*adl on A.*diverged"):
         run_campaign(SMALL, tmp_path, ["table5"])
     assert "21 of 24" in (tmp_path / "table5.md").read_text(encoding="utf-8")
@@ -354,19 +356,15 @@ def test_bench__folder_that_cannot_be_made__one_sentence(tmp_path):
 
 
 def test_bench__without_pandas__says_how_to_get_it(monkeypatch):
-    for name in [name for name in sys.modules if name.startswith("benchmarks.tables")]:
-        monkeypatch.delitem(sys.modules, name)
-    genuine = builtins.__import__
-
-    def without_pandas(name, *rest, **options):
-        if name == "pandas":
-            raise ImportError("No module named 'pandas'")
-        return genuine(name, *rest, **options)
-
-    monkeypatch.setattr(builtins, "__import__", without_pandas)
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *rest: None if name == "pandas" else find_spec(name, *rest),
+    )
     outcome = run_command("--list")
     assert outcome.exit_code == 1
-    assert 'pip install "skadl[bench]"' in outcome.output
+    assert 'pip install -e ".[bench]"' in outcome.output
     assert "Traceback" not in outcome.output
 
 
@@ -382,7 +380,7 @@ def test_bench__without_pandas__says_how_to_get_it(monkeypatch):
 def test_command_line__said_again__is_the_same_campaign(words, monkeypatch):
     said = []
     monkeypatch.setattr(
-        command,
+        execute,
         "run_campaign",
         lambda campaign, folder, tables, **how: said.append((campaign, how)) or [],
     )

@@ -18,12 +18,13 @@ from distributed import LocalCluster
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.tables import cluster, command, running
+from benchmarks.tables import cluster, execute
+from benchmarks.tables.campaign import Campaign, reduced
 from benchmarks.tables.cli import bench
 from benchmarks.tables.dataset import DatasetSettings, check_targets, load_datasets
-from benchmarks.tables.draws import cut_window, shuffle_over_isos, take_pairs
+from benchmarks.tables.dataset_pairs import cut_window, shuffle_over_isos, take_pairs
 from benchmarks.tables.measure import measure
-from benchmarks.tables.runs import Run
+from benchmarks.tables.run import Run
 from benchmarks.tables.simulation import NO_POOL
 from skadl import evaluate_pairs, make_pairs
 from skadl.datasets import make_domain
@@ -120,7 +121,7 @@ def test_bench__workers_of_a_dask_cluster__give_the_same_numbers(
     def here(*_):
         raise AssertionError(f"measured in the process {os.getpid()} of the command")
 
-    monkeypatch.setattr(running, "measure", here)
+    monkeypatch.setattr(execute, "measure", here)
     with LocalCluster(
         n_workers=2, threads_per_worker=1, dashboard_address=":0"
     ) as local:
@@ -144,14 +145,14 @@ def test_measure__dataset__scores_are_those_of_evaluate_pairs(sidd, tmp_path):
 
 def settings_of(root, frames) -> DatasetSettings:
     settings, _ = load_datasets(["sidd"], [root], frames)
-    parameters = command.reduced(command.Campaign()).settings.parameters
+    parameters = reduced(Campaign()).settings.parameters
     return replace(settings, size=32, source_pairs=5, parameters=parameters)
 
 
 def test_command_line__said_again__is_the_same_campaign(sidd, tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr(
-        command,
+        execute,
         "run_campaign",
         lambda campaign, folder, tables, **how: said.append((campaign, how)) or [],
     )

@@ -16,7 +16,7 @@ from benchmarks.tables.measure import (
     limited_threads,
     measure,
 )
-from benchmarks.tables.runs import (
+from benchmarks.tables.run import (
     Run,
     RunData,
     Settings,

@@ -1,9 +1,9 @@
-"""The words of ``skadl bench`` as a campaign."""
+"""The options of ``python -m benchmarks.tables`` as a campaign."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from benchmarks.tables.dataset import (
     check_targets,
     load_datasets,
 )
+from benchmarks.tables.execute import check_tables
 from benchmarks.tables.log import RunLog
-from benchmarks.tables.running import check_tables, run_campaign
-from benchmarks.tables.runs import Settings, estimator_parameters, read_assignments
+from benchmarks.tables.run import Settings, estimator_parameters, read_assignments
 from benchmarks.tables.simulation import NO_POOL, POOLS
 from benchmarks.tables.strategies import STRATEGIES
 from benchmarks.tables.tables import runs_of, tables_of
@@ -39,25 +39,9 @@ def read_campaign(
 ) -> Campaign:
     """Turn the words of the command line into a campaign.
 
-    Parameters
-    ----------
-    targets, seeds, target_pairs, strategies, pools : str, optional
-        With commas between.
-    size : int, optional
-        Side of the mosaics trained on, in pixels.
-    assignments : sequence of str
-        ``name=value``.
-    is_reduced : bool
-        Whether to shrink it; what is given in words holds.
-
-    Returns
-    -------
-    Campaign
-
-    Raises
-    ------
-    ValueError
-        If a word is not understood; the message says which are.
+    Names and numbers come with commas between, assignments as ``name=value``. What is
+    given in words holds, also where the campaign is reduced. A ValueError says which
+    words are possible.
     """
     campaign = Campaign()
     if is_reduced:
@@ -87,19 +71,11 @@ def read_campaign(
 
 @dataclass(frozen=True)
 class DatasetOptions:
-    """What the command line says of datasets.
-
-    Parameters
-    ----------
-    names : sequence of str
-    roots : sequence of Path
-    test_scenes : str, optional
-        With commas between.
-    """
+    """What the command line says of datasets."""
 
     names: Sequence[str]
     roots: Sequence[Path]
-    test_scenes: str | None = None
+    test_scenes: str | None = None  # with commas between
 
     def __post_init__(self) -> None:
         for name in self.names:
@@ -118,7 +94,7 @@ class DatasetOptions:
 
 def move_to_datasets(
     campaign: Campaign,
-    words: DatasetOptions,
+    options: DatasetOptions,
     folder: Path,
     targets: str | None = None,
     size: int | None = None,
@@ -126,36 +102,18 @@ def move_to_datasets(
 ) -> Campaign:
     """Measure on pairs from disk what a campaign was to measure on simulated ones.
 
-    Parameters
-    ----------
-    campaign : Campaign
-    words : DatasetOptions
-    folder : Path
-        Of the finished runs; the frames that fits read from are kept there too.
-    targets : str, optional
-        Sensors, with commas between; all of the first dataset by default.
-    size : int, optional
-        Side of the windows cut from source frames, in pixels.
-    is_reduced : bool
-        Whether to shrink it.
-
-    Returns
-    -------
-    Campaign
-
-    Raises
-    ------
-    FileNotFoundError
-        If a dataset is not where it should be.
-    ValueError
-        If it holds too little.
+    `folder` is that of the finished runs; the frames that fits read from are kept there
+    too. `targets` are sensors with commas between, all of the first dataset by default;
+    `size` is the side of the windows cut from source frames, in pixels. A
+    FileNotFoundError if a dataset is not where it should be, a ValueError if it holds
+    too little.
     """
-    settings, gaps = load_datasets(words.names, words.roots, folder / FRAMES_FOLDER)
+    settings, gaps = load_datasets(options.names, options.roots, folder / FRAMES_FOLDER)
     changes: dict = {"parameters": campaign.settings.parameters}
     if is_reduced:
         changes |= REDUCED_DATASET
-    if words.test_scenes is not None:
-        changes["test_scenes"] = tuple(words.test_scenes.split(","))
+    if options.test_scenes is not None:
+        changes["test_scenes"] = tuple(options.test_scenes.split(","))
     if size is not None:
         changes["size"] = size
     settings = replace(settings, **changes)
@@ -169,19 +127,7 @@ def move_to_datasets(
 def list_tables(
     campaign: Campaign, folder: Path, tables: Sequence[str]
 ) -> Iterator[str]:
-    """Say what each table asks, and how many of its runs are done.
-
-    Parameters
-    ----------
-    campaign : Campaign
-    folder : Path
-    tables : sequence of str
-
-    Yields
-    ------
-    str
-        Lines.
-    """
+    """Say in a line what each table asks, and how many of its runs are done."""
     finished = RunLog(folder).finished()
     check_tables(tables, campaign)
     for name in tables:
@@ -191,60 +137,10 @@ def list_tables(
         yield f"{name:<10} {question} ({done} of {len(runs)} runs done)"
 
 
-def run_bench(
-    campaign: Campaign,
-    folder: Path,
-    tables: Sequence[str],
-    n_jobs: int,
-    n_threads: int,
-    announce: Callable[[str], object],
-    dask: str | None = None,
-) -> list[Path]:
-    """Run a campaign and quote the command that does the same again.
-
-    Parameters
-    ----------
-    campaign : Campaign
-    folder : Path
-    tables : sequence of str
-    n_jobs, n_threads : int
-    announce : callable
-        Takes lines.
-    dask : str, optional
-        Address of a dask scheduler.
-
-    Returns
-    -------
-    list of Path
-        Of the tables.
-    """
-    return run_campaign(
-        campaign,
-        folder,
-        tables,
-        n_jobs=n_jobs,
-        n_threads=n_threads,
-        dask=dask,
-        command=command_line(campaign, tables, n_jobs, n_threads),
-        announce=announce,
-    )
-
-
 def command_line(
     campaign: Campaign, tables: Sequence[str], n_jobs: int, n_threads: int
 ) -> str:
-    """Return the command for a campaign, with everything that is not a default.
-
-    Parameters
-    ----------
-    campaign : Campaign
-    tables : sequence of str
-    n_jobs, n_threads : int
-
-    Returns
-    -------
-    str
-    """
+    """Return the command for a campaign, with everything that is not a default."""
     settings = campaign.settings
     words = ["python", "-m", "benchmarks.tables", *tables]
     is_reduced = settings.source_pairs != Settings().source_pairs

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from benchmarks.tables.detection import areas, judged_pairs
-from benchmarks.tables.log import Results
-from benchmarks.tables.markdown import NOT_MEASURED
-from benchmarks.tables.readings import (
+from benchmarks.tables.comparisons import (
     NOTHING,
     paired_lead,
     paired_ratio,
     spread_over_seeds,
 )
+from benchmarks.tables.detection import areas, judged_pairs
+from benchmarks.tables.log import Results
+from benchmarks.tables.markdown import NOT_MEASURED
 from benchmarks.tables.simulation import NO_POOL
 from benchmarks.tables.strategies import ABLATIONS
 
@@ -29,38 +29,21 @@ FEW = 6
 
 
 @dataclass(frozen=True)
-class Bar:
-    """One thing that the defaults should reach.
-
-    Parameters
-    ----------
-    name : str
-    required : str
-        As text for people.
-    reached : float or None
-        None where no run says.
-    limit : float
-    at_least : bool, default=True
-        Whether `reached` should be at least or at most `limit`.
-    shown : str, default="{:+.3f} dB"
-        How to show `reached`.
-    remark : str, optional
-    runs : int, default=0
-        That the figure is from.
-    """
+class Requirement:
+    """One thing that the defaults should reach."""
 
     name: str
-    required: str
-    reached: float | None
+    required: str  # as text for people
+    reached: float | None  # None where no run says
     limit: float
-    at_least: bool = True
-    shown: str = "{:+.3f} dB"
+    at_least: bool = True  # whether `reached` should be at least or at most `limit`
+    shown: str = "{:+.3f} dB"  # how to show `reached`
     remark: str = ""
-    runs: int = 0
+    runs: int = 0  # that the figure is from
 
     @property
     def verdict(self) -> str:
-        """Whether the bar is met."""
+        """Whether it is met."""
         if self.reached is None:
             return NOT_MEASURED
         if self.at_least:
@@ -68,33 +51,23 @@ class Bar:
         return "met" if self.reached <= self.limit else "missed"
 
 
-def state_bars(results: Results) -> dict[str, pd.DataFrame | str]:
-    """State each bar, the figure reached and whether that is enough.
-
-    Parameters
-    ----------
-    results : Results
-        Of all tables.
-
-    Returns
-    -------
-    dict of heading to DataFrame or str
-    """
+def check_requirements(results: Results) -> dict[str, pd.DataFrame | str]:
+    """State each requirement, the figure reached and whether that is enough."""
     if results.runs.empty:
         return NOTHING
     rows = [
         {
             "target pairs": size,
-            "bar": bar.name,
-            "required": bar.required,
+            "bar": each.name,
+            "required": each.required,
             "reached": ""
-            if bar.reached is None
-            else f"{bar.shown.format(bar.reached)} {bar.remark}".strip(),
-            "verdict": bar.verdict,
-            "runs": bar.runs or "",
+            if each.reached is None
+            else f"{each.shown.format(each.reached)} {each.remark}".strip(),
+            "verdict": each.verdict,
+            "runs": each.runs or "",
         }
-        for size, own in results.by_target_pairs()
-        for bar in list_bars(own, size)
+        for size, runs in results.by_target_pairs()
+        for each in list_requirements(runs, size)
     ]
     note = (
         "Means are over targets and seeds; a difference is between runs of the same "
@@ -105,21 +78,10 @@ def state_bars(results: Results) -> dict[str, pd.DataFrame | str]:
     return {"Reached": pd.DataFrame(rows), "Reading": note}
 
 
-def list_bars(results: Results, size: int) -> Iterator[Bar]:
-    """List the bars for one number of target pairs.
-
-    Parameters
-    ----------
-    results : Results
-        With this number of target pairs.
-    size : int
-
-    Yields
-    ------
-    Bar
-    """
+def list_requirements(results: Results, size: int) -> Iterator[Requirement]:
+    """List the requirements for one number of target pairs."""
     runs = results.runs
-    yield _lead_bar(
+    yield _lead(
         runs,
         "Harmful pool against the same training without it",
         "adl",
@@ -127,15 +89,15 @@ def list_bars(results: Results, size: int) -> Iterator[Bar]:
         "harm",
         second_pool="clean",
     )
-    yield from _acceptance_bars(runs)
-    yield _detection_bar(results)
+    yield from _acceptance(runs)
+    yield _detection(results)
     if size == FEW:
         for pool in ("harm", "clean"):
-            yield _lead_bar(
+            yield _lead(
                 runs, f"Over target-only, pool {pool}", "target-only", 1.2, pool
             )
         for pool, gain in (("harm", 1.5), ("clean", 0.4)):
-            yield _lead_bar(
+            yield _lead(
                 runs,
                 f"Over sources, then fine-tune, pool {pool}",
                 "fine-tune",
@@ -143,50 +105,50 @@ def list_bars(results: Results, size: int) -> Iterator[Bar]:
                 pool,
             )
         for other in PLAIN:
-            yield _lead_bar(
+            yield _lead(
                 runs, f"Over {other}, pool harm (no bar asked)", other, 0.0, "harm"
             )
     for pool in ("harm", "clean"):
-        yield _worst_target_bar(runs, pool)
+        yield _worst_target(runs, pool)
     for pool in ("harm", "clean"):
-        yield _lead_bar(
+        yield _lead(
             runs,
             f"Against the true noise model, pool {pool}",
             "oracle-noise",
             -0.1,
             pool,
         )
-    yield _worst_image_bar(runs)
+    yield _worst_image(runs)
     for name, ablation in ABLATIONS.items():
         if ablation.base == "adl":
-            yield _lead_bar(
+            yield _lead(
                 runs,
                 f"Default over itself with {ablation.label} off",
                 name,
                 0.0,
                 "harm",
             )
-    yield _cost_bar(runs)
+    yield _cost(runs)
 
 
-def _lead_bar(
+def _lead(
     runs: pd.DataFrame,
     name: str,
     other: str,
     limit: float,
     pool: str,
     second_pool: str | None = None,
-) -> Bar:
+) -> Requirement:
     """Mean lead of `adl` over another strategy."""
     leads = paired_lead(runs, "adl", other, pool=pool, second_pool=second_pool)
     required = f"at least {limit:+.2f} dB"
     if leads.empty:
-        return Bar(name, required, None, limit)
+        return Requirement(name, required, None, limit)
     by_target = leads.groupby("target").lead.mean()
     spread = spread_over_seeds(leads)
     remark = "" if np.isnan(spread) else f"± {spread:.2f} "
     remark += f"({by_target.min():+.2f} on {by_target.idxmin()})"
-    return Bar(
+    return Requirement(
         name,
         required,
         by_target.mean(),
@@ -196,7 +158,7 @@ def _lead_bar(
     )
 
 
-def _acceptance_bars(runs: pd.DataFrame) -> Iterator[Bar]:
+def _acceptance(runs: pd.DataFrame) -> Iterator[Requirement]:
     own = runs[(runs.strategy == "adl") & (runs.pool == "harm")]
     for name, kind, limit, at_least in (
         ("Misaligned and black batches accepted", "harmful2", 0.05, False),
@@ -212,10 +174,12 @@ def _acceptance_bars(runs: pd.DataFrame) -> Iterator[Bar]:
             reached = own[f"accepted_{kind}"].sum() / offered
             worst = shares.min() if at_least else shares.max()
             remark = f"({worst:.1%} in the worst run)"
-        yield Bar(name, required, reached, limit, at_least, "{:.1%}", remark, len(own))
+        yield Requirement(
+            name, required, reached, limit, at_least, "{:.1%}", remark, len(own)
+        )
 
 
-def _detection_bar(results: Results) -> Bar:
+def _detection(results: Results) -> Requirement:
     """Take the better of the two scores that the default decides by."""
     name, required = "ROC AUC, harmful pairs in good domains", "at least 0.95"
     pairs = judged_pairs(results.selection)
@@ -227,11 +191,13 @@ def _detection_bar(results: Results) -> Bar:
             best = max(found, key=lambda score: found[score].mean())
             remark = f"by {best} (lowest {found[best].min():.3f})"
             mean, n_runs = found[best].mean(), len(found[best])
-            return Bar(name, required, mean, 0.95, True, "{:.3f}", remark, n_runs)
-    return Bar(name, required, None, 0.95)
+            return Requirement(
+                name, required, mean, 0.95, True, "{:.3f}", remark, n_runs
+            )
+    return Requirement(name, required, None, 0.95)
 
 
-def _worst_target_bar(runs: pd.DataFrame, pool: str) -> Bar:
+def _worst_target(runs: pd.DataFrame, pool: str) -> Requirement:
     """Lowest lead, over targets, of `adl` over the best simple alternative."""
     name = f"Against the best simple alternative, worst target, pool {pool}"
     own = runs[runs.pool.isin([pool, NO_POOL])]
@@ -244,28 +210,32 @@ def _worst_target_bar(runs: pd.DataFrame, pool: str) -> Bar:
             leads.append((lead, f"({target}, {simple.idxmax()})"))
     required = "at least -0.10 dB"
     if not leads:
-        return Bar(name, required, None, -0.1)
+        return Requirement(name, required, None, -0.1)
     lead, remark = min(leads)
-    return Bar(
+    return Requirement(
         name, required, lead, -0.1, remark=remark, runs=(own.strategy == "adl").sum()
     )
 
 
-def _worst_image_bar(runs: pd.DataFrame) -> Bar:
+def _worst_image(runs: pd.DataFrame) -> Requirement:
     name, required = "Gain of the worst test image", "at least -0.05 dB"
     own = runs[(runs.strategy == "adl") & runs.pool.isin(["harm", "clean"])]
     if own.empty:
-        return Bar(name, required, None, -0.05)
+        return Requirement(name, required, None, -0.05)
     worst = own.loc[own.worst_gain.idxmin()]
     remark = f"({worst.target}; {own.n_worse.sum()} images below)"
-    return Bar(name, required, worst.worst_gain, -0.05, remark=remark, runs=len(own))
+    return Requirement(
+        name, required, worst.worst_gain, -0.05, remark=remark, runs=len(own)
+    )
 
 
-def _cost_bar(runs: pd.DataFrame) -> Bar:
+def _cost(runs: pd.DataFrame) -> Requirement:
     name, required = "Extra time of the selection", "at most +35 %"
     ratios = paired_ratio(runs, "cpu_seconds")
     if ratios.empty:
-        return Bar(name, required, None, 0.35)
+        return Requirement(name, required, None, 0.35)
     remark = f"(up to {ratios.max() - 1:+.0%})"
     extra = ratios.median() - 1
-    return Bar(name, required, extra, 0.35, False, "{:+.0%}", remark, len(ratios))
+    return Requirement(
+        name, required, extra, 0.35, False, "{:+.0%}", remark, len(ratios)
+    )

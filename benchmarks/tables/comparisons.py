@@ -21,16 +21,7 @@ PAIRED = ["target", "seed", "pool", "target_pairs"]
 
 
 def compare_strategies(results: Results) -> dict[str, pd.DataFrame | str]:
-    """Tabulate every strategy and pool, one table for each number of target pairs.
-
-    Parameters
-    ----------
-    results : Results
-
-    Returns
-    -------
-    dict of heading to DataFrame or str
-    """
+    """Tabulate every strategy and pool, one table for each number of target pairs."""
     if results.runs.empty:
         return NOTHING
     sections: dict[str, pd.DataFrame | str] = {}
@@ -48,17 +39,7 @@ def compare_strategies(results: Results) -> dict[str, pd.DataFrame | str]:
 
 
 def compare_on_sensors(results: Results) -> dict[str, pd.DataFrame | str]:
-    """Tabulate every strategy on pairs from disk, each sensor left out in turn.
-
-    Parameters
-    ----------
-    results : Results
-        Of one protocol.
-
-    Returns
-    -------
-    dict of heading to DataFrame or str
-    """
+    """Tabulate every strategy on pairs from disk, each sensor left out in turn."""
     if results.runs.empty:
         return NOTHING
     (protocol,) = results.runs.protocol.unique()
@@ -86,16 +67,7 @@ def compare_on_sensors(results: Results) -> dict[str, pd.DataFrame | str]:
 
 
 def compare_pools(results: Results) -> dict[str, pd.DataFrame | str]:
-    """Tabulate strategies against pools, with what each harmful set costs.
-
-    Parameters
-    ----------
-    results : Results
-
-    Returns
-    -------
-    dict of heading to DataFrame or str
-    """
+    """Tabulate strategies against pools, with what each harmful set costs."""
     if results.runs.empty:
         return NOTHING
     names = {
@@ -121,16 +93,7 @@ def compare_pools(results: Results) -> dict[str, pd.DataFrame | str]:
 
 
 def compare_ablations(results: Results) -> dict[str, pd.DataFrame | str]:
-    """Tabulate what the default gains over itself without each of its parts.
-
-    Parameters
-    ----------
-    results : Results
-
-    Returns
-    -------
-    dict of heading to DataFrame or str
-    """
+    """Tabulate what the default gains over itself without each of its parts."""
     if results.runs.empty:
         return NOTHING
     sections: dict[str, pd.DataFrame | str] = {}
@@ -163,16 +126,7 @@ def compare_ablations(results: Results) -> dict[str, pd.DataFrame | str]:
 
 
 def compare_sizes(results: Results) -> dict[str, pd.DataFrame | str]:
-    """Tabulate strategies against the number of target pairs.
-
-    Parameters
-    ----------
-    results : Results
-
-    Returns
-    -------
-    dict of heading to DataFrame or str
-    """
+    """Tabulate strategies against the number of target pairs."""
     if results.runs.empty:
         return NOTHING
     rows = []
@@ -198,16 +152,7 @@ def compare_sizes(results: Results) -> dict[str, pd.DataFrame | str]:
 
 
 def compare_cost(results: Results) -> dict[str, pd.DataFrame | str]:
-    """Tabulate how much longer fits with selection take than without.
-
-    Parameters
-    ----------
-    results : Results
-
-    Returns
-    -------
-    dict of heading to DataFrame or str
-    """
+    """Tabulate how much longer fits with selection take than without."""
     if results.runs.empty:
         return NOTHING
     rows = []
@@ -230,17 +175,7 @@ def compare_cost(results: Results) -> dict[str, pd.DataFrame | str]:
 
 
 def paired_ratio(runs: pd.DataFrame, column: str) -> pd.Series:
-    """Divide the times of `adl` by those of `no-gate`, run by run on one device.
-
-    Parameters
-    ----------
-    runs : DataFrame
-    column : {"seconds", "cpu_seconds"}
-
-    Returns
-    -------
-    Series
-    """
+    """Divide the times of `adl` by those of `no-gate`, run by run on one device."""
     by_key = runs.set_index([*PAIRED, "device", "settings"])
     with_gate = by_key[by_key.strategy == "adl"][column]
     without = by_key[by_key.strategy == "no-gate"][column]
@@ -257,20 +192,9 @@ def paired_lead(
 ) -> pd.DataFrame:
     """PSNR of one strategy minus that of another, target by target and seed by seed.
 
-    Parameters
-    ----------
-    runs : DataFrame
-        Of one number of target pairs.
-    first, second : str
-        Strategies.
-    pool, second_pool : str, optional
-        Only these pools; the second is the first's unless given. A strategy without
-        sources has none.
-
-    Returns
-    -------
-    DataFrame
-        Columns target, seed and lead, in dB; only what both have.
+    Of the runs, which are of one number of target pairs, only these pools; the second
+    is the first's unless given. A strategy without sources has none. Gives the columns
+    target, seed and lead, in dB, for what both have.
     """
     own = runs[runs.strategy == first]
     other = runs[runs.strategy == second]
@@ -283,18 +207,7 @@ def paired_lead(
 
 
 def spread_over_seeds(leads: pd.DataFrame) -> float:
-    """Give the spread over seeds of the mean over targets; NaN for one seed.
-
-    Parameters
-    ----------
-    leads : DataFrame
-        From `paired_lead`.
-
-    Returns
-    -------
-    float
-        In dB.
-    """
+    """Give the spread over seeds of the mean over targets; NaN for one seed."""
     by_seed = leads.pivot_table(index="seed", columns="target", values="lead")
     return by_seed.dropna().mean(axis=1).std()
 
@@ -311,19 +224,10 @@ def describe_lead(runs: pd.DataFrame, first: str, second: str) -> str:
 
 
 def tabulate_psnr(runs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Give mean and spread of PSNR for each target and over the targets.
+    """Give mean and spread of PSNR for each target and over the targets; see `READING`.
 
-    Parameters
-    ----------
-    runs : DataFrame
-        Of one number of target pairs.
-    by : list of str
-        Columns that tell the rows of the table apart.
-
-    Returns
-    -------
-    DataFrame
-        Formatted; see `READING`. The first row is the noisy input.
+    The runs are of one number of target pairs; the columns `by` tell the rows apart.
+    The first row is the noisy input.
     """
     targets = runs.groupby("target")
     noisy = targets.noisy.first()

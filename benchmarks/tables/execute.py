@@ -14,7 +14,7 @@ from benchmarks.tables.dataset import DatasetSettings
 from benchmarks.tables.log import Results, RunLog
 from benchmarks.tables.markdown import describe_machine, write_page
 from benchmarks.tables.measure import Measured, measure
-from benchmarks.tables.runs import Run, Settings
+from benchmarks.tables.run import Run, Settings
 from benchmarks.tables.tables import runs_of, runs_to_read, tables_of
 
 
@@ -29,42 +29,16 @@ def run_campaign(
     command: str = "",
     announce: Callable[[str], object] = lambda line: None,
 ) -> list[Path]:
-    """Do the runs that are not in the folder yet, and write the tables.
+    """Do the runs that are not in the folder yet, and return the tables.
 
-    Parameters
-    ----------
-    campaign : Campaign
-    folder : str or Path
-        Holds the finished runs, as CSV, and the tables, as Markdown. One process at
-        a time may write to it.
-    tables : sequence of str, optional
-        Names from `tables_of`; all of them by default.
-    n_jobs : int, default=1
-        Runs at a time, in processes of their own.
-    n_threads : int, default=1
-        Of torch, in each run.
-    dask : str, optional
-        Address of a dask scheduler, whose workers do the runs instead, as many at a
-        time as there are workers. Datasets lie at the same path on all machines.
-    command : str, optional
-        To be quoted in the tables.
-    announce : callable, optional
-        Takes lines that say how far it is.
+    The folder holds the finished runs, as CSV, and the tables, as Markdown; one process
+    at a time may write to it. `n_jobs` runs are done at a time, each in a process with
+    `n_threads` of torch, or by the workers of a dask scheduler at that address:
+    datasets then lie at the same path on all machines. `command` is quoted in the
+    tables; `announce` takes lines that say how far it is.
 
-    Returns
-    -------
-    list of Path
-        Of the tables.
-
-    Raises
-    ------
-    ValueError
-        If a table is unknown.
-    ImportError
-        If dask is asked for and not installed.
-    RuntimeError
-        If the cluster cannot be used; at the end, if runs have failed: all others are
-        done and in the tables.
+    A ValueError if a table is unknown. A RuntimeError if the cluster cannot be used, or
+    at the end if runs have failed: all others are done and in the tables.
     """
     tables = tuple(tables_of(campaign)) if tables is None else tables
     check_tables(tables, campaign)
@@ -116,18 +90,7 @@ def _run(
 
 
 def check_tables(names: Sequence[str], campaign: Campaign) -> None:
-    """Refuse names of tables that do not exist for a campaign.
-
-    Parameters
-    ----------
-    names : sequence of str
-    campaign : Campaign
-
-    Raises
-    ------
-    ValueError
-        The message lists those that do.
-    """
+    """Refuse names of tables that a campaign has not; the error lists those it has."""
     known = tables_of(campaign)
     for name in names:
         if name not in known:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.tables.dataset import DatasetSettings
-from benchmarks.tables.runs import Run, RunData
+from benchmarks.tables.run import Run, RunData
 from benchmarks.tables.simulation import NO_POOL, USEFUL
 from skadl.data.store.patch_store import PatchStore
 from skadl.raw.image import LazyRawImage, RawImage
@@ -25,17 +25,9 @@ _TARGET_STREAM, _SOURCE_STREAM = 0, 1
 def take_pairs(run: Run, settings: DatasetSettings) -> RunData:
     """Choose the pairs of a run; none is read yet.
 
-    Parameters
-    ----------
-    run : Run
-        Its pool is `OTHER_SENSORS` or none.
-    settings : DatasetSettings
-
-    Returns
-    -------
-    RunData
-        The target's pairs are the first of one order for each seed, in which every
-        ISO comes up in turn; likewise those of each source.
+    The target's pairs are the first of one order for each seed, in which every ISO
+    comes up in turn; likewise those of each source. The pool is `OTHER_SENSORS` or
+    none.
     """
     store = PatchStore(settings.frames)
     training, test = settings.split(run.target)
@@ -65,15 +57,7 @@ def shuffle_over_isos(
 ) -> list[RawPair]:
     """Shuffle pairs so that however few are taken span as many ISOs as there are.
 
-    Parameters
-    ----------
-    pairs : sequence of RawPair
-    rng : RandomState
-
-    Returns
-    -------
-    list of RawPair
-        One of each ISO, then the second of each, and so on.
+    One of each ISO, then the second of each, and so on.
     """
     shuffled = [pairs[index] for index in rng.permutation(len(pairs))]
     seen: Counter[float] = Counter()
@@ -87,18 +71,8 @@ def shuffle_over_isos(
 def cut_window(pair: RawPair, size: int, place: Sequence[float]) -> RawPair:
     """Cut the same window from both frames when they are read.
 
-    Parameters
-    ----------
-    pair : RawPair
-    size : int
-        Side in pixels; a smaller frame keeps its own.
-    place : sequence of two floats
-        In [0, 1]: where along the height and width, from one end to the other.
-
-    Returns
-    -------
-    RawPair
-        Lazy where the frames are.
+    `size` is its side in pixels; a smaller frame keeps its own. `place` is two numbers
+    in [0, 1]: where along the height and width, from one end to the other.
     """
     place = tuple(float(share) for share in place)
     return RawPair(
