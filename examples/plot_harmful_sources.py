@@ -41,7 +41,8 @@ print(
 )
 
 # %%
-# That is two of each kind, too few for a rate; ``benchmarks/screening.py`` counts more.
+# That is two of each kind, too few for a rate; ``benchmarks/pairs/screening.py``
+# counts more.
 #
 # The largest part of the oddness decides: above 1 a pair is refused. Rows are kinds of
 # harm, columns what was looked at; the values are medians.

@@ -135,7 +135,7 @@ figure = plot_acceptance(second.selection_report_, n_epochs=6)
 
 # %%
 # Does it denoise better than skadl's own? One small fit cannot tell; several seeds,
-# cameras and pools can, and ``skadl bench`` is made of such comparisons.
+# cameras and pools can, and ``benchmarks/tables`` is made of such comparisons.
 
 evidence = clone(denoiser).set_params(gate="evidence")
 evidence.fit(pairs[:10], source_pairs=sources)

@@ -16,6 +16,7 @@ import textwrap
 import tomllib
 from pathlib import Path
 
+import click
 import numpydoc.docscrape
 import pytest
 from click.testing import CliRunner
@@ -25,6 +26,7 @@ import skadl
 import skadl.commands.fit  # noqa: F401 (its module, not its command)
 import skadl.datasets
 import skadl.estimators.adl
+from benchmarks.tables.cli import bench
 from skadl.adaptation.gates import Gate
 from skadl.commands.main import main
 
@@ -43,7 +45,8 @@ BLOCK = re.compile(
     re.MULTILINE,
 )
 # The long commands are only parsed; they have tests of their own.
-LONG_COMMANDS = ("demo", "bench")
+LONG_COMMANDS = ("demo",)
+TABLES = ["python", "-m", "benchmarks.tables"]
 
 
 def blocks(page: Path) -> list[tuple[str, int, str]]:
@@ -66,13 +69,13 @@ def page_names(pages: list[Path]) -> list[str]:
 @pytest.fixture
 def small_budget(monkeypatch):
     """Fits of a few steps with a tiny network, on small frames."""
-    plan, build = skadl.estimators.adl.Plan, skadl.estimators.adl.build_network
+    schedule, build = skadl.estimators.adl.Schedule, skadl.estimators.adl.build_network
     make_domain = skadl.datasets.make_domain
 
-    def short_plan(**lengths):
+    def short_schedule(**lengths):
         for name in ("n_pretrain_iter", "n_iter", "n_finetune_iter"):
             lengths[name] = min(lengths[name], 2)
-        return plan(**{**lengths, "batch_size": 2})
+        return schedule(**{**lengths, "batch_size": 2})
 
     def tiny_network(n_metadata, base_channels, n_levels, mlp_width, *where):
         return build(n_metadata, 2, 2, 4, *where)
@@ -82,7 +85,7 @@ def small_budget(monkeypatch):
         n_pairs = 4 if n_pairs > 30 else n_pairs  # sources
         return make_domain(camera, n_pairs, size=64 if size > 128 else size, **options)
 
-    monkeypatch.setattr(skadl.estimators.adl, "Plan", short_plan)
+    monkeypatch.setattr(skadl.estimators.adl, "Schedule", short_schedule)
     monkeypatch.setattr(skadl.estimators.adl, "build_network", tiny_network)
     monkeypatch.setattr(skadl.datasets, "make_domain", small_domain)
     monkeypatch.setattr(skadl.commands.fit, "SIMULATED_PAIRS", 4)
@@ -140,12 +143,16 @@ def run_commands(text: str) -> None:
         if not line.startswith("$ "):
             continue
         words = shlex.split(line.removeprefix("$ "), comments=True)
+        if words[: len(TABLES)] == TABLES:
+            bench.make_context("bench", words[len(TABLES) :])
+            continue
         if words[0] != "skadl":
             check_shell_line(line)
             continue
         name, arguments = words[1], words[2:]
         if name in LONG_COMMANDS:
-            main.commands[name].make_context(name, arguments)
+            command = main.get_command(click.Context(main), name)
+            command.make_context(name, arguments)
             continue
         result = CliRunner().invoke(main, words[1:])
         assert result.exit_code == 0, f"{line}\n{result.output}"

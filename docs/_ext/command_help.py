@@ -16,8 +16,11 @@ class CommandHelp(Directive):
         """Build a section for each command."""
         document = self.state.document
         shown: list[nodes.Node] = []
-        commands = {"skadl": main}
-        commands |= {f"skadl {name}": c for name, c in sorted(main.commands.items())}
+        context = click.Context(main)
+        commands = {"skadl": main} | {
+            f"skadl {name}": main.get_command(context, name)
+            for name in main.list_commands(context)
+        }
         for title, command in commands.items():
             context = click.Context(command, info_name=title, max_content_width=76)
             section = nodes.section(ids=[nodes.make_id(title)])

@@ -18,10 +18,10 @@ FOR = {
     "plot": "pictures: `skadl.plots` and `skadl demo`",
     "dng": "DNG files compressed without loss",
     "frame": "selection reports as pandas tables",
-    "bench": "`skadl bench`",
+    "bench": "`python -m benchmarks.tables`, from a checkout",
     "sidd": "`load_sidd`",
     "onnx": "`export_onnx`",
-    "dask": "`skadl bench --dask`, together with `bench`",
+    "dask": "its `--dask`, together with `bench`",
 }
 DEVELOPERS = ("test", "lint", "docs")
 
@@ -61,12 +61,11 @@ class Datasets(FactTable):
 
     def rows(self) -> list[list[str]]:
         """One row a dataset."""
-        known = DATASETS.values() if isinstance(DATASETS, dict) else DATASETS
         return [
             ["dataset", "read with", "size", "mind"],
             *(
                 [f"{d.name}: {d.title}", f"`{d.reader}`", d.size, "; ".join(d.notes)]
-                for d in known
+                for d in DATASETS
             ),
         ]
 
