@@ -290,7 +290,7 @@ def documented(names: list[str]) -> list[str]:
         found += [] if is_protocol else [name]
         if inspect.isclass(thing):
             own = [m for m, f in vars(thing).items() if is_function(f) and m[0] != "_"]
-            if not is_protocol and thing.__module__ == Gate.__module__:
+            if issubclass(thing, Gate) and thing is not Gate:
                 own = [m for m in own if m not in vars(Gate)]  # documented there
             found += [f"{name}.{method}" for method in own]
     return found
