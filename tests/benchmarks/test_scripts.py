@@ -139,10 +139,10 @@ def test_shadow__disagreement__is_written_down_and_not_heeded(benchmark):
 
     gate = AboveThirty()
     shadow = benchmark("speed.precision").Shadow(
-        AboveThirty.seed, AboveThirty.judge, evaluate=None
+        AboveThirty.start, AboveThirty.judge, evaluate=None
     )
     shadow._coarse.append(np.array([29.0]))
-    shadow.seeding()(gate, np.array([31.0]))
+    shadow.starting()(gate, np.array([31.0]))
     verdict = shadow.judging()(gate, Trial("A", None, np.array([31.0])))
     assert verdict.accepted
     (row,) = shadow.rows

@@ -385,5 +385,5 @@ def test_command_line__said_again__is_the_same_campaign(words, monkeypatch):
         lambda campaign, folder, tables, **how: said.append((campaign, how)) or [],
     )
     run_command("table1", *words)
-    run_command(*shlex.split(said[0][1]["command"])[2:])
+    run_command(*shlex.split(said[0][1]["command"])[3:])
     assert said[0] == said[1]

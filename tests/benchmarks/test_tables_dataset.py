@@ -158,7 +158,7 @@ def test_command_line__said_again__is_the_same_campaign(sidd, tmp_path, monkeypa
     )
     words = ["--test-scenes", "SIDD-002", "--size", "128", "--seeds", "4"]
     bench_sidd(sidd, tmp_path, *words)
-    bench(*said[0][1]["command"].split()[2:])
+    run_bench(*said[0][1]["command"].split()[3:])
     (first, how), (second, how_again) = said
     assert how["command"] == how_again["command"]
     assert first.settings.size == 128 and first.settings.test_scenes == ("SIDD-002",)
@@ -404,7 +404,7 @@ def test_bench__no_folder_there__one_sentence(tmp_path):
     ],
 )
 def test_bench__wrong_words_for_a_dataset__exit_code_2(words, hint):
-    outcome = bench(*words)
+    outcome = run_bench(*words)
     assert outcome.exit_code == 2, outcome.output
     assert hint in " ".join(outcome.output.split())
 
