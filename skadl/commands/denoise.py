@@ -201,19 +201,19 @@ def denoise(
         for folder in empty
     ] + plan_outputs(files, out, f".{file_format}", force)
     options = BatchOptions(
-        file_format,
-        sensor,
-        iso,
-        ratio,
-        noise,
-        {
+        format=file_format,
+        sensor=sensor,
+        iso=iso,
+        ratio=ratio,
+        noise=noise,
+        predict={
             "strength": strength,
             "self_ensemble": self_ensemble,
             "memory_limit": memory,
         },
-        compress,
-        gps,
-        _history(model, strength, self_ensemble),
+        compress=compress,
+        gps=gps,
+        history=_history(model, strength, self_ensemble),
     )
     # One bar: over the tiles of a lone file, else over the files.
     is_watched, is_lone = sys.stderr.isatty(), len(plan) == 1

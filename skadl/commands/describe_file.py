@@ -106,9 +106,10 @@ def _field_of(path: str | Path, name: str, **given: Any) -> Any:
 
 def _model_lines(contents: ModelFile) -> Iterator[str]:
     yield f"a model, saved by skadl {short_label(contents.skadl_version)}"
+    n_levels = contents.network.describe().get("n_levels")
+    depth = f" on {n_levels} levels" if n_levels else ""
     yield (
-        f"network: {_n_weights(contents):,} weights on "
-        f"{contents.network.describe()['n_levels']} levels, conditioning "
+        f"network: {_n_weights(contents):,} weights{depth}, conditioning "
         f"{contents.conditioning.kind}"
     )
     for name, info in contents.sensors.items():

@@ -117,17 +117,17 @@ def _load(folder: Path) -> Sequence[RawPair]:
 
 
 def _numbers(
-    option: str, text: str, separator: str, n_wanted: int | None = None
+    option: str, text: str, separator: str, n_requested: int | None = None
 ) -> list[float]:
     """Read numbers or fractions, or say what the option takes."""
     try:
         values = [float(Fraction(part.strip())) for part in text.split(separator)]
     except (ValueError, ZeroDivisionError, OverflowError):
         values = []
-    if not values or n_wanted not in (None, len(values)):
-        wanted = {1: "one number", 2: "two numbers, as in 100-12800"}
+    if not values or n_requested not in (None, len(values)):
+        counts = {1: "one number", 2: "two numbers, as in 100-12800"}
         raise click.UsageError(
-            f"{option} takes {wanted.get(n_wanted, 'numbers with commas between')}, "
+            f"{option} takes {counts.get(n_requested, 'numbers with commas between')}, "
             f"got {text!r}."
         )
     return values

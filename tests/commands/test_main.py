@@ -26,6 +26,7 @@ from skadl.adaptation.report import (
     TrainingStage,
 )
 from skadl.commands import main as cli
+from skadl.commands import terminal
 from skadl.commands.demo.folder import FILES
 from skadl.commands.demo.sizes import SIZES
 from skadl.datasets import camera_names
@@ -274,6 +275,15 @@ def test_help__of_all__shows_each_command_with_its_first_sentence(run):
     for name in cli.main.list_commands(context):
         command = cli.main.get_command(context, name)
         assert f"{name} {command.get_short_help_str(limit=200)}" in text
+
+
+def test_what_is_printed__names_that_would_steer_a_terminal__are_harmless(capsys):
+    terminal.say(["a table\n  of \x1b[2J"])
+    terminal.note("\x1b]0;title\x07 is left\nout")
+    terminal.failure(ValueError("no \x9b1m\nhere")).show()
+    out, err = capsys.readouterr()
+    assert out == "a table\n  of \ufffd[2J\n"
+    assert err == "Note: \ufffd]0;title\ufffd is left out\nError: no \ufffd1m here\n"
 
 
 def test_unknown_command__exit_code_2(run):
