@@ -158,7 +158,7 @@ def test_command_line__said_again__is_the_same_campaign(sidd, tmp_path, monkeypa
     )
     words = ["--test-scenes", "SIDD-002", "--size", "128", "--seeds", "4"]
     bench_sidd(sidd, tmp_path, *words)
-    run_bench(*said[0][1]["command"].split()[3:])
+    run_bench(*said[0][1]["command"].split()[3:])  # behind python -m MODULE
     (first, how), (second, how_again) = said
     assert how["command"] == how_again["command"]
     assert first.settings.size == 128 and first.settings.test_scenes == ("SIDD-002",)
