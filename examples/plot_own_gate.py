@@ -3,7 +3,8 @@ Bringing your own gate
 ======================
 
 A gate decides whether the model is better for having taken a source batch. skadl has
-four; a fifth is a small class.
+four; a fifth is a small class: it derives from :class:`skadl.adaptation.gates.Gate` and
+needs one method, ``judge``.
 """
 
 # %%
@@ -19,35 +20,24 @@ import numpy as np
 from sklearn.base import clone
 
 from skadl import ADLDenoiser, SourcePool
-from skadl.adaptation.gates import Trial, Verdict
+from skadl.adaptation.gates import Gate, Trial, Verdict
 from skadl.datasets import make_domain, make_harmful_truth
 from skadl.plots import plot_acceptance
 
 
-class VotingGate:
+class VotingGate(Gate):
     """Accept a step that improves half of the images of V' or more."""
 
-    measure_every = 1  # measure V' in each iteration
-    needs_before = True  # and also before the step
+    needs_before = True  # measure V' before each step too, not only after it
 
     def __init__(self, queue_size):
         """Keep nothing: each step is judged by itself."""
-
-    def start(self, psnr):
-        """Need no start value."""
-
-    def refuse(self, fault):
-        """Admit every pair; return a Verdict here to refuse it before training."""
 
     def judge(self, trial):
         """Count the images that got better."""
         votes = float(np.mean(trial.after > trial.before))
         reason = "most images better" if votes >= 0.5 else "most images worse"
         return Verdict(votes >= 0.5, votes, 0.5, reason)
-
-    def sampling_weight(self, domain):
-        """Draw all domains alike."""
-        return 1.0
 
 
 # %%
@@ -99,11 +89,11 @@ figure = plot_acceptance(first.selection_report_, n_epochs=6)
 # stretches hardly anything: one step moves all images a little up or a little down,
 # whatever was in the batch. So the second gate asks for no fewer votes than is usual
 # among the latest steps; how many, that is what ``queue_size`` is for. And it refuses
-# pairs whose residual is odd before any training.
+# pairs whose residual cannot be noise, before any training.
 
 
 class CarefulGate(VotingGate):
-    """Refuse odd pairs; accept steps with no fewer votes than is usual."""
+    """Refuse faulty pairs; accept steps with no fewer votes than is usual."""
 
     def __init__(self, queue_size):
         """Remember the votes of so many steps."""
