@@ -133,20 +133,7 @@ def write_dng(
 
 
 def check_destination(path: Path, *origins: str | Path | None) -> None:
-    """Refuse to write where there is no folder, or onto what the image comes from.
-
-    Parameters
-    ----------
-    path : Path
-    *origins : str or Path or None
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such folder.
-    ValueError
-        If `path` is one of the origins.
-    """
+    """Refuse to write where there is no folder, or onto what the image comes from."""
     check_folder(path)
     known = [Path(origin).resolve() for origin in origins if origin is not None]
     if path.exists() and path.resolve() in known:
@@ -157,23 +144,9 @@ def check_destination(path: Path, *origins: str | Path | None) -> None:
 
 
 def storable(image: RawImage) -> tuple[RawImage, int]:
-    """Express an image in uint16 so that no more than 1/16 count or so is lost.
+    """Express an image in uint16 to 1/16 count or so; levels are scaled with it.
 
-    Parameters
-    ----------
-    image : RawImage
-
-    Returns
-    -------
-    image : RawImage
-        With a uint16 mosaic; counts and levels are multiplied by `scale`.
-    scale : int
-        1 for whole counts; for others the power of two that fills 16 bits.
-
-    Raises
-    ------
-    ValueError
-        As in `write_dng`.
+    The scale is 1 for whole counts, for others the power of two that fills 16 bits.
 
     Examples
     --------
