@@ -112,9 +112,10 @@ def exif_tags(path: Path) -> dict:
             return {}
 
 
-def exif_number(tags: dict, name: str, below: float = _LARGEST_NUMBER) -> float | None:
+def exif_number(tags: dict, name: str) -> float | None:
     """Return a positive number by its tag's name, "ExposureTime", say, or None."""
-    return next((number for number in _numbers(tags, name) if number < below), None)
+    numbers = _numbers(tags, name)
+    return next((number for number in numbers if number < _LARGEST_NUMBER), None)
 
 
 def exif_iso(tags: dict) -> float | None:

@@ -152,15 +152,21 @@ class LazyRawImage(RawImage):
         self, path: str | Path, reader: Callable[[Path], RawImage], **overrides: Any
     ) -> None:
         self.__dict__.update(
-            path=Path(path), _reader=reader, _overrides=overrides, _header=None
+            path=Path(path), reader=reader, overrides=overrides, _header=None
         )
 
     def _read(self) -> RawImage:
-        image = replace(self._reader(self.path), **self._overrides)
+        image = replace(self.reader(self.path), **self.overrides)
         if self._header is None:
             header = {name: getattr(image, name) for name in HEADER_FIELDS}
             self.__dict__["_header"] = header
         return image
+
+    def header(self) -> dict[str, Any]:
+        """Fields beside the mosaic by name, read when first asked for."""
+        if self._header is None:
+            self._read()
+        return self._header
 
     @property
     def mosaic(self) -> np.ndarray:  # noqa: D102 (documented on RawImage)
@@ -172,11 +178,8 @@ class LazyRawImage(RawImage):
 
 def _header_property(name: str) -> property:
     def read_header_field(self: LazyRawImage):
-        if name in self._overrides:
-            return self._overrides[name]
-        if self._header is None:
-            self._read()
-        return self._header[name]
+        overrides = self.overrides  # known without the file
+        return overrides[name] if name in overrides else self.header()[name]
 
     return property(read_header_field)
 

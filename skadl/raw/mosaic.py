@@ -11,7 +11,6 @@ from __future__ import annotations
 import numpy as np
 
 CFA_PATTERNS = ("RGGB", "BGGR", "GRBG", "GBRG")  # top-left 2x2 in reading order
-PERIOD = 2  # pixels of the mosaic, along rows and columns, after which it repeats
 N_PLANES = 4
 
 # (row, column) of the R, Gr, Gb and B sites inside the 2x2 pattern.

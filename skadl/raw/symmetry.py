@@ -58,8 +58,9 @@ def symmetric_sites(
     rows, columns = np.arange(side)[:, None, None], np.arange(side)[:, None]
     if transpose:
         rows, columns = columns, rows
-    # What lies in the second line of its 2x2 already is one sensor pixel further on,
-    # so that mirrored, too, it comes from lines 0..side-1, and the rest from 1..side.
+    # Mirroring moves red off its corner, which one sensor pixel further on brings back:
+    # planes in the second line of the 2x2 come from lines 0 to side - 1 of the window,
+    # the others from 1 to side.
     if mirror_rows:
         rows = side - rows - _IN_SECOND_ROW[planes]
     if mirror_columns:

@@ -45,7 +45,7 @@ def _describe(item: Any) -> str:
     """Write down what an object is, the same in every process."""
     match item:
         case LazyRawImage():
-            parts = item.path, item._reader, item._overrides
+            parts = item.path, item.reader, item.overrides
         case str() | PurePath() if os.path.isfile(item):
             path = Path(item).resolve()
             found = path.stat()

@@ -273,13 +273,12 @@ class StoredImage(LazyRawImage):
         entry = self.frame.entry
         return restore_planes(self.frame.planes(), entry.header["cfa"], entry.dtype)
 
-    # What `LazyRawImage` asks for its fields.
     @property
-    def _overrides(self) -> dict[str, Any]:
-        return getattr(self.original, "_overrides", {})
+    def overrides(self) -> dict[str, Any]:
+        """Fields that are known without the store."""
+        return getattr(self.original, "overrides", {})
 
-    @property
-    def _header(self) -> dict[str, Any]:
+    def header(self) -> dict[str, Any]:  # noqa: D102 (documented on LazyRawImage)
         return self.frame.entry.header
 
 
