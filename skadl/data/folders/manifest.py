@@ -91,15 +91,11 @@ def _check_record(record: Mapping[str, Any], folder: Path) -> Group:
             raise ValueError(f"it names no {column} frame.")
     numbers = {key: check_positive(key, given[key]) for key in _NUMBERS if key in given}
     words = {key: str(given[key]) for key in ("scene", "sensor") if key in given}
-    clean = given["clean"]
+    noisy, clean = (_find_frames(given[column], folder) for column in _NEEDED)
     if "scene" not in words:  # pairs that share a clean frame show the same scene
-        words["scene"] = clean if isinstance(clean, str) else ", ".join(map(str, clean))
-    return Group(
-        noisy=_find_frames(given["noisy"], folder),
-        clean=_find_frames(clean, folder),
-        **numbers,
-        **words,
-    )
+        names = given["clean"]
+        words["scene"] = names if isinstance(names, str) else ", ".join(names)
+    return Group(noisy=noisy, clean=clean, **numbers, **words)
 
 
 def _find_frames(given: Any, folder: Path) -> tuple[Path, ...]:
