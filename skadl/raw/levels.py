@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from skadl.raw.mosaic import pack_bayer
@@ -44,6 +46,17 @@ def denormalise(
     """Map normalised planes back to packed counts: undo `normalise`; float32."""
     scale = level_span(black_planes, white_level) / ratio
     return planes * np.float32(scale) + black_planes[:, None, None].astype(np.float32)
+
+
+def scale_to_16_bits(white_level: float) -> int:
+    """Return the power of two that counts up to white can be multiplied by in uint16.
+
+    Examples
+    --------
+    >>> scale_to_16_bits(4095), scale_to_16_bits(16383.0), scale_to_16_bits(70000)
+    (16, 4, 1)
+    """
+    return 1 << max(0, 16 - math.ceil(white_level).bit_length())
 
 
 def cast_counts(counts: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +31,7 @@ from scipy.ndimage import (
 
 from skadl.data.folders.shots import MAD_TO_SIGMA, Shot
 from skadl.raw.image import LazyRawImage, RawImage
-from skadl.raw.levels import cast_counts
+from skadl.raw.levels import cast_counts, scale_to_16_bits
 from skadl.raw.mosaic import plane_views
 
 _OUTLIER = 6.0  # standard deviations from the median
@@ -106,7 +105,7 @@ def average_burst(
             total.ravel()[positions[again]] += values[index][again]
             outliers[index] = positions[~again]
     n_kept[disputed] = n_members
-    scale = _scale(white_level)
+    scale = scale_to_16_bits(white_level)
     mean = np.divide(total.ravel(), n_kept, dtype=np.float32) * np.float32(scale)
     counts = cast_counts(mean, np.dtype(np.uint16)).reshape(total.shape)
     return BurstMean(counts, scale, tuple(outliers))
@@ -135,7 +134,7 @@ class Burst:
             return first.image()
         paths = [shot.path for shot in self.shots]
         inside = without is not None and without.path in paths
-        scale = _scale(first.white_level)
+        scale = scale_to_16_bits(first.white_level)
         black = np.asarray(first.black_level) * scale
         header = first.header() | {
             "black_level": black.item() if black.ndim == 0 else tuple(black.tolist()),
@@ -196,10 +195,6 @@ def _sum_without_outliers(
     if 2 * _n_members(outliers) <= len(readers):  # less than half would remain
         return None
     return _Sum(total, outliers, values)
-
-
-def _scale(white_level: float) -> int:
-    return 1 << (16 - ceil(white_level).bit_length())
 
 
 def _n_members(outliers: Sequence[np.ndarray | None]) -> int:
