@@ -6,8 +6,8 @@ packages, and `load_sid`, `load_eld` and `load_sidd` read what lies on disk
 """
 
 from skadl.datasets.catalogue import DATASETS, DatasetFacts
+from skadl.datasets.dataset_pairs import DatasetPairs, Missing
 from skadl.datasets.eld import load_eld
-from skadl.datasets.loaded import DatasetPairs, Missing
 from skadl.datasets.sid import load_sid
 from skadl.datasets.sidd.load import load_sidd
 from skadl.datasets.sidd.metadata import SiddMetadata, read_sidd_metadata

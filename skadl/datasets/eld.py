@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from skadl.data.folders.matching import Problem
-from skadl.datasets.loaded import DatasetPairs, Missing, whole_file_problem
+from skadl.datasets.dataset_pairs import DatasetPairs, Missing, whole_file_problem
 from skadl.raw.exif import read_exposure
 from skadl.raw.pair import RawPair
 from skadl.raw.rawfile import open_raw

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from skadl.data.folders.matching import Problem
-from skadl.datasets.loaded import DatasetPairs, Missing
+from skadl.datasets.dataset_pairs import DatasetPairs, Missing
 from skadl.datasets.sidd.blocks import load_blocks
 from skadl.datasets.sidd.instances import (
     INSTANCE_NAME,

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state, check_scalar
 
+from skadl.datasets.simulated.camera_noise import add_camera_noise, expose
 from skadl.datasets.simulated.cameras import Camera, get_camera
-from skadl.datasets.simulated.exposures import add_camera_noise, expose
 from skadl.datasets.simulated.scenes import check_scenes, check_size
 from skadl.raw.image import RawImage, check_positive
 from skadl.raw.pair import RawPair

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state, check_scalar
 
+from skadl.datasets.simulated.camera_noise import add_camera_noise, expose, mosaic_scene
 from skadl.datasets.simulated.cameras import Camera, get_camera
 from skadl.datasets.simulated.domains import draw_isos, draw_ratios, label_pair
-from skadl.datasets.simulated.exposures import add_camera_noise, expose, mosaic_scene
 from skadl.datasets.simulated.scenes import check_scenes, check_size
 from skadl.raw.image import RawImage, check_positive
 from skadl.raw.mosaic import unpack_bayer
