@@ -7,14 +7,13 @@ else's camera is one `Camera` record.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 
 import numpy as np
 
+from skadl.datasets.simulated.published import camera_names, published_figures
 from skadl.datasets.simulated.tukey_lambda import tukey_lambda_variance
 from skadl.noise.residual import QUANTISATION_VARIANCE
 from skadl.noise.sensors import SensorInfo
@@ -274,21 +273,6 @@ class Camera:
         return float(iso)
 
 
-def camera_names() -> tuple[str, ...]:
-    """Names of the cameras that come with the package.
-
-    Returns
-    -------
-    tuple of str
-
-    Examples
-    --------
-    >>> camera_names()[:3]
-    ('SonyA7S2', 'NikonD850', 'CanonEOS5D4')
-    """
-    return tuple(_published_cameras())
-
-
 def get_camera(camera: str | Camera) -> Camera:
     """Return a camera by its name; a `Camera` passes through.
 
@@ -344,13 +328,8 @@ def camera_info(camera: str | Camera) -> SensorInfo:
 
 @cache
 def _published_cameras() -> dict[str, Camera]:
-    text = (
-        files("skadl.datasets.simulated")
-        .joinpath("camera_figures.json")
-        .read_text("utf-8")
-    )
-    figures = json.loads(text)["cameras"]
-    return {name: _from_figures(name, entry) for name, entry in figures.items()}
+    published = published_figures()
+    return {name: _from_figures(name, entry) for name, entry in published.items()}
 
 
 def _from_figures(name: str, figures: Mapping) -> Camera:
