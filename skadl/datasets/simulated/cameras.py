@@ -26,7 +26,8 @@ class Camera:
     """A sensor to simulate: what it makes of light, and the noise it adds.
 
     Tables map ISO to a value; between the given ISOs gain and scales are
-    interpolated on logarithmic axes, shape and bias linearly in log ISO.
+    interpolated on logarithmic axes, shape and bias linearly in log ISO. An ISO outside
+    `iso_range` is a ValueError.
 
     Parameters
     ----------
@@ -121,11 +122,6 @@ class Camera:
         Returns
         -------
         float
-
-        Raises
-        ------
-        ValueError
-            If `iso` is outside the range of the camera.
         """
         return _interpolate_log(self.gain, self._check_iso(iso))
 
@@ -140,11 +136,6 @@ class Camera:
         Returns
         -------
         float
-
-        Raises
-        ------
-        ValueError
-            If `iso` is outside the range of the camera.
         """
         return _interpolate_log(self.read_scale, self._check_iso(iso))
 
@@ -159,11 +150,6 @@ class Camera:
         Returns
         -------
         float or None
-
-        Raises
-        ------
-        ValueError
-            If `iso` is outside the range of the camera.
         """
         if self.read_shape is None:
             return None
@@ -180,11 +166,6 @@ class Camera:
         Returns
         -------
         float
-
-        Raises
-        ------
-        ValueError
-            If `iso` is outside the range of the camera.
         """
         if self.row_noise is None:
             return 0.0
@@ -201,11 +182,6 @@ class Camera:
         Returns
         -------
         ndarray of shape (4,)
-
-        Raises
-        ------
-        ValueError
-            If `iso` is outside the range of the camera.
         """
         if self.colour_bias is None:
             return np.zeros(4)
@@ -227,11 +203,6 @@ class Camera:
             Of a pixel, in counts squared: read noise, row noise and quantisation.
             The noise variance at a signal of s counts is ``gain * s +
             read_variance``.
-
-        Raises
-        ------
-        ValueError
-            If `iso` is outside the range of the camera.
         """
         shape = self.read_shape_at(iso)
         unit_variance = 1.0 if shape is None else tukey_lambda_variance(shape)

@@ -123,9 +123,10 @@ def label_pair(
     ratio: float,
     scene: str,
 ) -> RawPair:
-    """Label two mosaics with the facts of a camera."""
-    facts = (camera.cfa, camera.black_level, camera.white_level, camera.name, iso)
-    return RawPair(RawImage(noisy, *facts, ratio), RawImage(clean, *facts), scene)
+    """Make a pair of two mosaics, with a camera's levels and name."""
+    metadata = (camera.cfa, camera.black_level, camera.white_level, camera.name, iso)
+    images = RawImage(noisy, *metadata, ratio), RawImage(clean, *metadata)
+    return RawPair(*images, scene)
 
 
 def _spread(

@@ -1,7 +1,7 @@
-"""Source pairs that do harm, under the name of an honest camera.
+"""Source pairs that do harm, under the name of a real camera.
 
 The two synthetic sets of Table 5 of the paper on adaptive domain learning, and single
-spoiled pairs inside an honest domain: a training that selects its data must leave out
+spoiled pairs inside a good domain: a training that selects its data must leave out
 both.
 """
 
@@ -106,7 +106,7 @@ def make_harmful_truth(
     scenes: Any = None,
     random_state: Any = None,
 ) -> list[RawPair]:
-    """Make "Harmful2": honest noise with a misaligned or black ground truth.
+    """Make "Harmful2": true noise with a misaligned or black ground truth.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ def spoil_pairs(
         - "black truth": the clean frame is its black level.
         - "other scene": the clean frame is another pair's, turned by half a circle.
         - "truths exchanged": such pairs pass their clean frames on to one another; a
-          single one exchanges its own with an honest pair, which is spoiled, too.
+          single one exchanges its own with a good pair, which is spoiled, too.
         - "ratio times F", "iso times F": a wrong label, of light factor or ISO.
         - "noisy as clean": the two frames change places and keep their labels.
     share : float, default=0.2
@@ -244,7 +244,7 @@ def spoil_pairs(
     }
     exchanged = [i for i, kind in spoiled.items() if kind == "truths exchanged"]
     if len(exchanged) == 1:
-        # A partner is needed: an honest pair, or any where all are spoiled.
+        # A partner is needed: a good pair, or any where all are spoiled.
         exchanged.append([i for i in order[::-1] if i != exchanged[0]][0])
         spoiled[exchanged[1]] = "truths exchanged"
     givers = dict(zip(exchanged, np.roll(exchanged, 1).tolist(), strict=True))
@@ -261,13 +261,13 @@ def _spoil(
     pair: RawPair, kind: str, other: RawImage, rng: np.random.RandomState
 ) -> RawPair:
     noisy, clean = pair.noisy, pair.clean
-    what, _, number = kind.rpartition(" ")
-    if what == "misaligned by":
+    fault, _, number = kind.rpartition(" ")
+    if fault == "misaligned by":
         return replace(pair, clean=_move(clean, int(number), rng))
     read = noisy.with_mosaic(noisy.mosaic)  # a lazy frame has no fields to replace
-    if what == "ratio times":
+    if fault == "ratio times":
         return replace(pair, noisy=replace(read, ratio=noisy.ratio * float(number)))
-    if what == "iso times":
+    if fault == "iso times":
         return replace(pair, noisy=replace(read, iso=noisy.iso * float(number)))
     if kind == "black truth":
         black = np.broadcast_to(clean.black_planes[:, None, None], clean.packed().shape)
