@@ -17,8 +17,8 @@ from sklearn.utils import check_random_state, check_scalar
 
 from skadl.datasets.simulated.camera_noise import add_camera_noise, expose, mosaic_scene
 from skadl.datasets.simulated.cameras import Camera, get_camera
-from skadl.datasets.simulated.domains import draw_isos, draw_ratios, label_pair
-from skadl.datasets.simulated.scenes import check_scenes, check_size
+from skadl.datasets.simulated.domains import draw_settings, label_pair
+from skadl.datasets.simulated.scenes import check_size
 from skadl.raw.image import RawImage, check_positive
 from skadl.raw.mosaic import unpack_bayer
 from skadl.raw.pair import RawPair
@@ -77,11 +77,9 @@ def make_harmful_noise(
     camera = get_camera(camera)
     size = check_size(size)
     check_positive("sigma", sigma)
-    check_scalar(n_pairs, "n_pairs", numbers.Integral, min_val=1)
-    rng = check_random_state(random_state)
-    shown = check_scenes(scenes, n_pairs, size, rng)
-    isos = draw_isos(camera, iso, n_pairs, rng)
-    noise_rng = np.random.default_rng(rng.randint(2**31 - 1))
+    shown, isos, _, noise_rng = draw_settings(
+        camera, n_pairs, size, iso, 1.0, scenes, random_state
+    )
     span = camera.white_level - camera.black_level
     pairs = []
     for index, iso_ in enumerate(isos):
@@ -135,7 +133,6 @@ def make_harmful_truth(
     """
     camera = get_camera(camera)
     height, width = check_size(size)
-    check_scalar(n_pairs, "n_pairs", numbers.Integral, min_val=1)
     check_scalar(shift, "shift", numbers.Integral, min_val=2)
     kinds = (truth,) if isinstance(truth, str) else tuple(truth)
     if not kinds or not set(kinds) <= set(HARMFUL_TRUTHS):
@@ -144,12 +141,11 @@ def make_harmful_truth(
         )
     if shift % 2:
         raise ValueError(f"shift must be even so that the CFA fits, got {shift}.")
-    rng = check_random_state(random_state)
     margin = shift if "shifted" in kinds else 0
-    shown = check_scenes(scenes, n_pairs, (height + margin, width + margin), rng)
-    isos = draw_isos(camera, iso, n_pairs, rng)
-    ratios = draw_ratios(camera, ratio, n_pairs, rng)
-    noise_rng = np.random.default_rng(rng.randint(2**31 - 1))
+    size = height + margin, width + margin
+    shown, isos, ratios, noise_rng = draw_settings(
+        camera, n_pairs, size, iso, ratio, scenes, random_state
+    )
     pairs = []
     for index, (iso_, ratio_) in enumerate(zip(isos, ratios, strict=True)):
         scene = shown[index % len(shown)]
