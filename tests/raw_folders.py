@@ -11,7 +11,7 @@ import tifffile
 
 from skadl import RawImage, RawPair, write_dng
 from skadl.datasets import get_camera, make_domain
-from skadl.datasets.simulated.exposures import add_camera_noise
+from skadl.datasets.simulated.camera_noise import add_camera_noise
 from skadl.raw.exif_blocks import encode_entry, encode_ifd
 
 CAMERA = "SonyA7S2"

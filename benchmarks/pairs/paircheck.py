@@ -23,8 +23,8 @@ import pandas as pd
 
 from benchmarks.result_files import DEFAULT_FOLDER, write_markdown
 from skadl.datasets import Camera, Scene, camera_names, get_camera, make_scenes
+from skadl.datasets.simulated.camera_noise import add_camera_noise, expose
 from skadl.datasets.simulated.domains import draw_isos, draw_ratios, label_pair
-from skadl.datasets.simulated.exposures import add_camera_noise, expose
 from skadl.raw.mosaic import CFA_PATTERNS, pack_bayer
 from skadl.raw.pair import RawPair
 from skadl.screening.check import COSTLY, judge_pairs

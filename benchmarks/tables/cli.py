@@ -9,8 +9,11 @@ from pathlib import Path
 import click
 
 from skadl.commands.terminal import cannot_write, say
+from skadl.datasets import DATASETS
 
 _MOST_SHOWN = 10
+_COMPARISONS = [entry.comparison for entry in DATASETS if entry.comparison]
+_READERS = ", ".join(comparison.name for comparison in _COMPARISONS)
 
 
 @click.command()
@@ -20,8 +23,8 @@ _MOST_SHOWN = 10
     "datasets",
     multiple=True,
     metavar="NAME",
-    help="Pairs on disk instead of simulated ones: sid, eld, sidd, or folder for pairs "
-    "of your own. Each of its sensors in turn is the new one, the others are sources; "
+    help=f"Pairs on disk instead of simulated ones: {_READERS}, or folder for pairs of "
+    "your own. Each of its sensors in turn is the new one, the others are sources; "
     "repeat it for sources from more datasets.",
 )
 @click.option(

@@ -117,7 +117,7 @@ def move_to_datasets(
     if size is not None:
         changes["size"] = size
     settings = replace(settings, **changes)
-    sensors = tuple(settings.own)[: 2 if is_reduced else None]
+    sensors = tuple(settings.pairs)[: 2 if is_reduced else None]
     if targets is not None:
         sensors = tuple(targets.split(","))
     check_targets(settings, sensors, campaign.target_pairs)

@@ -34,8 +34,8 @@ class SourcePool:
     >>> import numpy as np
     >>> from skadl import make_pairs
     >>> frames = np.zeros((2, 4, 4), np.uint16)
-    >>> facts = dict(iso=100, cfa="RGGB", black_level=0, white_level=1023)
-    >>> pool = SourcePool(make_pairs(frames, frames, sensor=["A", "B"], **facts))
+    >>> levels = dict(iso=100, cfa="RGGB", black_level=0, white_level=1023)
+    >>> pool = SourcePool(make_pairs(frames, frames, sensor=["A", "B"], **levels))
     >>> pool
     SourcePool(A: 1 pair, B: 1 pair)
     """
@@ -59,7 +59,8 @@ class SourcePool:
                 raise ValueError(f"source domain {name!r} is empty; leave it out.")
         if store is not None:
             domains = {
-                name: tuple(map(store.pair, own)) for name, own in domains.items()
+                name: tuple(map(store.pair, members))
+                for name, members in domains.items()
             }
         self._domains = domains
 

@@ -1,14 +1,42 @@
-"""The public datasets that skadl reads: where they are, and what to expect there."""
+"""The public datasets that skadl reads: where they are, and what to expect there.
+
+A new dataset is an entry here, and a module with its reader: `skadl.datasets`, the
+list of `skadl datasets` and the benchmark find it by the entry. Nothing but the
+standard library is imported until a reader is asked for.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skadl.datasets.dataset_pairs import DatasetPairs
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How methods are compared on a dataset: what is read, tested on and scored."""
+
+    name: str  # as in `--dataset NAME`
+    protocol: str  # of skadl.evaluation.protocols
+    test_rule: str = "every second scene"
+    test_scenes: tuple[str, ...] = ()  # how their names begin; none: every second
+    parts: tuple[Mapping[str, Any], ...] = ({},)  # the reader's options for each
+
+    def choose_test(self, scenes: Sequence[Hashable]) -> list[Hashable]:
+        """Those of a sensor's scenes, in order, that are tested on."""
+        if not self.test_scenes:
+            return list(scenes[1::2])
+        return [scene for scene in scenes if str(scene).startswith(self.test_scenes)]
 
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What to know of a public dataset before getting it.
+    """What to know of a public dataset before getting it, and how it is read.
 
     Parameters
     ----------
@@ -16,6 +44,8 @@ class DatasetFacts:
         Short name, and what it is.
     reader : str
         Call that reads it.
+    module : str
+        Where that reader is defined; `skadl.datasets` offers it from there.
     obtain : tuple of str
         Addresses, the authors' own first.
     licence : str
@@ -31,11 +61,14 @@ class DatasetFacts:
         What to mind.
     source : str
         Where these facts are from.
+    comparison : Comparison, optional
+        How the benchmark uses it; None where it does not.
     """
 
     name: str
     title: str
     reader: str
+    module: str
     obtain: tuple[str, ...]
     licence: str
     size: str
@@ -44,6 +77,22 @@ class DatasetFacts:
     extra: str | None
     notes: tuple[str, ...]
     source: str
+    comparison: Comparison | None = None
+
+    @property
+    def reader_name(self) -> str:
+        """Name of the reader in `skadl.datasets`."""
+        return self.reader.removeprefix("skadl.datasets.").partition("(")[0]
+
+    def load_reader(self) -> Callable[..., DatasetPairs]:
+        """Import the function that reads the dataset.
+
+        Returns
+        -------
+        callable
+            Takes the root and options of its own.
+        """
+        return getattr(import_module(self.module), self.reader_name)
 
     def to_dict(self) -> dict[str, Any]:
         """Give the facts to a script.
@@ -53,10 +102,7 @@ class DatasetFacts:
         dict
             Plain JSON types, by the names of the fields.
         """
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(self).items()
-        }
+        return json.loads(json.dumps(asdict(self)))
 
     def to_text(self) -> str:
         """Describe the dataset for a terminal.
@@ -98,6 +144,7 @@ DATASETS = (
         name="SID",
         title="See-in-the-Dark, Sony half: short and long exposures of dark scenes",
         reader="skadl.datasets.load_sid(root, split='train')",
+        module="skadl.datasets.sid",
         obtain=(_SID_REPOSITORY,),
         licence="MIT, by the repository's README; none is named for the pictures alone",
         size="25 GB: 2697 pairs of 231 long frames (1865 train, 234 val, 598 test)",
@@ -114,11 +161,20 @@ DATASETS = (
             "the Fuji half (52 GB) has X-Trans mosaics, which skadl does not read",
         ),
         source=f"{_SID_REPOSITORY} README.md and dataset/*_list.txt",
+        comparison=Comparison(
+            "sid",
+            protocol="sid",
+            # First digits of the names in the authors' test and val splits.
+            test_scenes=("SID-1", "SID-2"),
+            test_rule="the authors' val and test",
+            parts=({"split": "train"}, {"split": "eval", "burst": "first"}),
+        ),
     ),
     DatasetFacts(
         name="ELD",
         title="Extreme Low-light Denoising: a test set of five cameras, ten scenes",
         reader="skadl.datasets.load_eld(root)",
+        module="skadl.datasets.eld",
         obtain=(_ELD_REPOSITORY,),
         licence="MIT for the repository; none is named for the pictures",
         size="not stated by its authors; 16 files per scene, 240 pairs in the paper",
@@ -134,11 +190,13 @@ DATASETS = (
             "had 17 and 18 files (issue 21 there)",
         ),
         source=f"{_ELD_REPOSITORY} README.md, test_ELD.py and issue 21",
+        comparison=Comparison("eld", protocol="eld"),
     ),
     DatasetFacts(
         name="SIDD-Small and SIDD-Medium",
         title="Smartphone Image Denoising Dataset, raw: five phones, ten scenes",
         reader="skadl.datasets.load_sidd(root)",
+        module="skadl.datasets.sidd.load",
         obtain=_SIDD_PAGES,
         licence=_SIDD_LICENCE,
         size=(
@@ -161,11 +219,19 @@ DATASETS = (
             "Abdelhamed, Lin and Brown, CVPR 2018; sizes as quoted by its users; "
             "the page of SIDD-CC"
         ),
+        comparison=Comparison(
+            "sidd",
+            protocol="sidd",
+            # Those of zhangyi-3/Noise-Synthesis, test.py.
+            test_scenes=("SIDD-002", "SIDD-003", "SIDD-005"),
+            test_rule="scenes 002, 003 and 005",
+        ),
     ),
     DatasetFacts(
         name="SIDD validation blocks",
         title="40 held-out images of SIDD, 32 blocks of 256 x 256 of each",
         reader="skadl.datasets.load_sidd(root, split='blocks')",
+        module="skadl.datasets.sidd.load",
         obtain=("https://www.eecs.yorku.ca/~kamel/sidd/benchmark.php",),
         licence=_SIDD_LICENCE,
         size="about 0.6 GB with its metadata: 1280 pairs of blocks",
@@ -183,6 +249,7 @@ DATASETS = (
         name="SIDD-CC",
         title="SIDD with the clean frames estimated anew, black subtracted unclipped",
         reader="skadl.datasets.load_sidd('Raw/train'); split='blocks' for 'Raw/test'",
+        module="skadl.datasets.sidd.load",
         obtain=("https://huggingface.co/datasets/MhdMohammadi/SIDD-CC",),
         licence="sidd-terms-of-use, by its page",
         size="23 GB raw: 115 instances to train, 29 to test",

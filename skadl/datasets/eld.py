@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from skadl.data.folders.matching import Problem
-from skadl.datasets.loaded import DatasetPairs, Missing, whole_file_problem
+from skadl.datasets.dataset_pairs import (
+    DatasetPairs,
+    Missing,
+    check_members,
+    list_problems,
+    whole_file_problem,
+)
 from skadl.raw.exif import read_exposure
 from skadl.raw.pair import RawPair
 from skadl.raw.rawfile import open_raw
@@ -99,10 +106,10 @@ def load_eld(
     The field's code clips to [0, 1] before it multiplies by the light factor; here
     nothing is clipped.
     """
-    _check_members("cameras", cameras, CAMERAS)
-    _check_members("ratios", ratios, FRAMES)
-    _check_members("scenes", scenes, range(1, 11))
-    _check_members("levels", [levels], ("file", "fixed"))
+    check_members("cameras", cameras, CAMERAS)
+    check_members("ratios", ratios, FRAMES)
+    check_members("scenes", scenes, range(1, 11))
+    check_members("levels", [levels], ("file", "fixed"))
     folder = _find_folder(Path(root), cameras)
     white_level = _WHITE_LEVEL if levels == "fixed" else None
     numbers = sorted(number for ratio in set(ratios) for number in FRAMES[ratio])
@@ -121,46 +128,23 @@ def load_eld(
             except ValueError as error:
                 problems.append(Problem(place, str(error)))
                 continue
-            found, gaps = _pair_scene(files, numbers)
+            found, missing, unreadable = _pair_scene(files, numbers)
             for number, reference, iso, ratio in found:
-                facts = {"sensor": camera, "white_level": white_level}
-                noisy = open_raw(files[number], iso=iso, ratio=ratio, **facts)
-                clean = open_raw(files[reference], iso=_REFERENCE_ISO, **facts)
+                metadata = {"sensor": camera, "white_level": white_level}
+                noisy = open_raw(files[number], iso=iso, ratio=ratio, **metadata)
+                clean = open_raw(files[reference], iso=_REFERENCE_ISO, **metadata)
                 pairs.append(RawPair(noisy, clean, f"ELD-scene-{scene}"))
-            problems += [kind(place, reason) for kind, reason in gaps]
+            problems += list_problems(place, missing, unreadable)
     return DatasetPairs(folder, tuple(pairs), tuple(problems))
 
 
 def nearest_reference(number: int) -> int:
-    """Say which of a scene's files is the clean frame of another.
+    """Choose the clean frame for frame `number` of a scene: one of `REFERENCES`.
 
-    Parameters
-    ----------
-    number : int
-        From 1 to 16.
-
-    Returns
-    -------
-    int
-        1, 6, 11 or 16.
-
-    Examples
-    --------
     >>> [nearest_reference(number) for number in (2, 3, 4, 5)]
     [1, 1, 6, 6]
     """
     return min(REFERENCES, key=lambda reference: abs(reference - number))
-
-
-def _check_members(name: str, values: Sequence, known: Sequence | dict) -> None:
-    if isinstance(values, str):
-        raise ValueError(
-            f"{name} must be a sequence, got {values!r}; give [{values!r}]."
-        )
-    unknown = [value for value in values if value not in known]
-    if unknown or not len(values):
-        got = repr(unknown[0]) if unknown else "none"
-        raise ValueError(f"{name} must be among {list(known)}, got {got}.")
 
 
 def _find_folder(root: Path, cameras: Sequence[str]) -> Path:
@@ -199,8 +183,8 @@ def _number_files(folder: Path, camera: str) -> dict[int, Path]:
 
 def _pair_scene(
     files: dict[int, Path], numbers: Sequence[int]
-) -> tuple[list[tuple[int, int, float, float]], list[tuple[type[Problem], str]]]:
-    """Frame, reference, ISO and light factor of each pair; and what is wrong."""
+) -> tuple[list[tuple[int, int, float, float]], list[str], list[str]]:
+    """Frame, reference, ISO and light factor of each pair; what lacks and what errs."""
     references = {nearest_reference(number) for number in numbers}
     needed = sorted({*numbers, *references})
     exposures: dict[int, tuple[float, float]] = {}
@@ -221,22 +205,12 @@ def _pair_scene(
         reference = nearest_reference(number)
         if number in exposures and reference in exposures:
             iso = exposures[number][0]
-            ratio = _light(exposures[reference]) / _light(exposures[number])
+            ratio = math.prod(exposures[reference]) / math.prod(exposures[number])
             if reason := _contradiction(number, iso, exposures[reference][0], ratio):
                 unreadable.append(f"{files[number].name} {reason}")
             else:
                 pairs.append((number, reference, iso, ratio))
-    problems = []
-    if missing:
-        problems.append((Missing, f"{', '.join(missing)} missing."))
-    if unreadable:
-        problems.append((Problem, " ".join(unreadable)))
-    return pairs, problems
-
-
-def _light(exposure: tuple[float, float]) -> float:
-    iso, seconds = exposure
-    return iso * seconds
+    return pairs, missing, unreadable
 
 
 def _contradiction(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from skadl.data.folders.matching import Problem
-from skadl.datasets.loaded import DatasetPairs, Missing, whole_file_problem
+from skadl.datasets.dataset_pairs import (
+    DatasetPairs,
+    Missing,
+    check_members,
+    whole_file_problem,
+)
 from skadl.raw.exif import read_exposure
 from skadl.raw.pair import RawPair
 from skadl.raw.rawfile import open_raw
@@ -26,7 +29,7 @@ N_PAIRS = {"train": 1865, "val": 234, "test": 598}
 
 _SENSOR = "SonyA7S2"
 _FIXED_LEVELS = {"black_level": 512.0, "white_level": 16383.0}
-_MOST_RATIO = 300.0
+_MOST_RATIO = 300.0  # as in train_Sony.py
 _DIGITS = {"train": "0", "test": "1", "val": "2"}
 _LISTS = {
     "train": ("train",),
@@ -117,9 +120,9 @@ def load_sid(
     white; here nothing is clipped. Whether two scene numbers may show one place is
     not stated anywhere.
     """
-    _check_choice("split", split, _LISTS)
-    _check_choice("burst", burst, ("all", "first"))
-    _check_choice("levels", levels, ("file", "fixed"))
+    check_members("split", [split], _LISTS)
+    check_members("burst", [burst], ("all", "first"))
+    check_members("levels", [levels], ("file", "fixed"))
     if camera != "Sony":
         raise ValueError(
             f"camera must be 'Sony', got {camera!r}: the pictures of SID's Fuji X-T2 "
@@ -140,11 +143,6 @@ def load_sid(
     fixed = _FIXED_LEVELS if levels == "fixed" else {}
     pairs, gaps = _make_pairs(folder, rows, fixed)
     return DatasetPairs(folder, tuple(pairs), (*problems, *gaps))
-
-
-def _check_choice(name: str, value: Any, known: Iterable[str]) -> None:
-    if value not in tuple(known):
-        raise ValueError(f"{name} must be one of {list(known)}, got {value!r}.")
 
 
 def _find_folder(root: Path) -> Path:
@@ -248,8 +246,8 @@ def _make_pairs(
             reason = f"{reason} It is the long frame of {len(members)} pairs."
             problems.append(kind(long_path, reason))
             continue
-        facts = {"sensor": _SENSOR, "iso": iso, **fixed}
-        clean = open_raw(long_path, **facts)
+        metadata = {"sensor": _SENSOR, "iso": iso, **fixed}
+        clean = open_raw(long_path, **metadata)
         reasons: dict[str, bool] = {}
         for row in members:
             path = folder / "short" / row.short.name
@@ -257,7 +255,7 @@ def _make_pairs(
                 reasons[reason] = path.exists()
                 continue
             ratio = min(row.long.seconds / row.short.seconds, _MOST_RATIO)
-            noisy = open_raw(path, ratio=ratio, **facts)
+            noisy = open_raw(path, ratio=ratio, **metadata)
             pairs.append(RawPair(noisy, clean, f"SID-{long.scene}"))
         if reasons:
             kind = Problem if all(reasons.values()) else Missing

@@ -1,1 +1,1 @@
-"""Stars: found in an image, and what a denoiser does to them."""
+"""How good a denoised image is: scores under named protocols, and its stars."""

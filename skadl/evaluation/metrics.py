@@ -43,32 +43,16 @@ def psnr(
         mse = np.mean((prediction - truth) ** 2) / data_range**2
     if not np.isfinite(mse):
         raise ValueError("prediction and truth differ by more than float64 can square.")
+    return decibels(mse)
+
+
+def decibels(mse: float) -> float:
+    """PSNR of a mean squared error, of images with black at 0 and white at 1."""
     return float(-10 * np.log10(max(mse, SMALLEST_MSE)))
 
 
 def clipped_psnr(planes: np.ndarray, clean: np.ndarray) -> float:
-    """PSNR as skadl scores it: what lies beyond black and white does not count.
-
-    Parameters
-    ----------
-    planes, clean : ndarray of shape (4, h, w)
-        Normalised; clipped to [0, 1] here.
-
-    Returns
-    -------
-    float
-        In dB; see `psnr`.
-
-    Raises
-    ------
-    ValueError
-        As `psnr`.
-
-    Examples
-    --------
-    >>> round(clipped_psnr(np.full((4, 2, 2), 1.3), np.full((4, 2, 2), 0.9)), 2)
-    20.0
-    """
+    """PSNR in dB of normalised planes, beyond black and white clipped as skadl does."""
     return psnr(np.clip(planes, 0, 1), np.clip(clean, 0, 1))
 
 

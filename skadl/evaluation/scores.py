@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from skimage.metrics import structural_similarity
 
-from skadl.evaluation.metrics import SMALLEST_MSE
+from skadl.evaluation.metrics import decibels
 from skadl.evaluation.protocols import Protocol, Score, get_protocol
 from skadl.raw.image import RawImage
 from skadl.raw.pair import RawPair, check_pairs_sequence
@@ -169,7 +169,7 @@ def _planes(image: Any) -> np.ndarray:
 
 
 def _middle_slices(height: int, width: int, rules: Protocol) -> tuple[slice, slice]:
-    """Find the middle of a packed frame where ELD's code does."""
+    """Middle of a packed frame, where ELD's code takes it."""
     side = rules.crop
     if side is None:
         return slice(None), slice(None)
@@ -219,7 +219,7 @@ def _score(denoised: np.ndarray, clean: np.ndarray, rules: Protocol) -> Score:
         )
     mse = np.mean((denoised - clean) ** 2) + rules.mse_offset
     return Score(
-        float(-10 * np.log10(max(mse, SMALLEST_MSE))),
+        decibels(mse),
         _ssim(denoised, clean, rules.gaussian_ssim),
         rules.name,
     )
@@ -234,6 +234,8 @@ def _correct_illuminance(
             "corrected, and any image would score well against it. Check black level "
             "and light factor of the pair, or leave it out."
         )
+    # The factor of least squares: it minimises sum((k * denoised - clean)**2) where the
+    # clean image is not saturated.
     is_lit = clean != 1
     power = np.sum(denoised[is_lit] ** 2)
     if power > 0:

@@ -18,15 +18,17 @@ from skadl.evaluation.star_finding import (
     Stars,
     aperture_flux,
     filter_stars,
+    robust_sigma,
     search_stars,
     star_brightness,
     star_margin,
 )
 from skadl.raw.image import check_positive
-from skadl.support.text import percent
+from skadl.support.text import aligned, percent
 
-_MAD_TO_SIGMA = 1.4826
-_SUSPECTED = 3.0  # SNR from which a peak of the clean frame may be a star
+# SNR from which a peak of the clean frame may be a star. That frame is an average with
+# noise of its own: a find beside such a peak is neither a star nor an invention.
+_SUSPECTED = 3.0
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ def evaluate_stars(
         StarDetection(float(found.mean()), int(np.sum(claim < 0)))
         for found, claim in zip(is_found, strong, strict=True)
     )
-    claim, _ = finds[1]
+    claim, _ = finds[1]  # by falling significance: cut where the false ones are as many
     equal = np.isin(number, claim[np.cumsum(claim < 0) <= before.n_false])
     errors = [aperture_flux(image, positions, fwhm) / flux - 1 for image in images]
     magnitude = zero_point - 2.5 * np.log10(flux / SHARE_IN_APERTURE)
@@ -205,9 +207,9 @@ def _match(
 def _true_stars(
     reference: Any, noisy: np.ndarray, fwhm: float, snr: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Positions, aperture fluxes and filtered heights, and all places of stars.
+    """Positions (n, 2), aperture fluxes and filtered heights of the stars that count.
 
-    The stars come first among the places, which hold those near the edge as well.
+    And the places of all, (m, 2): first those, then the ones near the edge or faint.
     """
     if isinstance(reference, Stars):
         places = reference.positions
@@ -257,20 +259,15 @@ def _bins(
     numbers = np.floor(magnitude / width).astype(int)
     bins = []
     for number in np.unique(numbers):
-        own = numbers == number
-        middles = [float(np.median(error[own])) for error in errors]
-        spreads = [
-            float(_MAD_TO_SIGMA * np.median(np.abs(error[own] - middle)))
-            for error, middle in zip(errors, middles, strict=True)
-        ]
+        inside = numbers == number
         bins.append(
             MagnitudeBin(
                 float((number + 0.5) * width),
-                int(own.sum()),
-                float(np.median(snr[own])),
-                tuple(float(found[own].mean()) for found in is_found),
-                tuple(middles),
-                tuple(spreads),
+                int(inside.sum()),
+                float(np.median(snr[inside])),
+                tuple(float(found[inside].mean()) for found in is_found),
+                tuple(float(np.median(error[inside])) for error in errors),
+                tuple(robust_sigma(error[inside]) for error in errors),
             )
         )
     return tuple(bins)
@@ -280,19 +277,9 @@ _HEADINGS = ("magnitude", "stars", "SNR", "found", "flux bias", "flux scatter")
 
 
 def describe_stars(report: StarReport) -> str:
-    """Tell a report in plain text.
-
-    Parameters
-    ----------
-    report : StarReport
-
-    Returns
-    -------
-    str
-        A line for each image, and a table with a row for each magnitude bin.
-    """
-    stars = f"{report.n_stars} star{'s' if report.n_stars != 1 else ''}"
-    lines = [f"{stars}, searched at SNR {report.snr:g}, before -> after denoising"]
+    """Text with a line for each image, and a table of the magnitude bins."""
+    n_stars = f"{report.n_stars} star{'s' if report.n_stars != 1 else ''}"
+    lines = [f"{n_stars}, searched at SNR {report.snr:g}, before -> after denoising"]
     lines += [
         f"found: {percent(report.before.recovered)} -> "
         f"{percent(report.after.recovered)}; with as many false stars as before: "
@@ -301,20 +288,15 @@ def describe_stars(report: StarReport) -> str:
         "",
     ]
     rows = [_HEADINGS]
-    for own in report.bins:
+    for stars in report.bins:
         rows.append(
             (
-                f"{own.magnitude:.2f}",
-                f"{own.n_stars}",
-                f"{own.snr:.1f}",
-                " -> ".join(map(percent, own.recovered)),
-                " -> ".join(f"{bias:+.1%}" for bias in own.bias),
-                " -> ".join(f"{scatter:.1%}" for scatter in own.scatter),
+                f"{stars.magnitude:{len(_HEADINGS[0])}.2f}",
+                f"{stars.n_stars}",
+                f"{stars.snr:.1f}",
+                " -> ".join(map(percent, stars.recovered)),
+                " -> ".join(f"{bias:+.1%}" for bias in stars.bias),
+                " -> ".join(f"{scatter:.1%}" for scatter in stars.scatter),
             )
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines += [
-        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    ]
-    return "\n".join(lines)
+    return "\n".join(lines + aligned(rows))

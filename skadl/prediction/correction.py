@@ -18,8 +18,7 @@ from skadl.prediction.frame import FrameNetwork, Track, predict_residual
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
 from skadl.prediction.safeguard import clip_to_noise, estimate_shrinkage
 from skadl.raw.image import RawImage
-from skadl.raw.mosaic import unpack_bayer
-from skadl.raw.symmetry import plane_views
+from skadl.raw.mosaic import plane_views, spread_planes, unpack_bayer
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,8 +137,7 @@ def is_clipped(image: RawImage) -> bool:
     white = image.black_planes + NEARLY_WHITE * image.span
     if kind != "f":  # whole counts are compared as they are
         white = np.minimum(np.ceil(white), np.iinfo(counts.dtype).max)
-    white = np.tile(unpack_bayer(white[:, None, None], image.cfa), width)
-    white = white.astype(counts.dtype)
+    white = spread_planes(white.astype(counts.dtype), image.cfa, (2, 2 * width))
 
     def clipped(rows: slice) -> np.ndarray:
         band = counts[2 * rows.start : 2 * rows.stop].reshape(-1, 2, 2 * width)

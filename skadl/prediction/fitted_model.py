@@ -19,7 +19,7 @@ from skadl.prediction.model import ImageModel, PredictOptions
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
 from skadl.raw.image import RawImage
 from skadl.raw.levels import cast_counts
-from skadl.raw.mosaic import pack_bayer, pad_to_even
+from skadl.raw.mosaic import crop_to_even, pack_bayer, pad_to_even
 
 GIB = 2**30
 _WAY_OUT = (
@@ -81,9 +81,7 @@ class FittedModel(ImageModel):
     ) -> np.ndarray:
         """Return normalised planes (4, h, w), float32; sides are rounded down."""
         info = self.resolve_sensor(image.sensor) if info is None else info
-        mosaic = image.mosaic
-        height, width = mosaic.shape
-        image = image.with_mosaic(mosaic[: height - height % 2, : width - width % 2])
+        image = image.with_mosaic(crop_to_even(image.mosaic))
         correction = self._correct(image, info, PredictOptions())
         planes = np.empty(correction.noisy.shape, np.float32)
 

@@ -14,8 +14,8 @@ from skadl.network.base import FoldedNetwork
 from skadl.prediction.bands import BAND_BYTES, count_threads, each_band
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
 from skadl.prediction.tiling import Tiling, choose_tiling
-from skadl.raw.mosaic import to_rggb_geometry
-from skadl.raw.symmetry import AS_IT_IS, SYMMETRIES, of_mosaic, turn
+from skadl.raw.mosaic import of_mosaic, to_rggb_geometry
+from skadl.raw.symmetry import AS_IT_IS, SYMMETRIES, turn
 
 Item = TypeVar("Item")
 Track = Callable[[Iterable[Item], int], Iterable[Item]]

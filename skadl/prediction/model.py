@@ -14,7 +14,7 @@ from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.prediction.frame import Track
 from skadl.raw.image import RawImage, check_positive
 from skadl.raw.levels import cast_counts, denormalise
-from skadl.raw.mosaic import pad_to_even, unpack_bayer
+from skadl.raw.mosaic import crop_to_even, pad_to_even, unpack_bayer
 
 DEFAULT_MEMORY_LIMIT = 1.5
 
@@ -148,8 +148,7 @@ class PlaneFunction(ImageModel):
     ) -> np.ndarray:
         """Return what the function makes of the image, if it is finite."""
         info = self.resolve_sensor(image.sensor) if info is None else info
-        height, width = (side - side % 2 for side in image.mosaic.shape)
-        planes = self.function(image.with_mosaic(image.mosaic[:height, :width]), info)
+        planes = self.function(image.with_mosaic(crop_to_even(image.mosaic)), info)
         if not np.isfinite(planes).all():
             raise FloatingPointError("the denoiser gave NaN or infinity for an image.")
         return np.asarray(planes, np.float32)

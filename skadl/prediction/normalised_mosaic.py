@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from skadl.prediction.bands import each_band
-from skadl.raw.mosaic import pack_bayer, to_rggb_geometry, unpack_bayer
-from skadl.raw.symmetry import of_mosaic, turn
+from skadl.raw.mosaic import of_mosaic, pack_bayer, spread_planes, to_rggb_geometry
+from skadl.raw.symmetry import plane_order, turn
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +77,7 @@ class NormalisedMosaic:
 
     def _row_pair(self, values: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         """Lay out one value for each plane over two rows of a mosaic, float32."""
-        sites = unpack_bayer(values[:, None, None].astype(np.float32), self.cfa)
-        return np.tile(sites, pairs.shape[2] // 2)
+        return spread_planes(values.astype(np.float32), self.cfa, pairs.shape[1:])
 
     def without_mean(self) -> NormalisedMosaic:
         """Return the same with the mean of each plane at 0.
@@ -102,7 +101,7 @@ class NormalisedMosaic:
 
     def turned(self, symmetry: tuple[bool, bool, bool]) -> NormalisedMosaic:
         """Return a view in RGGB geometry under a symmetry of the RGGB mosaic."""
-        order = [0, 2, 1, 3] if symmetry[2] else [0, 1, 2, 3]  # Gr and Gb
+        order = plane_order(symmetry[2])
         return replace(
             self,
             counts=turn(to_rggb_geometry(self.counts, self.cfa), *symmetry),

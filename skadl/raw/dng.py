@@ -9,7 +9,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from skadl.raw.dng_source import DngSource, rationals, read_source
 from skadl.raw.exif import camera_name
 from skadl.raw.exif_blocks import ExifEntry, encode_entry, encode_ifd
 from skadl.raw.image import RawImage
-from skadl.raw.levels import cast_counts
+from skadl.raw.levels import cast_counts, scale_to_16_bits
 from skadl.support.writing import atomic_write, check_folder
 
 _COUNT_BITS = 16
@@ -111,7 +110,8 @@ def write_dng(
     if encode is not None:
         counts, layout = iter([encode(counts)]), _jpeg_layout(counts)
     tags = _dng_tags(stored, source)
-    if gps and source.exif.position:
+    position = source.exif.position if gps else ()
+    if position:
         tags.append((_GPS_PLACEHOLDER, "I", 1, 0, True))
     with atomic_write(path) as part:
         tifffile.imwrite(
@@ -124,29 +124,19 @@ def write_dng(
             extratags=tags,
             **layout,
         )
-        ours = [*_sensitivity(stored.iso), _history(scale, history)]
-        exposure = [*source.exif.exposure, *ours]
+        exposure = [
+            *source.exif.exposure,
+            *_sensitivity(stored.iso),
+            _history(scale, history),
+        ]
         _append_ifd(part, _EXIF_PLACEHOLDER, _EXIF_POINTER, exposure)
-        if gps and source.exif.position:
-            _append_ifd(part, _GPS_PLACEHOLDER, _GPS_POINTER, source.exif.position)
+        if position:
+            _append_ifd(part, _GPS_PLACEHOLDER, _GPS_POINTER, position)
     return path
 
 
 def check_destination(path: Path, *origins: str | Path | None) -> None:
-    """Refuse to write where there is no folder, or onto what the image comes from.
-
-    Parameters
-    ----------
-    path : Path
-    *origins : str or Path or None
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such folder.
-    ValueError
-        If `path` is one of the origins.
-    """
+    """Refuse to write where there is no folder, or onto what the image comes from."""
     check_folder(path)
     known = [Path(origin).resolve() for origin in origins if origin is not None]
     if path.exists() and path.resolve() in known:
@@ -157,23 +147,9 @@ def check_destination(path: Path, *origins: str | Path | None) -> None:
 
 
 def storable(image: RawImage) -> tuple[RawImage, int]:
-    """Express an image in uint16 so that no more than 1/16 count or so is lost.
+    """Express an image in uint16 to 1/16 count or so; levels are scaled with it.
 
-    Parameters
-    ----------
-    image : RawImage
-
-    Returns
-    -------
-    image : RawImage
-        With a uint16 mosaic; counts and levels are multiplied by `scale`.
-    scale : int
-        1 for whole counts; for others the power of two that fills 16 bits.
-
-    Raises
-    ------
-    ValueError
-        As in `write_dng`.
+    The scale is 1 for whole counts, for others the power of two that fills 16 bits.
 
     Examples
     --------
@@ -199,7 +175,7 @@ def storable(image: RawImage) -> tuple[RawImage, int]:
     if mosaic.dtype.kind == "f" and (mosaic != np.rint(mosaic)).any():
         # Not by the highest count: all frames of one camera are to get one scale, and
         # a sensor of this bit depth has no counts above it.
-        scale = 1 << (_COUNT_BITS - ceil(white).bit_length())
+        scale = scale_to_16_bits(white)
     if scale * (white - black.max()) < _SMALLEST_RANGE:
         raise ValueError(
             f"only {white - black.max():g} counts lie between black and white, so "
@@ -277,12 +253,13 @@ def _dng_tags(image: RawImage, source: DngSource) -> list[tuple]:
     }
     if source.name:
         tags["OriginalRawFileName"] = (50827, "s", 0, source.name.encode())
-    ours = {tag[0]: (*tag, True) for tag in tags.values()}
+    of_image = {tag[0]: (*tag, True) for tag in tags.values()}
     carried = {
         entry.code: (entry.code, "s", entry.count, entry.payload, True)
         for entry in source.exif.image
     }
-    return [*(ours | carried | {tag[0]: tag for tag in source.tags}).values()]
+    # What the source says of its colours and its camera goes before what skadl says.
+    return [*(of_image | carried | {tag[0]: tag for tag in source.tags}).values()]
 
 
 def _history(scale: int, history: str | None) -> ExifEntry:

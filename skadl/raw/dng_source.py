@@ -63,7 +63,7 @@ _COLOUR_TAGS = {
 
 
 class DngSource(NamedTuple):
-    """What is known of the photograph beyond its mosaic."""
+    """What is known of a photograph beyond its mosaic."""
 
     tags: list[tuple]  # colours and crop, as tifffile takes them
     orientation: int  # TIFF code
@@ -72,25 +72,7 @@ class DngSource(NamedTuple):
 
 
 def read_source(image: RawImage, template: str | Path | None) -> DngSource:
-    """Read what a DNG of `image` is to carry, from the template or the image's file.
-
-    Parameters
-    ----------
-    image : RawImage
-        Not lazy.
-    template : str or Path or None
-        None: ``image.path``; where that is no RAW file any more, camera colours
-        count as sRGB, the mean of the image as grey, and there is no EXIF.
-
-    Returns
-    -------
-    DngSource
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If the template does not exist or is not a RAW file.
-    """
+    """Read what a DNG of an image is to carry: from the template, or from its file."""
     if template is not None:
         return _read_source(Path(template), image.mosaic.shape)
     try:
@@ -99,21 +81,13 @@ def read_source(image: RawImage, template: str | Path | None) -> DngSource:
     except (FileNotFoundError, ValueError):
         # Moved away since, or never a RAW file: nobody asked for it by name.
         pass
+    # No RAW file: colours count as sRGB, the mean of the image as grey.
     colours = _colour_tags(_SRGB_FROM_XYZ, _mean_colour(image))
     return DngSource(colours, 1, CameraExif(), "")
 
 
 def rationals(values: np.ndarray) -> list[int]:
-    """Approximate floats by numerators and denominators, as TIFF stores them.
-
-    Parameters
-    ----------
-    values : array-like of n floats
-
-    Returns
-    -------
-    list of 2 n int
-        Alternating; denominators of at most 10,000.
+    """Approximate floats by numerators and denominators in turn, as TIFF stores them.
 
     Examples
     --------

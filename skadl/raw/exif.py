@@ -1,7 +1,8 @@
-"""What a photograph's EXIF says of camera and exposure, to be carried to another file.
+"""What a photograph's EXIF says of camera and exposure: read here, and only here.
 
-Codes and types are those of CIPA DC-008 (Exif 2.32), tables 4, 7 and 15; the layout
-of a block (IFD) is that of *TIFF Revision 6.0*, section 2.
+Numbers and names are read from the file's own tags with exifread, or asked of LibRaw
+where a format hides them; what belongs to the photograph is carried to a DNG. Codes
+and types are those of CIPA DC-008 (Exif 2.32), tables 4, 7 and 15.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,156 +21,17 @@ import exifread
 import rawpy
 
 from skadl.raw.exif_blocks import (
-    _ASCII,
-    _BYTE,
-    _RATIONAL,
-    _SHORT,
-    _SRATIONAL,
+    ASCII,
+    BYTE,
+    RATIONAL,
+    SHORT,
+    SRATIONAL,
     ExifEntry,
     encode_entry,
 )
 
-_IMAGE_TYPES = {
-    306: _ASCII,  # DateTime
-    315: _ASCII,  # Artist
-    33432: _ASCII,  # Copyright
-}
-# Neither owner nor serial numbers: like a position, they tell who took the picture.
-_EXPOSURE_TYPES = {
-    33434: _RATIONAL,  # ExposureTime
-    33437: _RATIONAL,  # FNumber
-    34850: _SHORT,  # ExposureProgram
-    36867: _ASCII,  # DateTimeOriginal
-    36868: _ASCII,  # DateTimeDigitized
-    36880: _ASCII,  # OffsetTime
-    36881: _ASCII,  # OffsetTimeOriginal
-    36882: _ASCII,  # OffsetTimeDigitized
-    37377: _SRATIONAL,  # ShutterSpeedValue
-    37378: _RATIONAL,  # ApertureValue
-    37379: _SRATIONAL,  # BrightnessValue
-    37380: _SRATIONAL,  # ExposureBiasValue
-    37381: _RATIONAL,  # MaxApertureValue
-    37382: _RATIONAL,  # SubjectDistance
-    37383: _SHORT,  # MeteringMode
-    37384: _SHORT,  # LightSource
-    37385: _SHORT,  # Flash
-    37386: _RATIONAL,  # FocalLength
-    37520: _ASCII,  # SubSecTime
-    37521: _ASCII,  # SubSecTimeOriginal
-    37522: _ASCII,  # SubSecTimeDigitized
-    41486: _RATIONAL,  # FocalPlaneXResolution
-    41487: _RATIONAL,  # FocalPlaneYResolution
-    41488: _SHORT,  # FocalPlaneResolutionUnit
-    41986: _SHORT,  # ExposureMode
-    41987: _SHORT,  # WhiteBalance
-    41989: _SHORT,  # FocalLengthIn35mmFilm
-    41990: _SHORT,  # SceneCaptureType
-    42034: _RATIONAL,  # LensSpecification
-    42035: _ASCII,  # LensMake
-    42036: _ASCII,  # LensModel
-}
-_GPS_TYPES = {
-    **dict.fromkeys((0, 5), _BYTE),
-    **dict.fromkeys((1, 3, 8, 9, 10, 12, 14, 16, 18, 29), _ASCII),
-    **dict.fromkeys((2, 4, 6, 7, 11, 13, 15, 17, 31), _RATIONAL),
-    30: _SHORT,
-}
-
-
-@dataclass(frozen=True)
-class CameraExif:
-    """What belongs to the photograph rather than to the file that holds it.
-
-    Parameters
-    ----------
-    make, model : str
-        As the camera writes them; empty if unknown.
-    image, exposure, position : tuple of ExifEntry
-        Tags of the first IFD, of the EXIF IFD and of the GPS IFD.
-    """
-
-    make: str = ""
-    model: str = ""
-    image: tuple[ExifEntry, ...] = ()
-    exposure: tuple[ExifEntry, ...] = ()
-    position: tuple[ExifEntry, ...] = ()
-
-
-def read_exif(path: Path, raw: rawpy.RawPy) -> CameraExif:
-    """Collect a RAW file's EXIF; what its blocks do not say is asked of LibRaw.
-
-    Parameters
-    ----------
-    path : Path
-    raw : rawpy.RawPy
-        The same file, open.
-
-    Returns
-    -------
-    CameraExif
-        Malformed tags are left out.
-    """
-    tags = exif_tags(path)
-    exposure = _collect(tags, ("Image", "EXIF"), _EXPOSURE_TYPES)
-    return CameraExif(
-        *(
-            str(tags[key].values).strip("\0 ") if key in tags else ""
-            for key in ("Image Make", "Image Model")
-        ),
-        tuple(_collect(tags, ("Image",), _IMAGE_TYPES).values()),
-        tuple((_libraw_exposure(raw) | exposure).values()),
-        tuple(_collect(tags, ("GPS",), _GPS_TYPES).values()),
-    )
-
-
-def _collect(
-    tags: dict, groups: tuple[str, ...], types: dict[int, int]
-) -> dict[int, ExifEntry]:
-    """Encode those of exifread's tags that are listed; later groups win."""
-    found = {}
-    for group in groups:
-        for name, tag in tags.items():
-            code = getattr(tag, "tag", None)
-            if name.startswith(f"{group} ") and code in types:
-                with suppress(ValueError):
-                    found[code] = encode_entry(code, types[code], tag.values)
-    return found
-
-
-def _libraw_exposure(raw: rawpy.RawPy) -> dict[int, ExifEntry]:
-    """Exposure and lens as LibRaw reads them from any format's own blocks."""
-    known: list[tuple[int, int, Any]] = []
-    try:
-        other = raw.other
-        taken = other.timestamp
-        if isinstance(taken, datetime) and taken.year > 1970:
-            known.append((36867, _ASCII, f"{taken:%Y:%m:%d %H:%M:%S}"))
-        known += [
-            (code, _RATIONAL, [float(value)])
-            for code, value in (
-                (33434, other.shutter_speed),
-                (33437, other.aperture),
-                (37386, other.focal_length),
-            )
-            if 0 < value < 1e6
-        ]
-    except (AttributeError, OverflowError, OSError, ValueError):
-        pass  # as in rawfile: older rawpy, or absurd time stamps
-    try:
-        known += [(42036, _ASCII, raw.lens.model), (42035, _ASCII, raw.lens.make)]
-    except (AttributeError, ValueError):
-        pass
-    found = {}
-    for code, type_, values in known:
-        with suppress(ValueError):
-            found[code] = encode_entry(code, type_, values)
-    return found
-
-
-# EXIF keeps ISO in 16 bits; 65535 says that another tag holds the true one.
-_ISO_OVERFLOW = 65535
-
-
+# In the order in which they are believed. A camera that needs more than 16 bits puts
+# 65535 into the first and the true ISO into another.
 _ISO_TAGS = (
     "ISOSpeedRatings",
     "PhotographicSensitivity",
@@ -176,28 +39,124 @@ _ISO_TAGS = (
     "RecommendedExposureIndex",
     "StandardOutputSensitivity",
 )
-
-
-_UNIQUE_CAMERA_MODEL = "Image Tag 0xC614"
-
-
+_ISO_OVERFLOW = 65535
+_UNIQUE_CAMERA_MODEL = "Image Tag 0xC614"  # a DNG's name for the camera
 _COMPANY_WORDS = frozenset(
     "ag camera co company corp corporation gmbh imaging inc limited ltd".split()
 )
+_SEARCHED_BYTES = 1 << 20  # of a file, for a block of tags
+_LARGEST_NUMBER = 1e6  # seconds, F-number or mm that a camera may mean
+
+_IMAGE_TYPES = {
+    306: ASCII,  # DateTime
+    315: ASCII,  # Artist
+    33432: ASCII,  # Copyright
+}
+_EXPOSURE_TIME, _F_NUMBER, _TAKEN, _FOCAL_LENGTH = 33434, 33437, 36867, 37386
+_LENS_MAKE, _LENS_MODEL = 42035, 42036
+# Neither owner nor serial numbers: like a position, they tell who took the picture.
+_EXPOSURE_TYPES = {
+    _EXPOSURE_TIME: RATIONAL,
+    _F_NUMBER: RATIONAL,
+    34850: SHORT,  # ExposureProgram
+    _TAKEN: ASCII,  # DateTimeOriginal
+    36868: ASCII,  # DateTimeDigitized
+    36880: ASCII,  # OffsetTime
+    36881: ASCII,  # OffsetTimeOriginal
+    36882: ASCII,  # OffsetTimeDigitized
+    37377: SRATIONAL,  # ShutterSpeedValue
+    37378: RATIONAL,  # ApertureValue
+    37379: SRATIONAL,  # BrightnessValue
+    37380: SRATIONAL,  # ExposureBiasValue
+    37381: RATIONAL,  # MaxApertureValue
+    37382: RATIONAL,  # SubjectDistance
+    37383: SHORT,  # MeteringMode
+    37384: SHORT,  # LightSource
+    37385: SHORT,  # Flash
+    _FOCAL_LENGTH: RATIONAL,
+    37520: ASCII,  # SubSecTime
+    37521: ASCII,  # SubSecTimeOriginal
+    37522: ASCII,  # SubSecTimeDigitized
+    41486: RATIONAL,  # FocalPlaneXResolution
+    41487: RATIONAL,  # FocalPlaneYResolution
+    41488: SHORT,  # FocalPlaneResolutionUnit
+    41986: SHORT,  # ExposureMode
+    41987: SHORT,  # WhiteBalance
+    41989: SHORT,  # FocalLengthIn35mmFilm
+    41990: SHORT,  # SceneCaptureType
+    42034: RATIONAL,  # LensSpecification
+    _LENS_MAKE: ASCII,
+    _LENS_MODEL: ASCII,
+}
+_GPS_TYPES = {
+    **dict.fromkeys((0, 5), BYTE),
+    **dict.fromkeys((1, 3, 8, 9, 10, 12, 14, 16, 18, 29), ASCII),
+    **dict.fromkeys((2, 4, 6, 7, 11, 13, 15, 17, 31), RATIONAL),
+    30: SHORT,
+}
+
+
+def exif_tags(path: Path) -> dict:
+    """Read exifread's tags of a file; empty where there are none to be parsed."""
+    with path.open("rb") as file:
+        head = file.read(_SEARCHED_BYTES)
+        # exifread knows TIFF (most RAW formats); others carry a TIFF block inside.
+        if head[:2] not in (b"II", b"MM"):
+            block = re.search(rb"II\*\0\x08\0\0\0|MM\0\*\0\0\0\x08", head)
+            if block is None:
+                return {}
+            file = io.BytesIO(head[block.start() :])
+        try:
+            return exifread.process_file(file, details=False)
+        except Exception:  # exifread lets any parsing error out; no EXIF then
+            return {}
+
+
+def exif_number(tags: dict, name: str) -> float | None:
+    """Return a positive number by its tag's name, "ExposureTime", say, or None."""
+    numbers = _numbers(tags, name)
+    return next((number for number in numbers if number < _LARGEST_NUMBER), None)
+
+
+def exif_iso(tags: dict) -> float | None:
+    """Return the ISO, of whichever tag has it, or None."""
+    isos = [iso for name in _ISO_TAGS for iso in _numbers(tags, name)]
+    return next((iso for iso in isos if iso != _ISO_OVERFLOW), min(isos, default=None))
+
+
+def exif_sensor(tags: dict) -> str:
+    """Return the camera's name, see `camera_name`; empty if the tags have none."""
+    make, model = _make_and_model(tags)
+    if model:
+        return camera_name(make, model)
+    return camera_name("", _text(tags, _UNIQUE_CAMERA_MODEL))
+
+
+def read_exposure(path: Path) -> tuple[float | None, float | None]:
+    """Read ISO and exposure time in seconds from a file's tags alone."""
+    tags = exif_tags(path)
+    return exif_iso(tags), exif_number(tags, "ExposureTime")
+
+
+def libraw_number(
+    raw: rawpy.RawPy, name: str, below: float = _LARGEST_NUMBER
+) -> float | None:
+    """Return what LibRaw reads from a format's own blocks; None if it is no number."""
+    try:
+        value = float(getattr(raw.other, name))
+    except (AttributeError, OverflowError, OSError, ValueError):
+        # Older rawpy has no `other`; newer ones choke on absurd time stamps there.
+        return None
+    return value if 0 < value < below else None
+
+
+def libraw_iso(raw: rawpy.RawPy) -> float | None:
+    """Return the ISO as LibRaw has it; None where EXIF's 16 bits did not hold it."""
+    return libraw_number(raw, "iso_speed", _ISO_OVERFLOW)
 
 
 def camera_name(make: str, model: str) -> str:
     """Join EXIF Make and Model into one sensor name, without saying anything twice.
-
-    Parameters
-    ----------
-    make, model : str
-        As in the file; either may be empty.
-
-    Returns
-    -------
-    str
-        Empty if both are.
 
     Examples
     --------
@@ -218,105 +177,81 @@ def camera_name(make: str, model: str) -> str:
     return " ".join([*(brand or make_words), *model_words])
 
 
-def exif_tags(path: Path) -> dict:
-    """Read the EXIF tags of a TIFF-like file, or of a block near a file's beginning.
+@dataclass(frozen=True)
+class CameraExif:
+    """What belongs to the photograph rather than to the file that holds it."""
 
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    dict
-        As from `exifread`; empty where there is none or it cannot be parsed.
-    """
-    with path.open("rb") as file:
-        head = file.read(1 << 20)
-        # exifread knows TIFF (most RAW formats); others carry a TIFF block inside.
-        if head[:2] not in (b"II", b"MM"):
-            block = re.search(rb"II\*\0\x08\0\0\0|MM\0\*\0\0\0\x08", head)
-            if block is None:
-                return {}
-            file = io.BytesIO(head[block.start() :])
-        try:
-            return exifread.process_file(file, details=False)
-        except Exception:  # exifread lets any parsing error out; no EXIF then
-            return {}
+    make: str = ""  # as the camera writes it; empty if unknown, as the model
+    model: str = ""
+    image: tuple[ExifEntry, ...] = ()  # of the first IFD
+    exposure: tuple[ExifEntry, ...] = ()  # of the EXIF IFD
+    position: tuple[ExifEntry, ...] = ()  # of the GPS IFD
 
 
-def _exif_sensor(tags: dict, path: Path) -> str:
-    make, model, unique_model = (
-        str(tags[key].values).strip("\0 ") if key in tags else ""
-        for key in ("Image Make", "Image Model", _UNIQUE_CAMERA_MODEL)
-    )
-    sensor = camera_name(make, model) if model else camera_name("", unique_model)
-    if not sensor:
-        raise ValueError(
-            f"{path.name} does not say which camera took it; give sensor='...' (on the "
-            "command line --sensor NAME)."
-        )
-    return sensor
-
-
-def _exif_iso(tags: dict, path: Path) -> float:
-    known = []
-    for name in _ISO_TAGS:
-        for group in ("EXIF", "Image"):
-            tag = tags.get(f"{group} {name}")
-            known += [float(value) for value in tag.values[:1]] if tag else []
-    known = [iso for iso in known if iso > 0]
-    if not known:
-        raise ValueError(
-            f"{path.name} does not say its ISO; give iso=... (on the command line "
-            "--iso NUMBER)."
-        )
-    return next((iso for iso in known if iso != _ISO_OVERFLOW), known[0])
-
-
-def read_exposure(path: Path) -> tuple[float | None, float | None]:
-    """Read ISO and exposure time from the beginning of a RAW file.
-
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    iso : float or None
-        None where the file does not say.
-    seconds : float or None
-        None where the file does not say.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be opened.
-    """
+def read_exif(path: Path, raw: rawpy.RawPy) -> CameraExif:
+    """Collect what a DNG is to carry from a RAW file, which LibRaw has open as well."""
     tags = exif_tags(path)
-    isos = [exif_number(tags, name) for name in _ISO_TAGS[:2]]
-    return next(filter(None, isos), None), exif_number(tags, "ExposureTime")
+    exposure = _collect(tags, ("Image", "EXIF"), _EXPOSURE_TYPES)
+    return CameraExif(
+        *_make_and_model(tags),
+        tuple(_collect(tags, ("Image",), _IMAGE_TYPES).values()),
+        tuple((_libraw_exposure(raw) | exposure).values()),
+        tuple(_collect(tags, ("GPS",), _GPS_TYPES).values()),
+    )
 
 
-def exif_number(tags: dict, name: str, below: float = math.inf) -> float | None:
-    """Return a positive number from the tags of `exif_tags`, None if there is none.
+def _collect(
+    tags: dict, groups: tuple[str, ...], types: dict[int, int]
+) -> dict[int, ExifEntry]:
+    """Encode the listed tags, without malformed ones; later groups win."""
+    found = {}
+    for group in groups:
+        for name, tag in tags.items():
+            code = getattr(tag, "tag", None)
+            if name.startswith(f"{group} ") and code in types:
+                with suppress(ValueError):
+                    found[code] = encode_entry(code, types[code], tag.values)
+    return found
 
-    Parameters
-    ----------
-    tags : dict
-    name : str
-        Such as ``ExposureTime``; looked up in the EXIF block, then in the first.
-    below : float, default=inf
-        What is this or more is no number that a camera means.
 
-    Returns
-    -------
-    float or None
-    """
+def _libraw_exposure(raw: rawpy.RawPy) -> dict[int, ExifEntry]:
+    """Exposure and lens as LibRaw reads them from any format's own blocks."""
+    values: dict[int, Any] = {}
+    with suppress(AttributeError, OverflowError, OSError, ValueError):
+        taken = raw.other.timestamp
+        if isinstance(taken, datetime) and taken.year > 1970:
+            values[_TAKEN] = f"{taken:%Y:%m:%d %H:%M:%S}"
+    for code, name in (
+        (_EXPOSURE_TIME, "shutter_speed"),
+        (_F_NUMBER, "aperture"),
+        (_FOCAL_LENGTH, "focal_length"),
+    ):
+        number = libraw_number(raw, name)
+        if number is not None:
+            values[code] = [number]
+    with suppress(AttributeError, ValueError):
+        values |= {_LENS_MODEL: raw.lens.model, _LENS_MAKE: raw.lens.make}
+    found = {}
+    for code, value in values.items():
+        with suppress(ValueError):
+            found[code] = encode_entry(code, _EXPOSURE_TYPES[code], value)
+    return found
+
+
+def _numbers(tags: dict, name: str) -> Iterator[float]:
+    """Positive numbers of a tag: that of the EXIF block, then that of the first."""
     for group in ("EXIF", "Image"):
         try:
-            value = float(tags[f"{group} {name}"].values[0])
+            number = float(tags[f"{group} {name}"].values[0])
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             continue
-        if 0 < value < below:
-            return value
-    return None
+        if 0 < number < math.inf:
+            yield number
+
+
+def _make_and_model(tags: dict) -> tuple[str, str]:
+    return _text(tags, "Image Make"), _text(tags, "Image Model")
+
+
+def _text(tags: dict, key: str) -> str:
+    return str(tags[key].values).strip("\0 ") if key in tags else ""

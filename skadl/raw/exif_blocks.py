@@ -1,4 +1,4 @@
-"""Blocks of EXIF tags as bytes."""
+"""Blocks of EXIF tags (IFDs) as bytes, as *TIFF Revision 6.0*, section 2, has them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,12 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-_BYTE, _ASCII, _SHORT, _LONG, _RATIONAL, _UNDEFINED, _SRATIONAL = 1, 2, 3, 4, 5, 7, 10
-
-
-_NUMBER_FORMATS = {_BYTE: "B", _SHORT: "H", _LONG: "I", _UNDEFINED: "B"}
-
-
-_RATIO_LIMITS = {_RATIONAL: (0, 2**32 - 1), _SRATIONAL: (-(2**31), 2**31 - 1)}
-
-
+# Types of a tag's values.
+BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SRATIONAL = 1, 2, 3, 4, 5, 7, 10
+_NUMBER_FORMATS = {BYTE: "B", SHORT: "H", LONG: "I", UNDEFINED: "B"}
+_RATIO_LIMITS = {RATIONAL: (0, 2**32 - 1), SRATIONAL: (-(2**31), 2**31 - 1)}
 _LONGEST_TEXT = 1000
-
-
+# What struct and fractions raise for values that are not of a type.
 _MISFITS = (struct.error, ArithmeticError, AttributeError, TypeError, ValueError)
 
 
@@ -32,32 +26,15 @@ class ExifEntry(NamedTuple):
 
 
 def encode_entry(code: int, type_: int, values: Any) -> ExifEntry:
-    """Encode one tag.
-
-    Parameters
-    ----------
-    code : int
-    type_ : int
-        TIFF type: 1 byte, 2 ASCII, 3 short, 4 long, 5 rational, 7 undefined,
-        10 signed rational.
-    values : str, bytes or sequence of numbers
-
-    Returns
-    -------
-    ExifEntry
-
-    Raises
-    ------
-    ValueError
-        If the values do not fit the type, or there are none.
+    """Encode one tag; ValueError if there is no value or one does not fit the type.
 
     Examples
     --------
-    >>> entry = encode_entry(33434, 5, [0.5])
+    >>> entry = encode_entry(33434, RATIONAL, [0.5])
     >>> list(entry.payload)
     [1, 0, 0, 0, 2, 0, 0, 0]
     """
-    if type_ == _ASCII:
+    if type_ == ASCII:
         text = str(values).strip("\0 ")[:_LONGEST_TEXT]
         payload = text.encode() + b"\0"
         count = len(payload) if text else 0
@@ -76,19 +53,7 @@ def encode_entry(code: int, type_: int, values: Any) -> ExifEntry:
 
 
 def encode_ifd(entries: Iterable[ExifEntry], position: int) -> bytes:
-    """Lay out a block of tags with the values that do not fit into it behind it.
-
-    Parameters
-    ----------
-    entries : iterable of ExifEntry
-        In any order, each code once.
-    position : int
-        Offset in the file at which the block will begin, even.
-
-    Returns
-    -------
-    bytes
-    """
+    """Lay out a block for an even `position` in the file; long values lie behind it."""
     entries = sorted(entries)
     block = struct.pack("<H", len(entries))
     values_at = position + 2 + 12 * len(entries) + 4

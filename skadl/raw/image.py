@@ -1,8 +1,4 @@
-"""What skadl works on: one raw image, and one noisy/clean pair of them.
-
-Records are frozen and compare by identity. A record may be lazy: it then knows
-its file and reads it when a field is first asked for.
-"""
+"""What skadl works on: one raw image, read already or when a field is asked for."""
 
 from __future__ import annotations
 
@@ -16,7 +12,10 @@ from typing import Any
 import numpy as np
 
 from skadl.raw.levels import black_planes, level_span, normalise
-from skadl.raw.mosaic import check_cfa, pack_bayer
+from skadl.raw.mosaic import check_cfa, crop_to_even, pack_bayer
+
+# All that a file says beside its counts.
+HEADER_FIELDS = ("cfa", "black_level", "white_level", "sensor", "iso", "ratio")
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,9 +105,7 @@ class RawImage:
         -------
         ndarray of shape (4, H // 2, W // 2)
         """
-        mosaic = self.mosaic
-        height, width = mosaic.shape
-        return pack_bayer(mosaic[: height - height % 2, : width - width % 2], self.cfa)
+        return pack_bayer(crop_to_even(self.mosaic), self.cfa)
 
     def normalised(self) -> np.ndarray:
         """Packed planes with black at 0, white at 1, times `ratio`; never clipped.
@@ -131,16 +128,9 @@ class RawImage:
         -------
         RawImage
         """
-        return RawImage(
-            mosaic,
-            self.cfa,
-            self.black_level,
-            self.white_level,
-            self.sensor,
-            self.iso,
-            self.ratio,
-            self.path,
-        )
+        # Not dataclasses.replace, which would build another lazy image.
+        header = {name: getattr(self, name) for name in HEADER_FIELDS}
+        return RawImage(mosaic, **header, path=self.path)
 
 
 class LazyRawImage(RawImage):
@@ -152,9 +142,8 @@ class LazyRawImage(RawImage):
     Parameters
     ----------
     path : str or Path
-        File to read.
     reader : callable
-        Takes the path, returns a `RawImage`.
+        Takes the path, returns a `RawImage`; picklable, as the image is.
     **overrides
         Fields of `RawImage` that replace what the file says.
     """
@@ -163,15 +152,21 @@ class LazyRawImage(RawImage):
         self, path: str | Path, reader: Callable[[Path], RawImage], **overrides: Any
     ) -> None:
         self.__dict__.update(
-            path=Path(path), _reader=reader, _overrides=overrides, _header=None
+            path=Path(path), reader=reader, overrides=overrides, _header=None
         )
 
     def _read(self) -> RawImage:
-        image = replace(self._reader(self.path), **self._overrides)
+        image = replace(self.reader(self.path), **self.overrides)
         if self._header is None:
-            header = {name: getattr(image, name) for name in _HEADER_FIELDS}
+            header = {name: getattr(image, name) for name in HEADER_FIELDS}
             self.__dict__["_header"] = header
         return image
+
+    def header(self) -> dict[str, Any]:
+        """Fields beside the mosaic by name, read when first asked for."""
+        if self._header is None:
+            self._read()
+        return self._header
 
     @property
     def mosaic(self) -> np.ndarray:  # noqa: D102 (documented on RawImage)
@@ -181,21 +176,15 @@ class LazyRawImage(RawImage):
         return f"LazyRawImage({str(self.path)!r})"
 
 
-_HEADER_FIELDS = ("cfa", "black_level", "white_level", "sensor", "iso", "ratio")
-
-
 def _header_property(name: str) -> property:
     def read_header_field(self: LazyRawImage):
-        if name in self._overrides:
-            return self._overrides[name]
-        if self._header is None:
-            self._read()
-        return self._header[name]
+        overrides = self.overrides  # known without the file
+        return overrides[name] if name in overrides else self.header()[name]
 
     return property(read_header_field)
 
 
-for _name in _HEADER_FIELDS:
+for _name in HEADER_FIELDS:
     setattr(LazyRawImage, _name, _header_property(_name))
 
 

@@ -85,7 +85,7 @@ def write_tiff(path: str | Path, image: RawImage) -> Path:
     path = Path(path)
     check_destination(path, image.path)
     stored, scale = storable(image)
-    facts = {
+    description = {
         name: getattr(stored, name)
         for name in ("cfa", "black_level", "white_level", "sensor", "iso")
     }
@@ -95,6 +95,6 @@ def write_tiff(path: str | Path, image: RawImage) -> Path:
             stored.mosaic,
             photometric="minisblack",
             metadata=None,
-            description=json.dumps(facts | {"scale": scale}),
+            description=json.dumps(description | {"scale": scale}),
         )
     return path

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from skadl.raw.mosaic import pack_bayer
@@ -10,61 +12,29 @@ from skadl.raw.mosaic import pack_bayer
 def black_planes(
     black_level: float | tuple[float, float, float, float], cfa: str
 ) -> np.ndarray:
-    """Reorder black levels from CFA reading order to planes R, Gr, Gb, B.
-
-    Returns
-    -------
-    ndarray of shape (4,), float64
-    """
+    """Reorder black levels from CFA reading order to planes R, Gr, Gb, B, (4,)."""
     black_2x2 = np.broadcast_to(np.asarray(black_level, float), 4).reshape(2, 2)
     return pack_bayer(black_2x2, cfa).ravel()
 
 
 def level_span(black_level: float | np.ndarray, white_level: float) -> float:
-    """Measure the counts from black to white: the unit of normalised planes.
-
-    Parameters
-    ----------
-    black_level : float or array-like of four floats
-        In counts, in any order.
-    white_level : float
-        In counts.
-
-    Returns
-    -------
-    float
-        From the mean black level: one scale serves all planes, so that the two
-        greens keep their balance.
+    """Measure the counts from mean black to white: the unit of normalised planes.
 
     Examples
     --------
     >>> level_span((60, 64, 66, 70), 1065)
     1000.0
     """
+    # One scale serves all planes, so that the two greens keep their balance.
     return float(white_level - np.mean(black_level))
 
 
 def normalise(
     packed: np.ndarray, black_planes: np.ndarray, white_level: float, ratio: float
 ) -> np.ndarray:
-    """Map packed counts to black 0, white 1, times the light factor; no clipping.
-
-    Parameters
-    ----------
-    packed : ndarray of shape (4, h, w)
-        Counts.
-    black_planes : ndarray of shape (4,)
-        Black level of each plane, in counts.
-    white_level : float
-        In counts; see `level_span`.
-    ratio : float
-        Light factor.
-
-    Returns
-    -------
-    ndarray of shape (4, h, w), float32
-    """
+    """Map packed counts (4, h, w) to black 0, white 1, times `ratio`; float32."""
     scale = ratio / level_span(black_planes, white_level)
+    # Never clipped: noise below black is half of the noise there is.
     return (
         (packed - black_planes[:, None, None].astype(np.float32)) * np.float32(scale)
     ).astype(np.float32, copy=False)
@@ -73,14 +43,20 @@ def normalise(
 def denormalise(
     planes: np.ndarray, black_planes: np.ndarray, white_level: float, ratio: float
 ) -> np.ndarray:
-    """Map normalised planes back to packed counts: the inverse of `normalise`.
-
-    Returns
-    -------
-    ndarray of shape (4, h, w), float32
-    """
+    """Map normalised planes back to packed counts: undo `normalise`; float32."""
     scale = level_span(black_planes, white_level) / ratio
     return planes * np.float32(scale) + black_planes[:, None, None].astype(np.float32)
+
+
+def scale_to_16_bits(white_level: float) -> int:
+    """Return the power of two that counts up to white can be multiplied by in uint16.
+
+    Examples
+    --------
+    >>> scale_to_16_bits(4095), scale_to_16_bits(16383.0), scale_to_16_bits(70000)
+    (16, 4, 1)
+    """
+    return 1 << max(0, 16 - math.ceil(white_level).bit_length())
 
 
 def cast_counts(counts: np.ndarray, dtype: np.dtype) -> np.ndarray:

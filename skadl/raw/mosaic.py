@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-CFA_PATTERNS = ("RGGB", "BGGR", "GRBG", "GBRG")
+CFA_PATTERNS = ("RGGB", "BGGR", "GRBG", "GBRG")  # top-left 2x2 in reading order
+N_PLANES = 4
 
 # (row, column) of the R, Gr, Gb and B sites inside the 2x2 pattern.
 _SITES = {
@@ -22,23 +23,7 @@ _SITES = {
 
 
 def check_cfa(cfa: str) -> str:
-    """Refuse a CFA pattern that is not one of the four Bayer orders.
-
-    Parameters
-    ----------
-    cfa : str
-        Top-left 2x2 of the mosaic in reading order.
-
-    Returns
-    -------
-    str
-        The same pattern.
-
-    Raises
-    ------
-    ValueError
-        If `cfa` is not "RGGB", "BGGR", "GRBG" or "GBRG".
-    """
+    """Return the CFA pattern, or refuse one that is not of the four Bayer orders."""
     if cfa not in CFA_PATTERNS:
         raise ValueError(
             f"CFA pattern {cfa!r} is not a Bayer order; use one of "
@@ -47,97 +32,116 @@ def check_cfa(cfa: str) -> str:
     return cfa
 
 
-def pack_bayer(mosaic: np.ndarray, cfa: str) -> np.ndarray:
-    """Separate a mosaic into its four colour planes.
-
-    Parameters
-    ----------
-    mosaic : ndarray of shape (H, W)
-        H and W even.
-    cfa : str
-        One of "RGGB", "BGGR", "GRBG", "GBRG".
-
-    Returns
-    -------
-    ndarray of shape (4, H // 2, W // 2)
-        Planes R, Gr, Gb, B in a fresh array of the dtype of `mosaic`.
-
-    Raises
-    ------
-    ValueError
-        If `mosaic` is not two-dimensional, has an odd side, or `cfa` is unknown.
+def plane_views(mosaic: np.ndarray, cfa: str) -> list[np.ndarray]:
+    """Return views of the planes R, Gr, Gb, B of a mosaic.
 
     Examples
     --------
-    >>> import numpy as np
+    >>> [int(plane[0, 0]) for plane in plane_views(np.array([[1, 2], [3, 4]]), "BGGR")]
+    [4, 3, 2, 1]
+    """
+    return [mosaic[row::2, column::2] for row, column in _SITES[check_cfa(cfa)]]
+
+
+def pack_bayer(mosaic: np.ndarray, cfa: str) -> np.ndarray:
+    """Separate a mosaic (2 h, 2 w) into fresh planes R, Gr, Gb, B (4, h, w).
+
+    Examples
+    --------
     >>> pack_bayer(np.array([[1, 2], [3, 4]]), "BGGR").ravel()
     array([4, 3, 2, 1])
     """
-    sites = _SITES[check_cfa(cfa)]
+    check_cfa(cfa)
     mosaic = np.asarray(mosaic)
     if mosaic.ndim != 2 or mosaic.shape[0] % 2 or mosaic.shape[1] % 2:
         raise ValueError(
             f"A mosaic to pack has shape (H, W) with even sides, got {mosaic.shape}; "
             "use pad_to_even first."
         )
-    return np.stack([mosaic[row::2, column::2] for row, column in sites])
+    return np.stack(plane_views(mosaic, cfa))
 
 
 def unpack_bayer(packed: np.ndarray, cfa: str) -> np.ndarray:
-    """Put four colour planes back into a mosaic: the inverse of `pack_bayer`.
-
-    Parameters
-    ----------
-    packed : ndarray of shape (4, h, w)
-        Planes R, Gr, Gb, B.
-    cfa : str
-        Pattern of the mosaic to build.
-
-    Returns
-    -------
-    ndarray of shape (2 * h, 2 * w)
-
-    Raises
-    ------
-    ValueError
-        If `packed` does not have four planes or `cfa` is unknown.
+    """Put planes (4, h, w) back into a mosaic (2 h, 2 w): undo `pack_bayer`.
 
     Examples
     --------
-    >>> import numpy as np
     >>> unpack_bayer(np.arange(4).reshape(4, 1, 1), "GRBG")
     array([[1, 0],
            [3, 2]])
     """
-    sites = _SITES[check_cfa(cfa)]
+    check_cfa(cfa)
     packed = np.asarray(packed)
-    if packed.ndim != 3 or packed.shape[0] != 4:
+    if packed.ndim != 3 or packed.shape[0] != N_PLANES:
         raise ValueError(
             f"Packed planes have shape (4, h, w) in the order R, Gr, Gb, B, "
             f"got {packed.shape}."
         )
     mosaic = np.empty((2 * packed.shape[1], 2 * packed.shape[2]), packed.dtype)
-    for plane, (row, column) in zip(packed, sites, strict=True):
-        mosaic[row::2, column::2] = plane
+    for plane, view in zip(packed, plane_views(mosaic, cfa), strict=True):
+        view[:] = plane
     return mosaic
 
 
-def pad_to_even(mosaic: np.ndarray) -> np.ndarray:
-    """Add a mirrored row or column where a side is odd, keeping the CFA phase.
-
-    Parameters
-    ----------
-    mosaic : ndarray of shape (H, W)
-        At least 2 pixels a side.
-
-    Returns
-    -------
-    ndarray of shape (H + H % 2, W + W % 2)
-        `mosaic` itself where both sides are even already.
+def sample_rgb(rgb: np.ndarray, cfa: str) -> np.ndarray:
+    """Keep of a picture (H, W, 3) at each site its colour: a mosaic (H, W).
 
     Examples
     --------
-    >>> import numpy as np
+    >>> sample_rgb(np.broadcast_to([1, 2, 3], (2, 3, 3)), "GRBG")
+    array([[2, 1, 2],
+           [3, 2, 3]])
+    """
+    mosaic = np.empty(rgb.shape[:2], rgb.dtype)
+    colours = (0, 1, 1, 2)  # of the planes R, Gr, Gb, B
+    planes = zip(plane_views(mosaic, cfa), plane_views(rgb, cfa), colours, strict=True)
+    for plane, picture, colour in planes:
+        plane[:] = picture[..., colour]
+    return mosaic
+
+
+def spread_planes(values: np.ndarray, cfa: str, shape: tuple[int, int]) -> np.ndarray:
+    """Lay out one value for each plane R, Gr, Gb, B over a mosaic of any shape.
+
+    Examples
+    --------
+    >>> spread_planes(np.array([1, 2, 3, 4]), "BGGR", (1, 3))
+    array([[4, 3, 4]])
+    """
+    mosaic = np.empty(shape, values.dtype)
+    for value, view in zip(values, plane_views(mosaic, cfa), strict=True):
+        view[:] = value
+    return mosaic
+
+
+def row_sums(planes: np.ndarray) -> np.ndarray:
+    """Add up the mosaic rows of planes (4, h, w): (2, h), red's rows and blue's.
+
+    Examples
+    --------
+    >>> row_sums(np.array([[[1, 1]], [[2, 2]], [[3, 3]], [[4, 4]]]))
+    array([[ 6],
+           [14]])
+    """
+    return planes.sum(axis=2).reshape(2, 2, -1).sum(axis=1)
+
+
+def column_sums(planes: np.ndarray) -> np.ndarray:
+    """Add up the mosaic columns of planes (4, h, w): (2, w), red's and blue's."""
+    return planes.sum(axis=1).reshape(2, 2, -1).sum(axis=0)
+
+
+def crop_to_even(mosaic: np.ndarray) -> np.ndarray:
+    """Return a view without the last row or column of an odd side: whole 2x2 alone."""
+    height, width = mosaic.shape
+    return mosaic[: height - height % 2, : width - width % 2]
+
+
+def pad_to_even(mosaic: np.ndarray) -> np.ndarray:
+    """Add a mirrored row or column where a side is odd; the mosaic itself elsewhere.
+
+    Examples
+    --------
     >>> pad_to_even(np.arange(6).reshape(2, 3))
     array([[0, 1, 2, 1],
            [3, 4, 5, 4]])
@@ -145,20 +149,24 @@ def pad_to_even(mosaic: np.ndarray) -> np.ndarray:
     odd_rows, odd_columns = mosaic.shape[0] % 2, mosaic.shape[1] % 2
     if not (odd_rows or odd_columns):
         return mosaic
+    # Mirrored about the last line, which is not repeated: the CFA goes on.
     return np.pad(mosaic, ((0, odd_rows), (0, odd_columns)), mode="reflect")
 
 
+def of_mosaic(packed: slice, length: int) -> slice:
+    """Turn a slice of packed pixels, of `length` in all, into one of the mosaic.
+
+    Examples
+    --------
+    >>> of_mosaic(np.s_[1:], 4)
+    slice(2, 8, None)
+    """
+    start, stop, _ = packed.indices(length)
+    return slice(2 * start, 2 * stop)
+
+
 def mirrored_axes(cfa: str) -> tuple[int, ...]:
-    """Return along which axes a pattern is RGGB mirrored.
-
-    Parameters
-    ----------
-    cfa : str
-
-    Returns
-    -------
-    tuple of int
-        From the end: -2 for rows, -1 for columns.
+    """Return along which axes (-2 rows, -1 columns) a pattern is RGGB mirrored.
 
     Examples
     --------
@@ -170,28 +178,14 @@ def mirrored_axes(cfa: str) -> tuple[int, ...]:
 
 
 def to_rggb_geometry(packed, cfa: str):
-    """Mirror packed planes so that their sites lie as in an RGGB mosaic.
+    """Mirror planes (..., h, w), array or tensor, so that sites lie as in RGGB.
 
     A network that sees the planes of a BGGR mosaic sees red half a pixel below
     and right of blue, the opposite of RGGB. Mirroring rows, columns or both is
     exact, loses no pixel and is its own inverse.
 
-    Parameters
-    ----------
-    packed : ndarray or Tensor of shape (..., h, w)
-        Planes R, Gr, Gb, B of a mosaic with pattern `cfa`.
-    cfa : str
-        Pattern of the mosaic that the planes came from.
-
-    Returns
-    -------
-    ndarray or Tensor of shape (..., h, w)
-        A view (ndarray) or a copy (Tensor), in RGGB geometry; apply the function
-        again to go back.
-
     Examples
     --------
-    >>> import numpy as np
     >>> to_rggb_geometry(np.arange(4).reshape(1, 2, 2), "BGGR")[0]
     array([[3, 2],
            [1, 0]])
@@ -200,5 +194,5 @@ def to_rggb_geometry(packed, cfa: str):
     if not axes:
         return packed
     if isinstance(packed, np.ndarray):
-        return np.flip(packed, axes)
+        return np.flip(packed, axes)  # a view
     return packed.flip(axes)

@@ -79,7 +79,7 @@ def make_pairs(
     noisy, clean : sequence of n ndarrays of shape (H, W), or ndarray (n, H, W)
         Mosaics in sensor counts.
     sensor, iso, cfa, white_level, ratio : scalar or sequence of n
-        Facts of each pair as in `RawImage`; a scalar holds for all.
+        Of each pair as in `RawImage`; a scalar holds for all.
     black_level : scalar, four values in CFA reading order, or sequence of n of them
         Four plain numbers always mean the four CFA positions.
     scene : str, int, or sequence of n, optional
@@ -150,23 +150,7 @@ def make_pairs(
 
 
 def check_pairs_sequence(pairs: Any, what: str) -> tuple[RawPair, ...]:
-    """Turn a sequence of pairs into a tuple, or say what was got instead.
-
-    Parameters
-    ----------
-    pairs : sequence, object array or torch Dataset of RawPair
-    what : str
-        Name for the messages.
-
-    Returns
-    -------
-    tuple of RawPair
-
-    Raises
-    ------
-    TypeError
-        If `pairs` is no sequence or holds something else.
-    """
+    """Turn a sequence, object array or torch Dataset of pairs into a tuple."""
     is_iterable = hasattr(pairs, "__iter__")
     is_indexed = hasattr(pairs, "__len__") and hasattr(pairs, "__getitem__")
     if isinstance(pairs, (str, bytes, Mapping)) or not (is_iterable or is_indexed):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import rawpy
 
-from skadl.raw.exif import _ISO_OVERFLOW, _exif_iso, _exif_sensor, exif_tags
+from skadl.raw.exif import exif_iso, exif_sensor, exif_tags, libraw_iso
 from skadl.raw.image import LazyRawImage, RawImage, check_positive
 from skadl.raw.mosaic import CFA_PATTERNS
 
@@ -100,12 +100,9 @@ def read_raw(
             black_level = tuple(float(file_black[raw.raw_color(*at)]) for at in sites)
         if white_level is None:
             white_level = float(raw.white_level)
-        iso = _libraw_iso(raw) if iso is None else iso
+        iso = libraw_iso(raw) if iso is None else iso
     _check_counts(mosaic, black_level, white_level, path)
-    if sensor is None or iso is None:
-        tags = exif_tags(path)
-        sensor = _exif_sensor(tags, path) if sensor is None else sensor
-        iso = _exif_iso(tags, path) if iso is None else iso
+    sensor, iso = _ask_exif(path, sensor, iso)
     return RawImage(mosaic, cfa, black_level, white_level, sensor, iso, ratio, path)
 
 
@@ -149,24 +146,9 @@ def open_raw(
 
 @contextmanager
 def open_libraw(path: Path) -> Iterator[rawpy.RawPy]:
-    """Open a file with LibRaw for a moment, with its errors as plain sentences.
+    """Open a file with LibRaw for a moment, its errors as ValueErrors in plain words.
 
-    Parameters
-    ----------
-    path : Path
-
-    Yields
-    ------
-    rawpy.RawPy
-        Closed afterwards: copy arrays that must outlive it.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If LibRaw does not know the format or stumbles over the data, or the header
-        promises more pixels than a file of this size can hold.
+    Arrays of the file must be copied to outlive it.
     """
     if not path.is_file():
         raise FileNotFoundError(
@@ -281,10 +263,19 @@ def _check_counts(
         )
 
 
-def _libraw_iso(raw: rawpy.RawPy) -> float | None:
-    try:
-        iso = raw.other.iso_speed
-    except (AttributeError, OverflowError, OSError, ValueError):
-        # Older rawpy has no `other`; newer ones choke on absurd time stamps there.
-        return None
-    return float(iso) if 0 < iso < _ISO_OVERFLOW else None
+def _ask_exif(path: Path, sensor: str | None, iso: float | None) -> tuple[str, float]:
+    """Take from the file's EXIF what of the two is not known yet, or refuse it."""
+    if sensor is not None and iso is not None:
+        return sensor, iso
+    tags = exif_tags(path)
+    if sensor is None and not (sensor := exif_sensor(tags)):
+        raise ValueError(
+            f"{path.name} does not say which camera took it; give sensor='...' (on the "
+            "command line --sensor NAME)."
+        )
+    if iso is None and (iso := exif_iso(tags)) is None:
+        raise ValueError(
+            f"{path.name} does not say its ISO; give iso=... (on the command line "
+            "--iso NUMBER)."
+        )
+    return sensor, iso

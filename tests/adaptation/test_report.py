@@ -510,7 +510,7 @@ def test_load__damaged_file__refused_or_unharmed(report, tmp_path):
 
 
 def test_load__newer_version__names_both(report, tmp_path, monkeypatch):
-    monkeypatch.setattr("skadl.adaptation.report._FILE_VERSION", 7)
+    monkeypatch.setattr("skadl.adaptation.report.report._FILE_VERSION", 7)
     report.save(tmp_path / "new.npz")
     monkeypatch.undo()
     with pytest.raises(ValueError, match="version is 7, this skadl reads version 1"):

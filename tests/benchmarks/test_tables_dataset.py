@@ -169,13 +169,13 @@ def test_command_line__said_again__is_the_same_campaign(sidd, tmp_path, monkeypa
 # which pairs
 
 
-def make_settings(scenes, frames=Path("frames"), **facts) -> DatasetSettings:
+def make_settings(scenes, frames=Path("frames"), **changes) -> DatasetSettings:
     """Pairs in memory of sensors A, B, ...: one for each of their scenes."""
-    own = {}
+    pairs = {}
     for number, (sensor, names) in enumerate(scenes.items()):
         rng = np.random.default_rng(number)
         mosaics = rng.integers(100, 900, (2, len(names), 40, 48), dtype=np.uint16)
-        own[sensor] = make_pairs(
+        pairs[sensor] = make_pairs(
             *mosaics,
             sensor=sensor,
             iso=[100 * 2 ** (i % 3) for i in range(len(names))],
@@ -184,7 +184,7 @@ def make_settings(scenes, frames=Path("frames"), **facts) -> DatasetSettings:
             white_level=1023,
             scene=list(names),
         )
-    return DatasetSettings(("folder",), (), own, {}, frames, **facts)
+    return DatasetSettings(("folder",), (), pairs, {}, frames, **changes)
 
 
 SCENE_LISTS = st.lists(st.integers(0, 6), min_size=1, max_size=12)
@@ -238,7 +238,7 @@ def test_take_pairs__fewer_sources_or_tests__are_what_is_asked_for(tmp_path):
 
 @given(isos=st.lists(st.sampled_from([100, 200, 400]), min_size=1, max_size=9))
 def test_shuffle_over_isos__first_pairs__span_the_isos(isos):
-    pairs = make_settings({"A": isos}).own["A"]
+    pairs = make_settings({"A": isos}).pairs["A"]
     pairs = [
         replace(p, noisy=replace(p.noisy, iso=iso))
         for p, iso in zip(pairs, isos, strict=True)
@@ -253,7 +253,7 @@ def test_shuffle_over_isos__first_pairs__span_the_isos(isos):
     size=st.integers(2, 60), place=st.tuples(*[st.floats(0, 1, exclude_max=True)] * 2)
 )
 def test_cut_window__any_place__is_whole_cells_of_both_frames(size, place):
-    pair = make_settings({"A": ["a"]}).own["A"][0]
+    pair = make_settings({"A": ["a"]}).pairs["A"][0]
     window = cut_window(pair, size, place)
     height, width = window.noisy.mosaic.shape
     assert (height, width) == (min(size, 40) // 2 * 2, min(size, 48) // 2 * 2)
@@ -325,10 +325,8 @@ def low_light(tmp_path_factory):
 
 def test_load_datasets__eld__every_second_scene_is_tested_on(low_light, tmp_path):
     settings, gaps = load_datasets(["eld"], [low_light], tmp_path)
-    assert settings.protocol == "eld" and list(settings.own) == [
-        "NikonD850",
-        "SonyA7S2",
-    ]
+    assert settings.protocol == "eld"
+    assert list(settings.pairs) == ["NikonD850", "SonyA7S2"]
     training, test = settings.split("NikonD850")
     assert {pair.scene for pair in training} == {"ELD-scene-1", "ELD-scene-3"}
     assert {pair.scene for pair in test} == {"ELD-scene-2", "ELD-scene-4"}
@@ -350,7 +348,7 @@ def test_load_datasets__sid__the_authors_splits_and_no_sensor_but_one(
 
 def test_load_datasets__sid_and_eld__the_second_only_adds_sources(low_light, tmp_path):
     settings, _ = load_datasets(["sid", "eld"], [low_light] * 2, tmp_path)
-    assert settings.protocol == "sid" and list(settings.own) == ["SonyA7S2"]
+    assert settings.protocol == "sid" and list(settings.pairs) == ["SonyA7S2"]
     check_targets(settings, ["SonyA7S2"], [2])
     assert set(settings.sources("SonyA7S2")) == {"NikonD850"}
     assert len(settings.split("SonyA7S2")[0]) == 2  # ELD's own Sony is left out

@@ -235,6 +235,15 @@ def test_load_pairs__bad_rows__are_listed_and_the_rest_is_used(
         assert hint in text
 
 
+@pytest.mark.parametrize("clean", [5, {"a": 1}, [5], True])
+def test_load_pairs__json_names_no_file__is_listed(tmp_path, scene, clean):
+    write_shot(tmp_path / "n.dng", scene.noisy)
+    rows = [{"noisy": "n.dng", "clean": clean}]
+    (tmp_path / "pairs.json").write_text(json.dumps(rows))
+    with pytest.raises(ValueError, match="entry 1: a frame is a file name or pattern"):
+        load_pairs(tmp_path)
+
+
 def test_load_pairs__bad_files__do_not_stop_the_rest(tmp_path, scene):
     write_scenes(tmp_path, 2)
     (tmp_path / "scene0" / "broken.dng").write_bytes(b"II*\0" + bytes(100))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +20,8 @@ from skadl import SourcePool, datasets, make_pairs, open_raw
 from skadl.commands import main as cli
 from skadl.data.folders.matching import Problem
 from skadl.datasets import DATASETS, DatasetPairs, Missing
+from skadl.datasets.catalogue import Comparison
+from skadl.evaluation.protocols import get_protocol
 from skadl.raw.pair import RawPair
 
 
@@ -29,21 +35,66 @@ def loaded_of(sensors, scenes, problems=()):
 # The catalogue
 
 
-@pytest.mark.parametrize("facts", DATASETS, ids=lambda facts: facts.name)
-def test_catalogue__each_entry__says_where_licence_size_layout_reader_source(facts):
-    assert all(address.startswith("https://") for address in facts.obtain)
-    assert facts.licence and facts.size and facts.layout and facts.source
-    reader = facts.reader.removeprefix("skadl.datasets.").partition("(")[0]
+@pytest.mark.parametrize("entry", DATASETS, ids=lambda entry: entry.name)
+def test_catalogue__each_entry__says_where_licence_size_layout_reader_source(entry):
+    assert all(address.startswith("https://") for address in entry.obtain)
+    assert entry.licence and entry.size and entry.layout and entry.source
+    reader = entry.reader.removeprefix("skadl.datasets.").partition("(")[0]
     assert reader in datasets.__all__
+    assert entry.load_reader() is getattr(datasets, reader)
+
+
+@pytest.mark.parametrize("entry", [e for e in DATASETS if e.comparison])
+def test_catalogue__comparison__names_what_is_there(entry):
+    get_protocol(entry.comparison.protocol)
+    options = inspect.signature(entry.load_reader()).parameters
+    for part in entry.comparison.parts:
+        assert part.keys() <= options.keys()
+
+
+def test_comparison__test_scenes__are_every_second_or_begin_as_told():
+    plain = Comparison("x", "skadl")
+    assert plain.choose_test(["a", "b", "c", "d"]) == ["b", "d"]
+    some = Comparison("x", "skadl", test_scenes=("SID-1", "SID-2"))
+    assert some.choose_test(["SID-00001", "SID-10003", "SID-20201"]) == [
+        "SID-10003",
+        "SID-20201",
+    ]
+
+
+def test_face__every_name__is_what_type_checkers_see():
+    tree = ast.parse(Path(datasets.__file__).read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    seen = {alias.asname: node.module for node in block.body for alias in node.names}
+    readers = {entry.reader_name for entry in DATASETS}
+    assert seen.keys() | readers == datasets._HOME_OF.keys()
+    for name, home in datasets._HOME_OF.items():
+        assert seen.get(name, home) == home
+        assert getattr(datasets, name) is getattr(sys.modules[home], name)
+    assert {*datasets.__all__} == seen.keys() | readers | {"DATASETS", "DatasetFacts"}
+
+
+def test_face__unknown_name__is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'load_sod'"):
+        datasets.load_sod  # noqa: B018
+
+
+def test_face__names_of_cameras_and_datasets__load_nothing_heavy():
+    code = (
+        "import sys; from skadl.datasets import DATASETS, camera_names; "
+        "camera_names(); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert not {b"numpy", b"scipy", b"sklearn", b"torch"} & {*done.stdout.split()}
 
 
 def test_datasets_command__text__names_every_dataset_address_and_licence():
     outcome = CliRunner().invoke(cli.main, ["datasets"])
     assert outcome.exit_code == 0
-    for facts in DATASETS:
-        assert facts.name in outcome.output
-        assert facts.licence in outcome.output
-        assert facts.obtain[0] in outcome.output
+    for entry in DATASETS:
+        assert entry.name in outcome.output
+        assert entry.licence in outcome.output
+        assert entry.obtain[0] in outcome.output
     assert "pip install 'skadl[sidd]'" in outcome.output
 
 
@@ -51,7 +102,7 @@ def test_datasets_command__json__is_the_catalogue_and_nothing_else():
     outcome = CliRunner().invoke(cli.main, ["datasets", "--json"])
     assert outcome.exit_code == 0
     listed = json.loads(outcome.output)["datasets"]
-    assert listed == [facts.to_dict() for facts in DATASETS]
+    assert listed == [entry.to_dict() for entry in DATASETS]
 
 
 # What a loader returns

@@ -271,5 +271,5 @@ def test_load_sid__wrong_folder__says_what_it_looked_for(tmp_path):
 
 @pytest.mark.parametrize("option", ["split", "burst", "levels"])
 def test_load_sid__unknown_option__names_the_known_ones(root, option):
-    with pytest.raises(ValueError, match=f"{option} must be one of"):
+    with pytest.raises(ValueError, match=f"{option} must be among"):
         load_sid(root, **{option: "odd"})

@@ -77,10 +77,10 @@ def test_aperture__agrees_with_photutils():
         sky = aperture.ApertureStats(image, aperture.CircularAnnulus(x_y, 6, 10.5))
         table = aperture.aperture_photometry(image, aperture.CircularAperture(x_y, 3))
         expected = table["aperture_sum"] - 9 * np.pi * sky.median
-        own = aperture_flux(image, stars.positions, FWHM)
-        # The annulus cuts pixels there, and its median has an error of its own.
-        assert np.abs(own - expected).max() < 12
-        assert np.abs(np.mean(own - expected)) < 1
+        flux = aperture_flux(image, stars.positions, FWHM)
+        # The annulus cuts pixels there, and its median has an error as well.
+        assert np.abs(flux - expected).max() < 12
+        assert np.abs(np.mean(flux - expected)) < 1
 
 
 def test_find_stars__bright_field__finds_each_and_its_flux():
@@ -125,8 +125,8 @@ def test_evaluate__stars_at_the_threshold__half_are_found(snr):
     report = evaluate_stars(noisy, noisy, stars, fwhm=FWHM, snr=snr)
     assert 0.35 < report.before.recovered < 0.65
     assert report.before == report.after
-    (own,) = report.bins
-    assert own.snr == pytest.approx(snr, rel=0.1) and own.n_stars == len(FIELD)
+    (entry,) = report.bins
+    assert entry.snr == pytest.approx(snr, rel=0.1) and entry.n_stars == len(FIELD)
 
 
 def test_evaluate__flux_scatter__is_that_of_the_noise_in_the_aperture():
@@ -136,9 +136,9 @@ def test_evaluate__flux_scatter__is_that_of_the_noise_in_the_aperture():
     n_pixels, n_sky = np.pi * FWHM**2, np.pi * FWHM**2 * (3.5**2 - 2**2)
     sky_error = NOISE * np.sqrt(np.pi / 2 / n_sky)  # of a median
     noise = np.hypot(NOISE * np.sqrt(n_pixels), n_pixels * sky_error)
-    (own,) = report.bins
-    assert own.scatter[0] == pytest.approx(noise / (0.94 * flux), rel=0.15)
-    assert own.bias[0] == pytest.approx(0, abs=0.02)
+    (entry,) = report.bins
+    assert entry.scatter[0] == pytest.approx(noise / (0.94 * flux), rel=0.15)
+    assert entry.bias[0] == pytest.approx(0, abs=0.02)
 
 
 @pytest.mark.parametrize("as_list", [True, False])
@@ -149,9 +149,9 @@ def test_evaluate__perfect_denoiser__keeps_all_and_invents_none(mixed, as_list):
     assert report.after.recovered == report.recovered_at_equal_false == 1
     assert report.after.n_false == 0
     assert 0.3 < report.before.recovered < 0.9
-    for own in report.bins:
-        assert own.bias[1] == pytest.approx(0, abs=0.02 if as_list else 1e-9)
-        assert own.scatter[1] < (0.01 if as_list else 1e-9)
+    for entry in report.bins:
+        assert entry.bias[1] == pytest.approx(0, abs=0.02 if as_list else 1e-9)
+        assert entry.scatter[1] < (0.01 if as_list else 1e-9)
     faint = report.bins[-1]
     assert faint.snr < 4 and faint.recovered[0] < 0.3 and faint.scatter[0] > 0.1
 
@@ -182,8 +182,8 @@ def test_evaluate__invented_stars__are_counted(mixed):
 def test_evaluate__flux_lost__is_the_bias(mixed, loss):
     clean, _, noisy = mixed
     report = evaluate_stars(noisy, (1 - loss) * clean, clean, fwhm=FWHM)
-    for own in report.bins:
-        assert own.bias[1] == pytest.approx(-loss, abs=1e-6)
+    for entry in report.bins:
+        assert entry.bias[1] == pytest.approx(-loss, abs=1e-6)
 
 
 def test_evaluate__sky_level_and_slope__change_nothing(mixed):
@@ -214,12 +214,12 @@ def test_evaluate__bins__hold_every_star_once_at_its_magnitude(mixed):
     report = evaluate_stars(
         noisy, noisy, stars, fwhm=FWHM, zero_point=25, bin_width=0.5
     )
-    assert sum(own.n_stars for own in report.bins) == report.n_stars == len(stars)
+    assert sum(entry.n_stars for entry in report.bins) == report.n_stars == len(stars)
     magnitude = 25 - 2.5 * np.log10(stars.flux)
-    for own in report.bins:
-        inside = np.abs(magnitude - own.magnitude) <= 0.25
-        assert own.n_stars == inside.sum()
-    middles = [own.magnitude for own in report.bins]
+    for entry in report.bins:
+        inside = np.abs(magnitude - entry.magnitude) <= 0.25
+        assert entry.n_stars == inside.sum()
+    middles = [entry.magnitude for entry in report.bins]
     assert middles == sorted(middles)
 
 
@@ -254,8 +254,8 @@ def test_summary__names_figures_and_every_bin(mixed):
     assert f"{len(stars)} stars, searched at SNR 5" in text
     assert f"false: {report.before.n_false} -> {report.after.n_false}" in text
     rows = text.splitlines()[-len(report.bins) :]
-    for row, own in zip(rows, report.bins, strict=True):
-        assert row.split()[:2] == [f"{own.magnitude:.2f}", str(own.n_stars)]
+    for row, entry in zip(rows, report.bins, strict=True):
+        assert row.split()[:2] == [f"{entry.magnitude:.2f}", str(entry.n_stars)]
     assert max(map(len, text.splitlines())) <= 80
 
 

@@ -92,7 +92,8 @@ def test_denoise__mirrored_mosaic_with_its_cfa__is_the_mirrored_result(
     assert np.abs(plain - mosaic).max() > 1  # the network does something
     mirrored = np.flip(mosaic, MIRRORS[cfa])
     result = denoise(model, raw_image(mirrored, cfa)).mosaic
-    np.testing.assert_array_equal(np.flip(result, MIRRORS[cfa]), plain)
+    # Some processors add up a convolution's terms in another order at the border.
+    np.testing.assert_allclose(np.flip(result, MIRRORS[cfa]), plain, rtol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(11, 16), (12, 15), (9, 9)])

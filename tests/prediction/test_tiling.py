@@ -11,8 +11,8 @@ from skadl.network.unet import ModulatedUNet
 from skadl.prediction.frame import FrameNetwork, predict_residual
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
 from skadl.prediction.tiling import Tiling, choose_tiling
-from skadl.raw.mosaic import CFA_PATTERNS, pack_bayer
-from skadl.raw.symmetry import SYMMETRIES, plane_views, turn
+from skadl.raw.mosaic import CFA_PATTERNS, pack_bayer, plane_views
+from skadl.raw.symmetry import SYMMETRIES, turn
 
 ZEROS = np.zeros(4)
 

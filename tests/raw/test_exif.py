@@ -1,4 +1,4 @@
-"""Blocks of tags: laid out as TIFF says, and never from values that do not fit."""
+"""Tags: read by one rule, laid out as TIFF says, never from values that do not fit."""
 
 import io
 import struct
@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skadl.raw.exif import exif_iso, exif_tags, read_exposure
 from skadl.raw.exif_blocks import encode_entry, encode_ifd
 
 
@@ -52,3 +53,32 @@ def test_encode_ifd__read_by_exifread__gives_the_values(seconds, iso, lens):
 def test_encode_entry__value_that_does_not_fit__is_refused(type_, values):
     with pytest.raises(ValueError, match="EXIF tag 1 (cannot hold|has no value)"):
         encode_entry(1, type_, values)
+
+
+def tiff(path, entries):
+    """Write a file of nothing but tags."""
+    path.write_bytes(b"II*\0\x08\0\0\0" + encode_ifd(entries, 8))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("values", "iso"),
+    [
+        ({34855: [65535], 34867: [409600]}, 409600),  # beyond 16 bits: ISOSpeed has it
+        ({34867: [3200]}, 3200),
+        ({34855: [65535]}, 65535),
+        ({34855: [0], 34866: [640]}, 640),
+        ({34855: "none"}, None),
+        ({}, None),
+    ],
+)
+def test_read_exposure__iso__is_that_of_the_tag_that_has_it(tmp_path, values, iso):
+    types = {34855: 3, 34866: 4, 34867: 4}
+    entries = [
+        encode_entry(code, 2 if isinstance(value, str) else types[code], value)
+        for code, value in values.items()
+    ]
+    entries.append(encode_entry(33434, 5, [0.25]))
+    path = tiff(tmp_path / "a.tif", entries)
+    assert read_exposure(path) == (iso, 0.25)
+    assert exif_iso(exif_tags(path)) == iso

@@ -12,8 +12,13 @@ from hypothesis.extra.numpy import arrays
 from skadl.raw.mosaic import (
     CFA_PATTERNS,
     check_cfa,
+    column_sums,
+    crop_to_even,
     pack_bayer,
     pad_to_even,
+    row_sums,
+    sample_rgb,
+    spread_planes,
     to_rggb_geometry,
     unpack_bayer,
 )
@@ -50,6 +55,41 @@ def test_unpack_inverts_pack(mosaic, cfa):
     restored = unpack_bayer(pack_bayer(mosaic, cfa), cfa)
     assert restored.dtype == mosaic.dtype
     np.testing.assert_array_equal(restored, mosaic)
+
+
+@given(st.tuples(st.integers(1, 7), st.integers(1, 7)), patterns)
+def test_spread_planes__every_site__has_the_value_of_its_plane(shape, cfa):
+    spread = spread_planes(np.arange(4), cfa, shape)
+    np.testing.assert_array_equal(spread, colours(cfa, shape))
+
+
+@given(mosaics(st.integers(1, 9)), patterns)
+def test_sample_rgb__every_site__has_its_colour(mosaic, cfa):
+    picture = np.stack([mosaic, mosaic + 1, mosaic + 2], axis=2)
+    colour = np.array([0, 1, 1, 2])[colours(cfa, mosaic.shape)]
+    sampled = sample_rgb(picture, cfa)
+    assert sampled.dtype == picture.dtype
+    expected = np.take_along_axis(picture, colour[:, :, None], axis=2)[..., 0]
+    np.testing.assert_array_equal(sampled, expected)
+
+
+@given(mosaics(), patterns)
+def test_line_sums__are_those_of_the_mosaic(mosaic, cfa):
+    packed = pack_bayer(mosaic.astype(int), cfa)
+    rows, columns = mosaic.sum(axis=1, dtype=int), mosaic.sum(axis=0, dtype=int)
+    red_row, red_column = np.argwhere(colours(cfa, (2, 2)) == 0)[0]
+    for found, sums, red in (
+        (row_sums(packed), rows, red_row),
+        (column_sums(packed), columns, red_column),
+    ):
+        np.testing.assert_array_equal(found, [sums[red::2], sums[1 - red :: 2]])
+
+
+@given(mosaics(st.integers(2, 9)))
+def test_crop_to_even__keeps_whole_cells(mosaic):
+    cropped = crop_to_even(mosaic)
+    assert cropped.shape == tuple(side - side % 2 for side in mosaic.shape)
+    assert np.shares_memory(cropped, mosaic)
 
 
 @given(mosaics(), patterns)

@@ -173,7 +173,7 @@ def test_read_raw__rawpy_without_other__takes_iso_from_exif(dng, monkeypatch):
     assert read_raw(dng).iso == 800
 
 
-def testexif_tags__tiff_block_inside_another_format__is_found(tmp_path, dng):
+def test_exif_tags__tiff_block_inside_another_format__is_found(tmp_path, dng):
     inside = tmp_path / "a.raf"
     inside.write_bytes(b"FUJIFILMCCD-RAW " + bytes(132) + dng.read_bytes())
     # A block that starts elsewhere than at 8 is no EXIF block of a camera.
@@ -184,7 +184,7 @@ def testexif_tags__tiff_block_inside_another_format__is_found(tmp_path, dng):
     assert "Image Model" in exif_tags(inside)
 
 
-def testexif_tags__garbage__is_empty(tmp_path):
+def test_exif_tags__garbage__is_empty(tmp_path):
     path = tmp_path / "g"
     for content in (b"", b"II*\0", b"MM\0*\0\0\0\x08\xff\xff\xff", bytes(100)):
         path.write_bytes(content)

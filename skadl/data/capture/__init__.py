@@ -1,1 +1,1 @@
-"""What to shoot for a sensor, and what the pairs at hand leave out."""
+"""What to shoot for a sensor, and what the pairs shot so far leave out."""

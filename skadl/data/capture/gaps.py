@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from skadl.data.capture.plan import CaptureGap, listed_numbers
+from skadl.data.capture.plan import CaptureGap, CaptureSetting, listed_numbers
 from skadl.noise.calibration import calibrate
 from skadl.noise.residual import transfer_curve
 from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.raw.pair import RawPair
-
-if TYPE_CHECKING:
-    from skadl.data.capture.plan import CaptureSetting
 
 LEAST_SCENES = 2  # at each setting: one to learn from, one to test on
 SAME_STOPS = 1 / 6  # labels of one ISO lie within half a third stop
@@ -26,33 +24,19 @@ _LOOSE_GAIN, _LOOSE_READ = 0.1, 0.2
 def count_scenes(
     settings: Sequence[CaptureSetting], pairs: Sequence[RawPair], stops: float
 ) -> list[CaptureSetting]:
-    """Count the scenes of each pair at its nearest setting, unless that lies too far.
-
-    Parameters
-    ----------
-    settings : sequence of CaptureSetting
-    pairs : sequence of RawPair
-    stops : float
-        Between the ISOs of the plan.
-
-    Returns
-    -------
-    list of CaptureSetting
-        With `n_shot`.
-    """
+    """Count the scenes of pairs, each at its nearest setting if that lies near."""
     scenes: list[set] = [set() for _ in settings]
     for index, pair in enumerate(pairs):
         octaves = [abs(math.log2(pair.iso / s.iso)) for s in settings]
         brightness = [abs(math.log2(pair.ratio / s.ratio)) for s in settings]
-        nearest = min(
-            range(len(settings)),
-            key=lambda i: (octaves[i] + brightness[i], i),  # noqa: B023 (used at once)
-        )
+        distances = [o + b for o, b in zip(octaves, brightness, strict=True)]
+        nearest = distances.index(min(distances))
         is_near = octaves[nearest] <= max(stops / 2, SAME_STOPS) + 0.01
         if is_near and brightness[nearest] <= _SAME_RATIO:
             scenes[nearest].add(_scene(pair, index))
     return [
-        replace(s, n_shot=len(own)) for s, own in zip(settings, scenes, strict=True)
+        replace(setting, n_shot=len(shown))
+        for setting, shown in zip(settings, scenes, strict=True)
     ]
 
 
@@ -64,25 +48,11 @@ def _scene(pair: RawPair, index: int) -> Any:
 def coverage_gaps(
     settings: Sequence[CaptureSetting], pairs: Sequence[RawPair], n_scenes: int
 ) -> Iterator[CaptureGap]:
-    """Say which ISOs, light factors and scenes of a plan were not shot.
-
-    Parameters
-    ----------
-    settings : sequence of CaptureSetting
-        With the scenes counted.
-    pairs : sequence of RawPair
-    n_scenes : int
-        Different scenes intended.
-
-    Yields
-    ------
-    CaptureGap
-    """
-    by_iso: dict[float, int] = {}
-    by_ratio: dict[float, int] = {}
+    """Say which ISOs, light factors and scenes of a plan with counts were not shot."""
+    by_iso, by_ratio = Counter(), Counter()  # scenes shot
     for setting in settings:
-        by_iso[setting.iso] = by_iso.get(setting.iso, 0) + setting.n_shot
-        by_ratio[setting.ratio] = by_ratio.get(setting.ratio, 0) + setting.n_shot
+        by_iso[setting.iso] += setting.n_shot
+        by_ratio[setting.ratio] += setting.n_shot
     yield from _iso_gaps(by_iso)
     for ratio, count in by_ratio.items():
         absent = [s.iso for s in settings if s.ratio == ratio and not s.n_shot]
@@ -148,17 +118,7 @@ def measure_noise(
 ) -> tuple[SensorInfo | None, list[CaptureGap]]:
     """Measure gain and read noise, and say which brightness the pairs lack for it.
 
-    Parameters
-    ----------
-    pairs : sequence of RawPair
-        Of one sensor, at least one.
-
-    Returns
-    -------
-    info : SensorInfo or None
-        None where all pairs are clipped.
-    gaps : list of CaptureGap
-        Where the photon-transfer line is not determined.
+    Pairs are of one sensor; no noise is measured where all of them are clipped.
     """
     curves = [transfer_curve(pair) for pair in pairs]
     usable = [curve for curve in curves if curve.signal.size]
@@ -175,9 +135,9 @@ def measure_noise(
     info = calibrate(SensorTable({name: bare}), {name: curves}).get(name)
     gaps = []
     for iso in info.gain:
-        own = [curve.signal for curve in usable if curve.iso == iso]
-        darkest = max(0.0, min(signal.min() for signal in own)) / info.span
-        brightest = max(signal.max() for signal in own) / info.span
+        signals = [curve.signal for curve in usable if curve.iso == iso]
+        darkest = max(0.0, min(signal.min() for signal in signals)) / info.span
+        brightest = max(signal.max() for signal in signals) / info.span
         if info.gain_error[iso] > _LOOSE_GAIN:
             gaps.append(
                 CaptureGap(

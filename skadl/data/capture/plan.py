@@ -7,6 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from skadl.support.text import aligned
+
+_WIDTH = 80  # characters, of a line of prose
+_HEADINGS = ("ISO", "factor", "noisy frame", "same", "longer", "lowest ISO", "scenes")
+_NOISE = {
+    "given": "with the sensor's gain and read noise",
+    "measured": "with gain and read noise measured on the pairs",
+    "unknown": "for photon noise alone, as the sensor's noise is not known",
+}
+
 
 @dataclass(frozen=True)
 class CaptureSetting:
@@ -45,6 +55,14 @@ class CaptureSetting:
     def n_missing(self) -> int:
         """Scenes still to shoot."""
         return max(0, self.n_scenes - self.n_shot)
+
+
+@dataclass(frozen=True)
+class CaptureGap:
+    """One thing that the pairs shot so far leave out."""
+
+    kind: str  # iso, ratio, scenes or brightness
+    message: str  # what is missing and what to shoot
 
 
 @dataclass(frozen=True)
@@ -90,44 +108,8 @@ class CapturePlan:
         return [{**vars(s), "n_missing": s.n_missing} for s in self.settings]
 
 
-@dataclass(frozen=True)
-class CaptureGap:
-    """One thing that the pairs shot so far leave out.
-
-    Parameters
-    ----------
-    kind : {"iso", "ratio", "scenes", "brightness"}
-    message : str
-        What is missing and what to shoot.
-    """
-
-    kind: str
-    message: str
-
-
-_WIDTH = 80
-
-
-_HEADINGS = ("ISO", "factor", "noisy frame", "same", "longer", "lowest ISO", "scenes")
-
-
-_NOISE = {
-    "given": "with the sensor's gain and read noise",
-    "measured": "with gain and read noise measured on the pairs",
-    "unknown": "for photon noise alone, as the sensor's noise is not known",
-}
-
-
 def listed_numbers(numbers: Sequence[float]) -> str:
     """Join numbers with commas and an "and".
-
-    Parameters
-    ----------
-    numbers : sequence of float
-
-    Returns
-    -------
-    str
 
     Examples
     --------
@@ -139,18 +121,7 @@ def listed_numbers(numbers: Sequence[float]) -> str:
 
 
 def exposure(share: float, base_time: float | None) -> str:
-    """Write an exposure time as photographers do, or as a part of T.
-
-    Parameters
-    ----------
-    share : float
-        Of the time that exposes the scene well at the lowest ISO.
-    base_time : float or None
-        That time in seconds.
-
-    Returns
-    -------
-    str
+    """Write a share of `base_time` seconds as photographers do, or as a part of T.
 
     Examples
     --------
@@ -164,27 +135,14 @@ def exposure(share: float, base_time: float | None) -> str:
 
 
 def describe_plan(plan: CapturePlan) -> str:
-    """Tell a plan in plain text.
-
-    Parameters
-    ----------
-    plan : CapturePlan
-
-    Returns
-    -------
-    str
-        Lines of at most 80 characters, the table's aside.
-    """
+    """Tell a plan in plain text, in lines of 80 characters but for the table."""
     settings = plan.settings
     total = sum(s.n_scenes for s in settings)
     shot = plan.n_pairs is not None
     headings = (*_HEADINGS, "missing") if shot else _HEADINGS
     rows = [headings, *(_cells(s, plan)[: len(headings)] for s in settings)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    table = [
-        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    ]
+    iso_width = max(len(row[0]) for row in rows)
+    table = aligned([(row[0].rjust(iso_width), *row[1:]) for row in rows])
     lowest = f"{settings[0].iso:g}"
     lines = [
         *_wrap(

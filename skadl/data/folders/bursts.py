@@ -1,11 +1,23 @@
-"""Many noisy frames of one scene make a clean one: the mean, without outliers."""
+"""Many noisy frames of one scene make a clean one: the mean, without outliers.
+
+Each pixel is the mean of its frames without outliers: cosmic rays, and what moved
+through the picture. An outlier is further than six standard deviations from the
+pixel's median and from those of the eight next of its colour, and twice as far off as
+these where they are a small peak or dip: the cores of stars, where frames lie a pixel
+or two off one another or the air blurs them unequally, are none, or stars would become
+fainter. How large one is at which signal is measured on the differences of frames,
+robustly and over all pixels, because a few frames say little of a single pixel's noise.
+
+Noise hardly ever reaches that far, so the mean stays unbiased, and the clean frame
+keeps 1/n of a frame's noise variance: ten frames make it 10 dB cleaner than one. (A
+median is biased, and costs a third of the frames.) Two frames have no outliers.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,62 +29,41 @@ from scipy.ndimage import (
     minimum_filter,
 )
 
-from skadl.data.folders.shots import Shot
+from skadl.data.folders.shots import MAD_TO_SIGMA, Shot
 from skadl.raw.image import LazyRawImage, RawImage
-from skadl.raw.levels import cast_counts
+from skadl.raw.levels import cast_counts, scale_to_16_bits
+from skadl.raw.mosaic import plane_views
 
 _OUTLIER = 6.0  # standard deviations from the median
-_LEAST_FRAMES = 3  # for a median to say which one is odd
-_MOST_ODD = 0.25  # of a frame's pixels, before it is left out as a whole
-_MAD_TO_SIGMA = 1.4826
+_LEAST_FRAMES = 3  # for a median to say which one is an outlier
+_MOST_OUTLIERS = 0.25  # of a frame's pixels, or clouds passed: it is left out whole
 
 # What the median is taken over: enough frames for a good one, and bounded memory.
 _MEDIAN_FRAMES, _MEDIAN_BYTES = 9, 2**29
 _STRIP_ROWS = 256
 _MOST_SAMPLES = 200_000  # pixels that the noise is measured on
 _KEPT_MEANS = 2  # of bursts used last
-_LEAST_IN_BIN, _MOST_BINS = 256, 32
+_LEAST_IN_BIN, _MOST_BINS = 256, 32  # pixels of about equal signal
 
 _NONE, _NO_VALUES = np.empty(0, np.intp), np.empty(0, np.uint32)
 
 
 @dataclass(frozen=True, eq=False)
 class BurstMean:
-    """Mean of the frames of a burst, and what of them it holds.
+    """Mean of the frames of a burst, and what of them it holds."""
 
-    Parameters
-    ----------
-    counts : ndarray of shape (H, W), uint16
-        The mean times `scale`, rounded.
-    scale : int
-        A power of two: with it the white level nearly fills 16 bits.
-    outliers : tuple of (ndarray of int or None)
-        Of each frame, the flat positions that were left out; None for a frame that
-        was left out as a whole.
-    """
-
-    counts: np.ndarray
-    scale: int
+    counts: np.ndarray  # (H, W), uint16: the mean times the scale, rounded
+    scale: int  # a power of two: with it the white level nearly fills 16 bits
+    # Flat positions left out of each frame; None for one that is left out whole.
     outliers: tuple[np.ndarray | None, ...]
 
     def without(self, index: int, counts: np.ndarray) -> np.ndarray:
-        """Mean of the other frames, in which no noise of this one is left.
-
-        Parameters
-        ----------
-        index : int
-            Of the frame.
-        counts : ndarray of shape (H, W)
-            Its counts, which were averaged with the others.
-
-        Returns
-        -------
-        ndarray of shape (H, W), uint16
-            Times `scale`.
-        """
+        """Mean of the other frames, times the scale, with no noise of this one."""
         outliers = self.outliers[index]
         if outliers is None:
             return self.counts
+        # Taken out of the mean again where it went in. The mean's rounding, half a step
+        # of 16 bits, grows by n / (n - 1) only.
         n_kept = np.full(self.counts.size, _n_members(self.outliers), np.float32)
         for positions in self.outliers:
             if positions is not None:
@@ -90,40 +81,9 @@ def average_burst(
     black_level: float,
     white_level: float,
 ) -> BurstMean:
-    """Average frames of one scene with the same settings into a clean frame.
+    """Average frames (H, W), uint16, of one scene with the same settings.
 
-    Parameters
-    ----------
-    readers : sequence of n callables
-        Each reads the mosaic of one frame: ndarray of shape (H, W), uint16.
-    black_level, white_level : float
-        In counts.
-
-    Returns
-    -------
-    BurstMean
-
-    Notes
-    -----
-    Each pixel is the mean of its frames without outliers: cosmic rays, and what moved
-    through the picture. An outlier is further than six standard deviations from the
-    pixel's median and from those of the eight next of its colour, and twice as far
-    off as these where they are a small peak or dip: the cores of stars, where frames
-    lie a pixel or two off one another or the air blurs them unequally, are none, or
-    stars would become fainter. How
-    large one is at which signal is measured on the differences of
-    frames, robustly and over all pixels, because a few frames say little
-    of a single pixel's noise. Noise hardly ever reaches that far, so the mean stays
-    unbiased, and the clean frame keeps 1/n of a frame's noise variance: ten frames
-    make it 10 dB cleaner than one. (A median is biased, and costs a third of the
-    frames.) Where half of the frames or more would be outliers, none is: there is no
-    telling which are right. Two frames have no outliers. A frame of which more than a
-    quarter differs, as when clouds pass, is left out as a whole, unless less than
-    half of the burst would remain.
-
-    Every frame is read two or three times. Of long bursts the median is taken over
-    nine frames, spread over the burst; over fewer, but at least three, where nine
-    would take more than 512 MiB.
+    Every frame is read two or three times.
     """
     n_frames = len(readers)
     kept = _sum_without_outliers(readers, black_level)
@@ -133,17 +93,19 @@ def average_burst(
     total, outliers, values = kept
     n_members = _n_members(outliers)
     n_kept = np.full(total.size, n_members, np.uint16)
-    for odd in outliers:
-        if odd is not None:
-            n_kept[odd] -= 1
+    for positions in outliers:
+        if positions is not None:
+            n_kept[positions] -= 1
+    # Where half of the frames or more would be outliers, none is: there is no telling
+    # which are right.
     disputed = 2 * n_kept <= n_frames
-    for index, odd in enumerate(outliers):
-        if odd is not None:
-            again = disputed[odd]
-            total.ravel()[odd[again]] += values[index][again]
-            outliers[index] = odd[~again]
+    for index, positions in enumerate(outliers):
+        if positions is not None:
+            again = disputed[positions]
+            total.ravel()[positions[again]] += values[index][again]
+            outliers[index] = positions[~again]
     n_kept[disputed] = n_members
-    scale = _scale(white_level)
+    scale = scale_to_16_bits(white_level)
     mean = np.divide(total.ravel(), n_kept, dtype=np.float32) * np.float32(scale)
     counts = cast_counts(mean, np.dtype(np.uint16)).reshape(total.shape)
     return BurstMean(counts, scale, tuple(outliers))
@@ -156,11 +118,6 @@ class Burst:
     The means of the few bursts used last are kept, two bytes a pixel and the positions
     of outliers: the pairs of a burst follow one another, and memory holds no more
     however many scenes there are.
-
-    Parameters
-    ----------
-    shots : tuple of Shot
-        At least one.
     """
 
     shots: tuple[Shot, ...]
@@ -171,33 +128,21 @@ class Burst:
         return _mean_of(self)
 
     def image(self, without: Shot | None = None) -> LazyRawImage:
-        """Give the mean as a lazy image; that of one frame is the frame.
-
-        Parameters
-        ----------
-        without : Shot, optional
-            Frame whose noise the mean must not hold, if it is a member; then not the
-            only one.
-
-        Returns
-        -------
-        LazyRawImage
-            Nothing is averaged before its mosaic is asked for.
-        """
+        """Give the mean as a lazy image; without the noise of one of its frames."""
         first = self.shots[0]
         if len(self.shots) == 1:
             return first.image()
         paths = [shot.path for shot in self.shots]
         inside = without is not None and without.path in paths
-        scale = _scale(first.white_level)
+        scale = scale_to_16_bits(first.white_level)
         black = np.asarray(first.black_level) * scale
-        facts = first.facts() | {
+        header = first.header() | {
             "black_level": black.item() if black.ndim == 0 else tuple(black.tolist()),
             "white_level": scale * first.white_level,
         }
         index = paths.index(without.path) if inside else None
         return LazyRawImage(
-            first.path, partial(_read_mean, self, index, facts), **facts
+            first.path, partial(_read_mean, self, index, header), **header
         )
 
 
@@ -212,12 +157,12 @@ def _mean_of(burst: Burst) -> BurstMean:
 
 
 def _read_mean(
-    burst: Burst, index: int | None, facts: dict[str, Any], path: Path
+    burst: Burst, index: int | None, header: dict[str, Any], path: Path
 ) -> RawImage:
     counts = burst.mean.counts
     if index is not None:
         counts = burst.mean.without(index, burst.shots[index].counts())
-    return RawImage(counts, path=path, **facts)
+    return RawImage(counts, path=path, **header)
 
 
 class _Sum(NamedTuple):
@@ -238,22 +183,18 @@ def _sum_without_outliers(
     values = []
     for read in readers:
         counts = read()
-        odd = np.flatnonzero((counts < low) | (counts > high))
-        if len(odd) > _MOST_ODD * counts.size:
+        positions = np.flatnonzero((counts < low) | (counts > high))
+        if len(positions) > _MOST_OUTLIERS * counts.size:
             outliers.append(None)
             values.append(_NO_VALUES)
             continue
-        outliers.append(odd)
-        values.append(counts.ravel()[odd].astype(np.uint32))
-        counts.ravel()[odd] = 0
+        outliers.append(positions)
+        values.append(counts.ravel()[positions].astype(np.uint32))
+        counts.ravel()[positions] = 0
         total += counts
-    if 2 * _n_members(outliers) <= len(readers):
+    if 2 * _n_members(outliers) <= len(readers):  # less than half would remain
         return None
     return _Sum(total, outliers, values)
-
-
-def _scale(white_level: float) -> int:
-    return 1 << (16 - ceil(white_level).bit_length())
 
 
 def _n_members(outliers: Sequence[np.ndarray | None]) -> int:
@@ -295,11 +236,13 @@ def _normal_range(
 def _neighbourhood(mosaic: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Find what each pixel may have if a frame is shifted or sharper; both int32."""
     lowest, highest = (np.empty(mosaic.shape, np.int32) for _ in range(2))
-    for top, left in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        own = (slice(top, None, 2), slice(left, None, 2))
-        plane = mosaic[own].astype(np.int32)
-        lowest[own] = minimum_filter(2 * plane - grey_closing(plane, 3), 3)
-        highest[own] = maximum_filter(2 * plane - grey_opening(plane, 3), 3)
+    planes = (plane_views(array, "RGGB") for array in (mosaic, lowest, highest))
+    for plane, low, high in zip(*planes, strict=True):  # whatever their colours
+        plane = plane.astype(np.int32)
+        # Where the plane is a narrow peak, opening lowers it by the peak's height, so
+        # that this much more is allowed above it; closing, for a dip, below it.
+        low[:] = minimum_filter(2 * plane - grey_closing(plane, 3), 3)
+        high[:] = maximum_filter(2 * plane - grey_opening(plane, 3), 3)
     return lowest, highest
 
 
@@ -326,7 +269,7 @@ def _measure_noise(
 
 
 def _spread(differences: np.ndarray) -> float:
-    spread = _MAD_TO_SIGMA * np.median(np.abs(differences))
+    spread = MAD_TO_SIGMA * np.median(np.abs(differences))
     if spread == 0:  # less noise than a step of the counts
         spread = np.sqrt(np.mean(differences.astype(float) ** 2))
     return float(spread)

@@ -3,128 +3,19 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from skadl.data.folders.groups import Group
 from skadl.data.folders.manifest import MANIFEST_NAMES, read_manifest
 from skadl.data.folders.matching import Problem
-from skadl.data.folders.shots import Shot, read_shot
 from skadl.raw.rawfile import RAW_SUFFIXES
 
 NOISY_FOLDERS = frozenset({"noisy", "short", "input"})
 CLEAN_FOLDERS = frozenset({"clean", "long", "gt"})
 
 
-@dataclass(frozen=True)
-class Request:
-    """A file to be read, with what is known of it.
-
-    Parameters
-    ----------
-    path : Path
-    sensor : str or None
-    iso : float or None
-        Instead of the file's.
-    spare_iso : float or None
-        Where the file has none.
-    """
-
-    path: Path
-    sensor: str | None = None
-    iso: float | None = None
-    spare_iso: float | None = None
-
-    def read(self, **levels: Any) -> Shot:
-        """Read the file.
-
-        Parameters
-        ----------
-        **levels
-            `black_level` and `white_level` as in `read_raw`.
-
-        Returns
-        -------
-        Shot
-
-        Raises
-        ------
-        OSError, ValueError
-            As `read_raw`.
-        """
-        try:
-            return read_shot(self.path, sensor=self.sensor, iso=self.iso, **levels)
-        except ValueError:
-            if self.spare_iso is None:
-                raise
-            spare = self.spare_iso
-            return read_shot(self.path, sensor=self.sensor, iso=spare, **levels)
-
-
-@dataclass(frozen=True)
-class Group:
-    """Files that show one scene.
-
-    Parameters
-    ----------
-    scene : str
-    noisy : tuple of Path
-    clean : tuple of Path or None
-        None: the exposures are to say which of `noisy` are clean.
-    iso, ratio, sensor
-        What a manifest says of the noisy frames; None where it does not.
-    """
-
-    scene: str
-    noisy: tuple[Path, ...]
-    clean: tuple[Path, ...] | None = None
-    iso: float | None = None
-    ratio: float | None = None
-    sensor: str | None = None
-
-    def requests(
-        self, sensor: str | None, iso: float | None
-    ) -> tuple[list[Request], list[Request]]:
-        """Say what is to be read for the noisy and for the clean frames.
-
-        Parameters
-        ----------
-        sensor : str or None
-        iso : float or None
-            For all files, where the group does not say.
-
-        Returns
-        -------
-        noisy, clean : list of Request
-        """
-        sensor = self.sensor or sensor
-        noisy = [Request(path, sensor, self.iso or iso) for path in self.noisy]
-        # The ISO of a manifest is that of the noisy frame; a clean frame without
-        # any is taken to be of the same.
-        spare = self.iso if iso is None else None
-        clean = [Request(path, sensor, iso, spare) for path in self.clean or ()]
-        return noisy, clean
-
-
 def find_groups(folder: Path) -> tuple[list[Group], list[Problem]]:
-    """Find out which files belong together, without reading them.
-
-    Parameters
-    ----------
-    folder : Path
-        Or a manifest.
-
-    Returns
-    -------
-    groups : list of Group
-    problems : list of Problem
-        What fits no layout.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        As `skadl.load_pairs`.
-    """
+    """Find, without reading files, which show one scene, and what fits no layout."""
     manifests = [folder] if folder.is_file() else []
     if not manifests:
         if not folder.is_dir():
@@ -145,11 +36,7 @@ def find_groups(folder: Path) -> tuple[list[Group], list[Problem]]:
             f"{manifests[0].name} is no manifest (.csv or .json) and no folder; give "
             "the folder that holds the RAW files."
         )
-    rows, reasons = read_manifest(manifests[0])
-    groups = [
-        Group(row.scene, row.noisy, row.clean, row.iso, row.ratio, row.sensor)
-        for row in rows
-    ]
+    groups, reasons = read_manifest(manifests[0])
     return groups, [Problem(manifests[0], reason) for reason in reasons]
 
 

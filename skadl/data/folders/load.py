@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
-from skadl.data.folders.layouts import Request, find_groups
+from skadl.data.folders.groups import Request
+from skadl.data.folders.layouts import find_groups
 from skadl.data.folders.matching import (
     LEAST_BURST,
     Matches,
@@ -79,18 +80,18 @@ class LoadedPairs(Sequence[RawPair]):
             "sensors": [
                 {
                     "name": name,
-                    "n_pairs": len(own),
-                    "n_scenes": len({pair.scene for pair in own}),
+                    "n_pairs": len(pairs),
+                    "n_scenes": len({pair.scene for pair in pairs}),
                     "pairs_by_iso": {
                         f"{iso:g}": n
-                        for iso, n in sorted(Counter(p.iso for p in own).items())
+                        for iso, n in sorted(Counter(p.iso for p in pairs).items())
                     },
                     "light_factors": [
-                        min(pair.ratio for pair in own),
-                        max(pair.ratio for pair in own),
+                        min(pair.ratio for pair in pairs),
+                        max(pair.ratio for pair in pairs),
                     ],
                 }
-                for name, own in sensors.items()
+                for name, pairs in sensors.items()
             ],
             "problems": [
                 {"path": str(problem.path), "reason": problem.reason}
@@ -106,9 +107,8 @@ class LoadedPairs(Sequence[RawPair]):
         str
             Several lines, without a final line break.
         """
-        facts = self.facts()
         lines = [f"{_count(len(self.pairs), 'pair')} found in {self.folder}"]
-        for sensor in facts["sensors"]:
+        for sensor in self.facts()["sensors"]:
             by_iso = (f"{iso} ({n})" for iso, n in sensor["pairs_by_iso"].items())
             low, high = sensor["light_factors"]
             factors = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"

@@ -6,10 +6,10 @@ import csv
 import glob
 import io
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from skadl.data.folders.groups import Group
 from skadl.raw.image import check_positive
 from skadl.support.strictjson import parse_json
 
@@ -20,55 +20,11 @@ _NUMBERS = ("iso", "ratio")
 _DELIMITERS = ",;\t"
 
 
-@dataclass(frozen=True)
-class ManifestRow:
-    """One row, with its files found.
+def read_manifest(path: Path) -> tuple[list[Group], list[str]]:
+    """Read which frames make pairs from CSV or JSON, and what is wrong with other rows.
 
-    Parameters
-    ----------
-    name : str
-        Which row it is, for messages.
-    noisy, clean : tuple of Path
-        Every noisy frame makes a pair with the mean of the clean ones.
-    scene : str
-    iso, ratio : float or None
-        Of the noisy frames; None leaves it to the files.
-    sensor : str or None
-        Of all frames.
-    """
-
-    name: str
-    noisy: tuple[Path, ...]
-    clean: tuple[Path, ...]
-    scene: str
-    iso: float | None = None
-    ratio: float | None = None
-    sensor: str | None = None
-
-
-def read_manifest(path: Path) -> tuple[list[ManifestRow], list[str]]:
-    """Read which frames make pairs from a CSV or JSON file.
-
-    Parameters
-    ----------
-    path : Path
-        CSV with a header line (commas, semicolons or tabs between), or JSON: a list
-        of objects. Columns are `COLUMNS`; `noisy` and `clean` are needed. A frame is
-        a file name, relative to the manifest, or a pattern such as
-        ``night/*.dng``; JSON takes lists of them, too.
-
-    Returns
-    -------
-    rows : list of ManifestRow
-    problems : list of str
-        What is wrong with rows that cannot be used, a sentence each.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be read.
-    ValueError
-        If it is neither CSV nor JSON, has other columns, or no rows.
+    A frame is a file name, relative to the manifest, or a pattern such as
+    ``night/*.dng``; JSON takes lists of them, too.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -81,13 +37,13 @@ def read_manifest(path: Path) -> tuple[list[ManifestRow], list[str]]:
         ) from error
     if not records:
         raise ValueError(f"{path.name} names no pairs; give a row for each.")
-    rows, problems = [], []
+    groups, problems = [], []
     for name, record in records.items():
         try:
-            rows.append(_check_row(name, record, path.parent))
+            groups.append(_check_record(record, path.parent))
         except (OSError, ValueError) as error:
             problems.append(f"{name}: {error}")
-    return rows, problems
+    return groups, problems
 
 
 def _parse_csv(text: str) -> dict[str, Mapping[str, Any]]:
@@ -128,23 +84,18 @@ def _check_columns(columns: Iterable[str]) -> None:
             raise ValueError(f"it has the column {column!r} twice")
 
 
-def _check_row(name: str, record: Mapping[str, Any], folder: Path) -> ManifestRow:
+def _check_record(record: Mapping[str, Any], folder: Path) -> Group:
     given = {key: value for key, value in record.items() if value not in ("", None)}
     for column in _NEEDED:
         if column not in given:
             raise ValueError(f"it names no {column} frame.")
     numbers = {key: check_positive(key, given[key]) for key in _NUMBERS if key in given}
     words = {key: str(given[key]) for key in ("scene", "sensor") if key in given}
-    clean = given["clean"]
+    noisy, clean = (_find_frames(given[column], folder) for column in _NEEDED)
     if "scene" not in words:  # pairs that share a clean frame show the same scene
-        words["scene"] = clean if isinstance(clean, str) else ", ".join(map(str, clean))
-    return ManifestRow(
-        name,
-        _find_frames(given["noisy"], folder),
-        _find_frames(clean, folder),
-        **numbers,
-        **words,
-    )
+        names = given["clean"]
+        words["scene"] = names if isinstance(names, str) else ", ".join(names)
+    return Group(noisy=noisy, clean=clean, **numbers, **words)
 
 
 def _find_frames(given: Any, folder: Path) -> tuple[Path, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from skadl.data.folders.bursts import Burst
-from skadl.data.folders.shots import Shot, lights, odd_looks
+from skadl.data.folders.shots import Shot, find_other_scenes, lights
 from skadl.raw.pair import RawPair
 
 LEAST_BURST = 4  # frames, for the mean of the others to be a clean partner of each
@@ -17,34 +17,18 @@ _ROUNDING = 0.9  # of exposure times in EXIF
 
 @dataclass(frozen=True)
 class Problem:
-    """A file, folder or row that could not become part of a pair.
-
-    Parameters
-    ----------
-    path : Path
-    reason : str
-        A sentence or two: what is wrong, and what to do.
-    """
+    """A file, folder or row that could not become part of a pair."""
 
     path: Path
-    reason: str
+    reason: str  # a sentence or two: what is wrong, and what to do
 
 
 @dataclass(eq=False)
 class Matches:
-    """Pairs of one scene, as they are found.
-
-    Parameters
-    ----------
-    scene : str
-    ratio : float or None
-        Light factor of all pairs; None leaves it to the exposures.
-    pairs : list of RawPair
-    problems : list of Problem
-    """
+    """Pairs of one scene, as they are found."""
 
     scene: str
-    ratio: float | None = None
+    ratio: float | None = None  # light factor of all; None leaves it to the exposures
     pairs: list[RawPair] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
@@ -59,26 +43,18 @@ class Matches:
 
 
 def match_scene(shots: Sequence[Shot], matches: Matches) -> None:
-    """Tell noisy from clean frames of one scene by the light that each burst got.
-
-    Parameters
-    ----------
-    shots : sequence of Shot
-        Of one or more cameras, in any order.
-    matches : Matches
-        Takes the pairs.
-    """
+    """Tell noisy from clean frames of one scene by the light that each burst got."""
     by_camera: dict[Hashable, list[Shot]] = {}
     for shot in shots:
         by_camera.setdefault(shot.camera, []).append(shot)
-    for own in by_camera.values():
-        own = _without_odd_looks(own, matches)
-        bursts = _find_bursts(own)
+    for shots_of_camera in by_camera.values():
+        kept = _leave_out_other_scenes(shots_of_camera, matches)
+        bursts = _find_bursts(kept)
         if len(bursts) == 1:
             _match_within(bursts[0], matches)
-        elif lights(own) is None and matches.ratio is None:
+        elif lights(kept) is None and matches.ratio is None:
             matches.leave_out(
-                own,
+                kept,
                 "not all files of this scene say their exposure time, so which is "
                 "clean, and the light factor, are not known; name the pairs and their "
                 "ratio in pairs.csv.",
@@ -90,15 +66,8 @@ def match_scene(shots: Sequence[Shot], matches: Matches) -> None:
 def match_declared(
     noisy: Sequence[Shot], clean: Sequence[Shot], matches: Matches
 ) -> None:
-    """Pair each noisy frame with the mean of the frames that are said to be clean.
-
-    Parameters
-    ----------
-    noisy, clean : sequence of Shot
-        A frame may be in both: it is left out of its own mean.
-    matches : Matches
-        Takes the pairs.
-    """
+    """Pair each noisy frame with the mean of the frames that are said to be clean."""
+    # A frame may be noisy and clean: the mean is then taken without it.
     bursts = _find_bursts(clean)
     kept = max(bursts, key=lambda burst: len(burst.shots))
     first = kept.shots[0]
@@ -186,14 +155,14 @@ def _obstacle(noisy: Shot, clean: Burst, ratio: float | None) -> str | None:
     return None
 
 
-def _without_odd_looks(shots: Sequence[Shot], matches: Matches) -> list[Shot]:
-    reference, odd = odd_looks([shot.look for shot in shots])
+def _leave_out_other_scenes(shots: Sequence[Shot], matches: Matches) -> list[Shot]:
+    reference, others = find_other_scenes([shot.thumbnail for shot in shots])
     matches.leave_out(
-        [shots[i] for i in odd],
+        [shots[i] for i in others],
         f"shows another scene than {shots[reference].path.name}; give each scene a "
         "folder of its own, or name the pairs in pairs.csv.",
     )
-    return [shot for i, shot in enumerate(shots) if i not in odd]
+    return [shot for i, shot in enumerate(shots) if i not in others]
 
 
 def _find_bursts(shots: Sequence[Shot]) -> list[Burst]:

@@ -1,4 +1,4 @@
-"""The folder of a patch store: how full it is, what may go, and passing files."""
+"""The folder of a patch store: how full it is, what may go, and temporary files."""
 
 from __future__ import annotations
 
@@ -26,43 +26,25 @@ _OURS = re.compile(
     r"|\.[0-9a-f]{40}\.frame\.[0-9a-f]{32}\.part"  # one being written
     r"|\.[0-9a-f]{32}\.scratch"
 )
-_LEFT_BEHIND = 3600.0  # seconds after which a passing file is of a killed process
+_LEFT_BEHIND = 3600.0  # seconds after which a temporary file is of a killed process
 _SCAN_EVERY = 1 / 64  # of the limit written: other processes write, too
 
 
 class SizedFolder:
-    """A folder of limited size.
+    """A folder of limited size, in bytes."""
 
-    Parameters
-    ----------
-    folder : Path
-    limit : float
-        In bytes.
-    """
-
-    def __init__(self, folder: Path, limit: float) -> None:
-        self.folder = folder
+    def __init__(self, path: Path, limit: float) -> None:
+        self.path = path
         self.limit = limit
-        self._used = np.inf  # not known yet
+        self._used = np.inf  # bytes, by the last scan and what was written since
         self._since_scan = 0
         self._lock = threading.Lock()
 
     def make_room(self, n_bytes: int, in_use: Collection[str]) -> None:
-        """Delete what has been unused for longest until a file fits in.
+        """Delete what was unused for longest until a file, written next, fits.
 
-        Parameters
-        ----------
-        n_bytes : int
-            Size of the file; taken to be written next.
-        in_use : collection of str
-            Names of frames that must stay.
-
-        Raises
-        ------
-        ValueError
-            If it does not fit in all the same; then nothing is deleted.
-        OSError
-            If the folder cannot be read.
+        Files of the names in use stay. If it does not fit all the same, nothing is
+        deleted and a ValueError says so.
         """
         with self._lock:
             is_full = self._used + n_bytes > self.limit
@@ -75,27 +57,27 @@ class SizedFolder:
     def _free(self, n_bytes: int, in_use: Collection[str]) -> int:
         """Delete as `make_room` does; return the size of what remains."""
         used, spare = 0, []
-        oldest_passing = time.time() - _LEFT_BEHIND
+        oldest_temporary = time.time() - _LEFT_BEHIND
         try:
-            with os.scandir(self.folder) as files:
+            with os.scandir(self.path) as files:
                 for file in files:
                     if not _OURS.fullmatch(file.name):
                         continue
                     with contextlib.suppress(FileNotFoundError):  # gone meanwhile
                         found = file.stat()
                         used += found.st_size
-                        passing = file.name.startswith(".")
-                        if passing and found.st_mtime > oldest_passing:
+                        temporary = file.name.startswith(".")
+                        if temporary and found.st_mtime > oldest_temporary:
                             continue
                         if file.name not in in_use:
-                            age = (not passing, found.st_mtime)
+                            age = (not temporary, found.st_mtime)
                             spare.append((age, found.st_size, file.path))
         except OSError as error:
-            raise unwritable(self.folder, error) from error
+            raise unwritable(self.path, error) from error
         must_stay = used - sum(size for _, size, _ in spare)
         if must_stay + n_bytes > self.limit:
             raise ValueError(
-                f"the patch store {str(self.folder)!r} is full: {len(in_use)} frames "
+                f"the patch store {str(self.path)!r} is full: {len(in_use)} frames "
                 f"in use take {must_stay / 2**30:.3g} GiB of limit_gib="
                 f"{self.limit / 2**30:.3g}, and there is no room for one more of "
                 f"{n_bytes / 2**20:.3g} MiB. Raise limit_gib, or give fewer source "
@@ -111,59 +93,37 @@ class SizedFolder:
 
 
 class TemporaryFrames:
-    """Frames that one fit makes for itself, in one file that goes with the last.
-
-    Parameters
-    ----------
-    shelf : SizedFolder
-    budget : MapBudget
-    in_use : callable
-        Tells which frames of the shelf must stay.
-    """
+    """Frames that one fit makes for itself, in one file that goes with the last."""
 
     def __init__(
         self,
-        shelf: SizedFolder,
+        folder: SizedFolder,
         budget: MapBudget,
         in_use: Callable[[], Collection[str]],
     ) -> None:
-        self._shelf, self._budget, self._in_use = shelf, budget, in_use
-        self._path = path = shelf.folder / f".{uuid.uuid4().hex}.scratch"
+        self._folder, self._budget, self._in_use = folder, budget, in_use
+        self._path = path = folder.path / f".{uuid.uuid4().hex}.scratch"
         try:
             # Held open: another process that makes room takes its name, not its data.
             self._file: BinaryIO = path.open("x+b", buffering=0)
         except OSError as error:
-            raise unwritable(shelf.folder, error) from error
+            raise unwritable(folder.path, error) from error
         self._end = 0
         weakref.finalize(self, _discard, self._file, path)
 
     def keep(self, image: RawImage) -> StoredFrame:
-        """Write an image to the scratch.
-
-        Parameters
-        ----------
-        image : RawImage
-
-        Returns
-        -------
-        StoredFrame
-
-        Raises
-        ------
-        ValueError, OSError
-            As `SizedFolder.make_room`, and if the file cannot be written.
-        """
+        """Write the packed planes of an image behind those that are there already."""
         planes = to_rggb_geometry(image.packed(), image.cfa)
         layout = layout_of(planes)
         begin = self._end
-        self._shelf.make_room(layout.n_bytes, self._in_use())
-        rest = to_tiles(planes, layout).data.cast("B")
+        self._folder.make_room(layout.n_bytes, self._in_use())
+        unwritten = to_tiles(planes, layout).data.cast("B")
         try:
             self._file.seek(begin)
-            while rest:
-                rest = rest[self._file.write(rest) :]
+            while unwritten:
+                unwritten = unwritten[self._file.write(unwritten) :]
         except OSError as error:
-            raise unwritable(self._shelf.folder, error) from error
+            raise unwritable(self._folder.path, error) from error
         self._end = begin + layout.n_bytes
         return StoredFrame(layout, begin, self._open, self._budget)
 
@@ -176,18 +136,7 @@ class TemporaryFrames:
 
 
 def unwritable(folder: Path, error: OSError) -> OSError:
-    """Say that a store cannot be written to, and what to do.
-
-    Parameters
-    ----------
-    folder : Path
-    error : OSError
-
-    Returns
-    -------
-    OSError
-        Of the same class.
-    """
+    """Say, in an error of the same class, that a store cannot be written to."""
     cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
     return type(error)(
         f"cannot write to the patch store {str(folder)!r} ({cause.strerror or cause}); "
@@ -197,18 +146,7 @@ def unwritable(folder: Path, error: OSError) -> OSError:
 
 
 def unreadable(path: Path, error: OSError) -> OSError:
-    """Say that a file of a store cannot be read, and what to do.
-
-    Parameters
-    ----------
-    path : Path
-    error : OSError
-
-    Returns
-    -------
-    OSError
-        Of the same class.
-    """
+    """Say, in an error of the same class, that a file of a store cannot be read."""
     return type(error)(
         f"cannot read {path.name} in the patch store {str(path.parent)!r} "
         f"({error.strerror or error}); check the disk, and delete that file: the next "

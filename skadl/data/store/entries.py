@@ -1,4 +1,4 @@
-"""One frame in one file of the patch store: its facts, its tiles, and a checksum."""
+"""One frame in one file of the patch store: its header, its tiles, and a checksum."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 
 from skadl.data.store.tiles import TileLayout, layout_of, to_tiles
-from skadl.raw.image import RawImage
+from skadl.raw.image import HEADER_FIELDS, RawImage
 from skadl.raw.mosaic import to_rggb_geometry
 from skadl.support.writing import atomic_write
 
-FACTS = ("cfa", "black_level", "white_level", "sensor", "iso", "ratio")
 _MAGIC = b"skadl frame 1\n"
 _PAGE = 4096  # a header fills whole ones, so that the tiles begin at one
 _PREFIX = len(_MAGIC) + 20  # then length of the header and checksum in hexadecimal
@@ -28,26 +27,13 @@ class DamagedEntry(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """A frame in a file.
-
-    Parameters
-    ----------
-    layout : TileLayout
-    facts : dict
-        Fields of the `RawImage` beside its mosaic.
-    dtype : str
-        Of the mosaic, before it was stored.
-    offset : int
-        Where the tiles begin, in bytes.
-    checksum : int
-        CRC-32 of all that follows it in the file.
-    """
+    """A frame in a file."""
 
     layout: TileLayout
-    facts: dict[str, Any]
-    dtype: str
-    offset: int
-    checksum: int
+    header: dict[str, Any]  # fields of the image beside its mosaic
+    dtype: str  # of the mosaic, before it was stored
+    offset: int  # where the tiles begin, in bytes
+    checksum: int  # CRC-32 of all that follows it in the file
 
     @property
     def n_bytes(self) -> int:
@@ -56,22 +42,10 @@ class Entry:
 
 
 def make_entry(image: RawImage) -> tuple[Entry, list[bytes | memoryview]]:
-    """Prepare a frame for its file.
-
-    Parameters
-    ----------
-    image : RawImage
-        Read here if it is lazy, once.
-
-    Returns
-    -------
-    entry : Entry
-    parts : list of bytes
-        What the file holds, in order.
-    """
-    packed = image.packed()  # first: it also tells a lazy image its facts
+    """Prepare a frame for its file, and the parts that it holds, in order."""
+    packed = image.packed()  # first: a lazy image then knows its header, read once
     parsed = image.with_mosaic(np.zeros((2, 2)))  # an override may be any number
-    facts = {name: getattr(parsed, name) for name in FACTS}
+    header = {name: getattr(parsed, name) for name in HEADER_FIELDS}
     planes = to_rggb_geometry(packed, image.cfa)
     layout = layout_of(planes)
     tiles = to_tiles(planes, layout)
@@ -80,52 +54,25 @@ def make_entry(image: RawImage) -> tuple[Entry, list[bytes | memoryview]]:
         "width": layout.width,
         "stored": layout.dtype,
         "dtype": packed.dtype.str,
-        "facts": facts,
+        "facts": header,
     }
-    header = json.dumps(fields).encode()
-    offset = -(-(_PREFIX + len(header)) // _PAGE) * _PAGE
-    header = header.ljust(offset - _PREFIX)
-    checksum = zlib.crc32(tiles.data.cast("B"), zlib.crc32(header))
+    text = json.dumps(fields).encode()
+    offset = -(-(_PREFIX + len(text)) // _PAGE) * _PAGE
+    text = text.ljust(offset - _PREFIX)
+    checksum = zlib.crc32(tiles.data.cast("B"), zlib.crc32(text))
     prefix = b"%s%010x%010x" % (_MAGIC, offset, checksum)
-    entry = Entry(layout, facts, packed.dtype.str, offset, checksum)
-    return entry, [prefix, header, tiles.data.cast("B")]
+    entry = Entry(layout, header, packed.dtype.str, offset, checksum)
+    return entry, [prefix, text, tiles.data.cast("B")]
 
 
 def write_entry(path: Path, parts: list[bytes | memoryview]) -> None:
-    """Write a frame to its file, which is there whole or not at all.
-
-    Parameters
-    ----------
-    path : Path
-    parts : list of bytes
-        From `make_entry`.
-
-    Raises
-    ------
-    OSError
-    """
+    """Write a frame to its file, which is there whole or not at all."""
     with atomic_write(path) as part, part.open("xb") as file:
         file.writelines(parts)
 
 
 def read_entry(path: Path) -> Entry:
-    """Read what a file says of its frame, and make sure that it is whole.
-
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    Entry
-
-    Raises
-    ------
-    DamagedEntry
-        If it was cut short or changed, or is no entry at all.
-    OSError
-        If it is not there or cannot be read.
-    """
+    """Read what a file says of its frame; DamagedEntry if it is damaged."""
     with path.open("rb") as file:
         prefix = file.read(_PREFIX)
         try:
@@ -135,33 +82,21 @@ def read_entry(path: Path) -> Entry:
             checksum = int(prefix[-10:], 16)
         except ValueError:
             raise DamagedEntry(f"{str(path)!r} is no frame of a store.") from None
-        header = file.read(offset - _PREFIX)
-        seen, size = zlib.crc32(header), len(prefix) + len(header)
+        text = file.read(offset - _PREFIX)
+        found = zlib.crc32(text)
         while chunk := file.read(_CHUNK):
-            seen, size = zlib.crc32(chunk, seen), size + len(chunk)
-    if seen != checksum:
+            found = zlib.crc32(chunk, found)
+    if found != checksum:
         raise DamagedEntry(f"{str(path)!r} is not as it was written.")
-    fields = json.loads(header)  # ours: the checksum fits
-    facts = fields["facts"]
-    if isinstance(facts["black_level"], list):
-        facts["black_level"] = tuple(facts["black_level"])
+    fields = json.loads(text)  # written by `make_entry`: the checksum fits
+    header = fields["facts"]
+    if isinstance(header["black_level"], list):
+        header["black_level"] = tuple(header["black_level"])
     layout = TileLayout(fields["height"], fields["width"], fields["stored"])
-    return Entry(layout, facts, fields["dtype"], offset, checksum)
+    return Entry(layout, header, fields["dtype"], offset, checksum)
 
 
 def restore_planes(planes: np.ndarray, cfa: str, dtype: str) -> np.ndarray:
-    """Undo what `make_entry` did to the packed planes of an image.
-
-    Parameters
-    ----------
-    planes : ndarray of shape (4, h, w)
-        As stored.
-    cfa, dtype : str
-        Of the image.
-
-    Returns
-    -------
-    ndarray of shape (4, h, w)
-        A fresh array in plain order: sums over it then round as over the original.
-    """
+    """Undo what `make_entry` did to the packed planes (4, h, w) of an image."""
+    # Fresh and in plain order: sums over it then round as over the original.
     return np.array(to_rggb_geometry(planes, cfa), dtype=dtype, order="C")

@@ -20,15 +20,10 @@ MOST_MAPS = 256  # each holds one of the file descriptors that a process may hav
 
 
 class MapBudget:
-    """How much a process may map into its memory.
+    """How many bytes a process may map into its memory.
 
     What has been read of a mapped file counts as memory of the process. What is
     mapped once stays so: opening and closing maps in turn costs more than reading.
-
-    Parameters
-    ----------
-    limit : float
-        In bytes.
     """
 
     def __init__(self, limit: float) -> None:
@@ -53,24 +48,13 @@ class MapBudget:
 
 
 class StoredFrame:
-    """Counts of one packed frame in a file, of which windows are read.
-
-    Parameters
-    ----------
-    layout : TileLayout
-    offset : int
-        Where the tiles begin in the file, in bytes.
-    open_file : callable
-        Gives a context with the unbuffered file.
-    budget : MapBudget
-        A frame that fits in is mapped when its first window is read.
-    """
+    """Counts of one packed frame in a file, of which windows are read."""
 
     def __init__(
         self,
         layout: TileLayout,
-        offset: int,
-        open_file: Callable[[], AbstractContextManager[BinaryIO]],
+        offset: int,  # of the tiles in the file, in bytes
+        open_file: Callable[[], AbstractContextManager[BinaryIO]],  # unbuffered
         budget: MapBudget,
     ) -> None:
         self.layout = layout
@@ -83,6 +67,7 @@ class StoredFrame:
     def __getitem__(self, window: tuple[slice, slice]) -> Tensor:
         """Read a window of rows and columns, of shape (rows, columns, 4)."""
         place = _place(window)
+        # Mapped when its first window is read, if it fits into the budget.
         if self._map is None and self._budget.acquire(self.layout.n_bytes):
             weakref.finalize(self, self._budget.release, self.layout.n_bytes)
             self._map = self._mapped()
@@ -98,13 +83,7 @@ class StoredFrame:
         return torch.from_numpy(counts)
 
     def prefetch(self, window: tuple[slice, slice]) -> None:
-        """Have the system read a window ahead: it reads several at the same time.
-
-        Parameters
-        ----------
-        window : tuple of two slices
-            Of rows and columns.
-        """
+        """Have the system read a window ahead: it reads several at the same time."""
         if self._map is not None or not hasattr(os, "posix_fadvise"):
             return
         with self._open_file() as file:
@@ -117,13 +96,7 @@ class StoredFrame:
                 )
 
     def planes(self) -> np.ndarray:
-        """Read the frame.
-
-        Returns
-        -------
-        ndarray of shape (4, h, w)
-            R, Gr, Gb, B in RGGB geometry.
-        """
+        """Read the frame: planes R, Gr, Gb, B (4, h, w) in RGGB geometry."""
         with self._open_file() as file:
             return from_tiles(self._read(file, 0, self.layout.n_tiles), self.layout)
 
@@ -133,15 +106,16 @@ class StoredFrame:
     def _read(self, file: BinaryIO, first: int, n_tiles: int) -> np.ndarray:
         tiles = np.empty((n_tiles, *self.layout.tile), self.layout.dtype)
         file.seek(self._offset + first * self.layout.tile_bytes)
-        rest = tiles.data.cast("B")
-        while rest:
-            n_read = file.readinto(rest)
+        unread = tiles.data.cast("B")
+        while unread:
+            n_read = file.readinto(unread)
             if not n_read:
                 raise OSError("the file ends too early")
-            rest = rest[n_read:]
+            unread = unread[n_read:]
         return tiles
 
     def _mapped(self) -> np.ndarray:
+        # A map begins at a page; frames of a temporary file begin anywhere.
         begin = self._offset - self._offset % mmap.ALLOCATIONGRANULARITY
         start = self._offset - begin
         with self._open_file() as file:

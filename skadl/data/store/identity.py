@@ -22,19 +22,12 @@ _LAYOUT = b"skadl frame 1, tiles of 64"  # another gives every frame another nam
 def identity(image: RawImage) -> str:
     """Name a frame by where its counts come from, or else by the counts.
 
-    Parameters
-    ----------
-    image : RawImage
-        Of a lazy one the reader and its arguments are looked at, and the files that
-        they name; nothing is read. Where the reader is a closure, a lambda or of a
-        class that is no dataclass, it is read and the counts tell.
-
-    Returns
-    -------
-    str
-        40 hexadecimal digits. Another path, size or time of change of a file, another
-        reader or argument gives another name.
+    40 hexadecimal digits. Another path, size or time of change of a file, another
+    reader or argument gives another name; nothing is read for it.
     """
+    # Of a lazy image the reader and its arguments are looked at, and the files that
+    # they name. Where the reader is a closure, a lambda or of a class that is no
+    # dataclass, the image is read and the counts tell.
     digest = hashlib.blake2b(_LAYOUT, digest_size=20)
     try:
         description = _describe(image)
@@ -52,7 +45,7 @@ def _describe(item: Any) -> str:
     """Write down what an object is, the same in every process."""
     match item:
         case LazyRawImage():
-            parts = item.path, item._reader, item._overrides
+            parts = item.path, item.reader, item.overrides
         case str() | PurePath() if os.path.isfile(item):
             path = Path(item).resolve()
             found = path.stat()

@@ -76,7 +76,7 @@ class PatchStore:
     A frame is found again by its file (resolved path, size, time of change), by the
     reader and its arguments (levels, light factor, further files) and by the layout
     of the store; a frame that is no file, or whose reader is a closure or a lambda,
-    by its counts and facts. A file that changes gets a new frame in the next pool.
+    by its counts and fields. A file that changes gets a new frame in the next pool.
 
     Whole counts from 0 to 65535 take 2 bytes; fractions (averages of frames) are
     float32, other integers int32, as in memory. Nothing is rounded beyond that.
@@ -109,7 +109,7 @@ class PatchStore:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise unwritable(self.folder, error) from error
-        self._shelf = SizedFolder(self.folder, self.limit_gib * GIB)
+        self._sized_folder = SizedFolder(self.folder, self.limit_gib * GIB)
         self._budget = MapBudget(self.memory_gib * GIB)
         self._frames: weakref.WeakValueDictionary[str, EntryFrame] = (
             weakref.WeakValueDictionary()
@@ -174,7 +174,7 @@ class PatchStore:
 
     def scratch(self) -> TemporaryFrames:
         """Return a place for frames that one fit makes for itself."""
-        return TemporaryFrames(self._shelf, self._budget, self._in_use)
+        return TemporaryFrames(self._sized_folder, self._budget, self._in_use)
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}{FRAME_SUFFIX}"
@@ -205,7 +205,7 @@ class PatchStore:
                 f"{image!r} has changed since this pool was first used; fit again with "
                 "a new SourcePool."
             )
-        self._shelf.make_room(entry.n_bytes, self._in_use())
+        self._sized_folder.make_room(entry.n_bytes, self._in_use())
         try:
             write_entry(self._path(key), parts)
         except OSError as error:
@@ -229,14 +229,7 @@ class PatchStore:
 
 
 class EntryFrame(StoredFrame):
-    """The frame of an image, with what its file says of it.
-
-    Parameters
-    ----------
-    entry : Entry
-    open_file, budget
-        As in `StoredFrame`.
-    """
+    """The frame of an image, with what its file says of it."""
 
     def __init__(
         self,
@@ -252,12 +245,6 @@ class StoredImage(LazyRawImage):
     """A raw image that is built into a store when first used, and read from there.
 
     The last row or column of an odd side, which no packed plane has, is left out.
-
-    Parameters
-    ----------
-    original : RawImage
-        Lazy or not.
-    store : PatchStore
     """
 
     def __init__(self, original: RawImage, store: PatchStore) -> None:
@@ -284,30 +271,19 @@ class StoredImage(LazyRawImage):
 
     def packed(self) -> np.ndarray:  # noqa: D102 (documented on RawImage)
         entry = self.frame.entry
-        return restore_planes(self.frame.planes(), entry.facts["cfa"], entry.dtype)
-
-    # What `LazyRawImage` asks for its facts.
-    @property
-    def _overrides(self) -> dict[str, Any]:
-        return getattr(self.original, "_overrides", {})
+        return restore_planes(self.frame.planes(), entry.header["cfa"], entry.dtype)
 
     @property
-    def _header(self) -> dict[str, Any]:
-        return self.frame.entry.facts
+    def overrides(self) -> dict[str, Any]:
+        """Fields that are known without the store."""
+        return getattr(self.original, "overrides", {})
+
+    def header(self) -> dict[str, Any]:  # noqa: D102 (documented on LazyRawImage)
+        return self.frame.entry.header
 
 
 def scratch_for(pairs: Iterable[RawPair]) -> TemporaryFrames | None:
-    """Return a scratch in the store that some pairs come from.
-
-    Parameters
-    ----------
-    pairs : iterable of RawPair
-
-    Returns
-    -------
-    TemporaryFrames or None
-        None where they are not in a store.
-    """
+    """Return a scratch in the store that the pairs come from, if they come from one."""
     for pair in pairs:
         if isinstance(pair.clean, StoredImage):
             return pair.clean.store.scratch()

@@ -20,17 +20,8 @@ STORED_DTYPES = ("<u2", "<i4", "<f4")
 
 @dataclass(frozen=True)
 class TileLayout:
-    """How a packed frame lies in tiles.
+    """How a packed frame (height, width) of counts of a dtype lies in tiles.
 
-    Parameters
-    ----------
-    height, width : int
-        Of the frame, in packed pixels.
-    dtype : {"<u2", "<i4", "<f4"}
-        Of the stored counts.
-
-    Notes
-    -----
     Tiles are of one size and follow one another row by row; within a tile so do
     pixels, and the four planes of each lie together.
 
@@ -76,18 +67,7 @@ class TileLayout:
 
 
 def layout_of(planes: np.ndarray) -> TileLayout:
-    """Choose how to store a frame: in 16 bits where that loses nothing.
-
-    Parameters
-    ----------
-    planes : ndarray of shape (4, h, w)
-        Counts.
-
-    Returns
-    -------
-    TileLayout
-        Two bytes a count where all are whole and from 0 to 65535, else four: int32
-        for integers, float32 for fractions, the types in which they are trained on.
+    """Choose how to store planes (4, h, w): in 16 bits where that loses nothing.
 
     Examples
     --------
@@ -97,23 +77,13 @@ def layout_of(planes: np.ndarray) -> TileLayout:
     is_whole = planes.dtype.kind in "ui" or not np.any(np.rint(planes) != planes)
     if is_whole and planes.min() >= 0 and planes.max() <= np.iinfo(np.uint16).max:
         dtype = "<u2"
-    else:
+    else:  # the types that are trained on
         dtype = "<i4" if planes.dtype.kind in "ui" else "<f4"
     return TileLayout(planes.shape[1], planes.shape[2], dtype)
 
 
 def to_tiles(planes: np.ndarray, layout: TileLayout) -> np.ndarray:
-    """Put a frame into tiles; what they have beyond its edges is zero.
-
-    Parameters
-    ----------
-    planes : ndarray of shape (4, h, w)
-    layout : TileLayout
-
-    Returns
-    -------
-    ndarray of shape (n_tiles, th, tw, 4)
-    """
+    """Put planes (4, h, w) into tiles (n_tiles, th, tw, 4), zero beyond the edges."""
     (n_rows, n_columns), (height, width, _) = layout.grid, layout.tile
     padded = np.zeros((4, n_rows * height, n_columns * width), layout.dtype)
     padded[:, : layout.height, : layout.width] = planes
@@ -123,17 +93,7 @@ def to_tiles(planes: np.ndarray, layout: TileLayout) -> np.ndarray:
 
 
 def from_tiles(tiles: np.ndarray, layout: TileLayout) -> np.ndarray:
-    """Put a frame together again: the inverse of `to_tiles`.
-
-    Parameters
-    ----------
-    tiles : ndarray of shape (n_tiles, th, tw, 4)
-    layout : TileLayout
-
-    Returns
-    -------
-    ndarray of shape (4, h, w)
-    """
+    """Put planes (4, h, w) together again: undo `to_tiles`."""
     (n_rows, n_columns), (height, width, _) = layout.grid, layout.tile
     tiles = tiles.reshape(n_rows, n_columns, *layout.tile)
     planes = tiles.transpose(4, 0, 2, 1, 3)
@@ -144,19 +104,7 @@ def from_tiles(tiles: np.ndarray, layout: TileLayout) -> np.ndarray:
 def window_runs(
     layout: TileLayout, top: int, left: int, height: int, width: int
 ) -> Iterator[tuple[int, int]]:
-    """List the tiles of a window, in runs that lie together in the file.
-
-    Parameters
-    ----------
-    layout : TileLayout
-    top, left, height, width : int
-        Of the window, inside the frame.
-
-    Yields
-    ------
-    first, n_tiles : int
-        Of each row of tiles.
-    """
+    """List a window's tiles in runs that lie together: the first, and how many."""
     tile_height, tile_width, _ = layout.tile
     first, last = left // tile_width, (left + width - 1) // tile_width
     for row in range(top // tile_height, (top + height - 1) // tile_height + 1):
@@ -165,37 +113,22 @@ def window_runs(
 
 def read_window(
     layout: TileLayout,
-    read_run: Callable[[int, int], np.ndarray],
+    read_run: Callable[[int, int], np.ndarray],  # first, n: (n, th, tw, 4)
     top: int,
     left: int,
     height: int,
     width: int,
 ) -> np.ndarray:
-    """Cut a window out of a frame in tiles.
-
-    Parameters
-    ----------
-    layout : TileLayout
-    read_run : callable
-        Takes the number of a tile and how many to read from there on; returns an
-        ndarray of shape (n, th, tw, 4).
-    top, left, height, width : int
-        Of the window, inside the frame.
-
-    Returns
-    -------
-    ndarray of shape (height, width, 4)
-        A fresh array in the machine's own byte order.
-    """
+    """Cut a window (height, width, 4) out of a frame, in the machine's byte order."""
     tile_height, tile_width, _ = layout.tile
     window = np.empty((height, width, 4), np.dtype(layout.dtype).newbyteorder("="))
     for first, n_tiles in window_runs(layout, top, left, height, width):
         row, column = divmod(first, layout.grid[1])
-        inside, own = _overlap(row * tile_height - top, tile_height, height)
+        inside, in_tile = _overlap(row * tile_height - top, tile_height, height)
         for step, tile in enumerate(read_run(first, n_tiles)):
             start = (column + step) * tile_width - left
-            across, own_across = _overlap(start, tile_width, width)
-            window[inside, across] = tile[own, own_across]
+            across, across_tile = _overlap(start, tile_width, width)
+            window[inside, across] = tile[in_tile, across_tile]
     return window
 
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Smartphone Image Denoising Dataset (SIDD): its folders, block files and metadata."""

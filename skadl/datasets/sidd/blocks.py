@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from skadl.datasets.sidd.instances import (
+    BLACK_LEVEL,
     INSTANCE_NAME,
+    WHITE_LEVEL,
     SiddInstance,
     held_out_instances,
     parse_instance,
@@ -19,33 +21,15 @@ from skadl.raw.pair import RawPair
 
 _KINDS = ("Validation", "Benchmark")
 _NAMES_FILE = "test_scenes_info.txt"
-_DEPTH = 4
+_DEPTH = 4  # folders from the root down to the two files, at most
 
 
 def load_blocks(
     root: Path, cfa: Mapping[str, str], group_name: Callable[[SiddInstance], str]
 ) -> list[RawPair]:
-    """Read the noisy and clean blocks of SIDD's validation set, or SIDD-CC's test.
+    """Read the blocks of SIDD's validation set or SIDD-CC's test, image by image.
 
-    Parameters
-    ----------
-    root : Path
-        The folder with the two files, or one at most four levels above.
-    cfa : mapping of phone to Bayer order
-    group_name : callable
-        Names the scene of an instance.
-
-    Returns
-    -------
-    list of RawPair
-        Image by image, block by block; mosaics are views into two arrays in memory.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such pair of files.
-    ValueError
-        If the arrays do not fit together, or the instances cannot be told.
+    Mosaics are views into two arrays in memory; `cfa` is the Bayer order by phone.
     """
     noisy_path, clean_path = _find_files(root)
     noisy, clean = (_read_blocks(path) for path in (noisy_path, clean_path))
@@ -56,9 +40,10 @@ def load_blocks(
         )
     pairs = []
     for index, instance in enumerate(_instances(noisy_path, len(noisy))):
-        facts = (cfa[instance.phone], 0.0, 1.0, instance.phone, instance.iso)
+        phone = instance.phone
+        metadata = (cfa[phone], BLACK_LEVEL, WHITE_LEVEL, phone, instance.iso)
         for block in range(noisy.shape[1]):
-            images = (RawImage(array[index, block], *facts) for array in (noisy, clean))
+            images = (RawImage(a[index, block], *metadata) for a in (noisy, clean))
             pairs.append(RawPair(*images, group_name(instance)))
     return pairs
 

@@ -23,6 +23,8 @@ PHONE_CFA = {"G4": "BGGR", "GP": "BGGR", "IP": "RGGB", "N6": "BGGR", "S6": "GRBG
 
 SPLITS = ("all", "zhang-test", "noise_flow-train", "noise_flow-test", "blocks")
 
+BLACK_LEVEL, WHITE_LEVEL = 0.0, 1.0  # the files are scaled between them already
+
 INSTANCE_NAME = re.compile(
     r"(\d{4})_(\d{3})_(G4|GP|IP|N6|S6)_(\d{5})_(\d{5})_(\d{4})_([LNH])"
 )
@@ -43,54 +45,21 @@ _NOISE_FLOW = {
 
 @dataclass(frozen=True)
 class SiddInstance:
-    """One scene instance: a scene under one light, by one phone at one setting.
+    """One scene instance: a scene under one light, by one phone at one setting."""
 
-    Parameters
-    ----------
-    name : str
-        Folder name, as ``0001_001_S6_00100_00060_3200_L``.
-    number : int
-        1 to 200.
-    scene : str
-        "001" to "010"; all phones share the scenes.
-    phone : {"G4", "GP", "IP", "N6", "S6"}
-    iso : float
-    shutter : float
-        Exposure time as its inverse, in 1 / s.
-    illuminant : float
-        Colour temperature in kelvin.
-    brightness : {"L", "N", "H"}
-        Low, normal or high exposure.
-    """
-
-    name: str
-    number: int
-    scene: str
-    phone: str
+    name: str  # of its folder, as 0001_001_S6_00100_00060_3200_L
+    number: int  # 1 to 200
+    scene: str  # "001" to "010"; all phones share the scenes
+    phone: str  # of PHONES
     iso: float
-    shutter: float
-    illuminant: float
-    brightness: str
+    shutter: float  # inverse of the exposure time, 1 / s
+    illuminant: float  # colour temperature, kelvin
+    brightness: str  # of the exposure: "L" low, "N" normal, "H" high
 
 
 def parse_instance(name: str) -> SiddInstance:
-    """Read what the name of a scene instance says.
+    """Read the name of a scene instance.
 
-    Parameters
-    ----------
-    name : str
-
-    Returns
-    -------
-    SiddInstance
-
-    Raises
-    ------
-    ValueError
-        If it is no such name.
-
-    Examples
-    --------
     >>> instance = parse_instance("0013_001_S6_03200_01250_3200_L")
     >>> instance.phone, instance.iso, instance.scene
     ('S6', 3200.0, '001')
@@ -100,51 +69,24 @@ def parse_instance(name: str) -> SiddInstance:
         raise ValueError(
             f"{name!r} is no scene instance of SIDD, as 0001_001_S6_00100_00060_3200_L."
         )
-    number, scene, phone, iso, shutter, illuminant, brightness = match.groups()
+    number, scene, phone, *setting, brightness = match.groups()
     return SiddInstance(
-        name,
-        int(number),
-        scene,
-        phone,
-        float(iso),
-        float(shutter),
-        float(illuminant),
-        brightness,
+        name, int(number), scene, phone, *map(float, setting), brightness
     )
 
 
 def released_instances() -> tuple[str, ...]:
-    """Names of the 160 instances of SIDD-Small and SIDD-Medium, by number.
-
-    Returns
-    -------
-    tuple of str
-    """
+    """Names of the 160 instances of SIDD-Small and SIDD-Medium, by number."""
     return _names()["released"]
 
 
 def held_out_instances() -> tuple[str, ...]:
-    """Names of the 40 instances of the validation and benchmark blocks, in order.
-
-    Returns
-    -------
-    tuple of str
-    """
+    """Names of the 40 instances of the validation and benchmark blocks, in order."""
     return _names()["held_out"]
 
 
 def in_split(instance: SiddInstance, split: str) -> bool:
-    """Tell whether an instance belongs to one of `SPLITS` other than "blocks".
-
-    Parameters
-    ----------
-    instance : SiddInstance
-    split : str
-
-    Returns
-    -------
-    bool
-    """
+    """Tell whether an instance belongs to one of `SPLITS` other than "blocks"."""
     if split == "zhang-test":
         return instance.scene in _ZHANG_SCENES and instance.phone in _ZHANG_PHONES
     return split == "all" or instance.number in _noise_flow_numbers(split)

@@ -10,12 +10,19 @@ from pathlib import Path
 import numpy as np
 
 from skadl.data.folders.matching import Problem
-from skadl.datasets.loaded import DatasetPairs, Missing
+from skadl.datasets.dataset_pairs import (
+    DatasetPairs,
+    Missing,
+    check_members,
+    list_problems,
+)
 from skadl.datasets.sidd.blocks import load_blocks
 from skadl.datasets.sidd.instances import (
+    BLACK_LEVEL,
     INSTANCE_NAME,
     PHONE_CFA,
     SPLITS,
+    WHITE_LEVEL,
     SiddInstance,
     held_out_instances,
     in_split,
@@ -28,14 +35,14 @@ from skadl.raw.image import LazyRawImage, RawImage
 from skadl.raw.mosaic import check_cfa, pack_bayer
 from skadl.raw.pair import RawPair
 
-BLACK_LEVEL, WHITE_LEVEL = 0.0, 1.0
 _SMALL_FRAMES, _MEDIUM_FRAMES = frozenset({10}), frozenset({10, 11})
 _DEPTH = 4  # folders from the root down to the instances, at most
 _FILE_NAME = re.compile(
     r"(?:\d{4}_)?(NOISY|GT|METADATA)_RAW_(\d{3})\.mat", re.IGNORECASE
 )
 # A mosaic contradicts its order if the greens differ by more than _GREENS_DIFFER,
-# while the other two sites, taken for red and blue, are alike.
+# while the other two sites, taken for red and blue, are alike: they are the greens. In
+# frames of mean below _TOO_DARK an error of the black level could do that as well.
 _GREENS_DIFFER, _ALIKE = 0.3, 0.05
 _TOO_DARK = 0.01
 
@@ -129,13 +136,13 @@ def load_sidd(
     order = _cfa_table(cfa)
     if split == "blocks":
         pairs = load_blocks(root, order or PHONE_CFA, partial(_group_name, group))
-        kept = tuple(p for p in pairs if phones is None or p.sensor in phones)
-        return DatasetPairs(root, kept)
+        chosen = tuple(p for p in pairs if phones is None or p.sensor in phones)
+        return DatasetPairs(root, chosen)
     folders = _find_instances(root)
     expected = _expected_names(folders)
     data = next(iter(folders.values())).parent
 
-    def is_wanted(instance: SiddInstance) -> bool:
+    def is_chosen(instance: SiddInstance) -> bool:
         return (
             in_split(instance, split)
             and (phones is None or instance.phone in phones)
@@ -147,25 +154,25 @@ def load_sidd(
     pairs, problems = [], []
     for name in sorted({*folders, *expected}):
         instance = parse_instance(name)
-        if not is_wanted(instance):
+        if not is_chosen(instance):
             continue
         if name not in folders:
             problems.append(Missing(data / name, "The folder is missing."))
             continue
-        found, reasons = _check_frames(listed[name], needed, frames)
+        found, missing, unreadable = _check_frames(listed[name], needed, frames)
+        problems += list_problems(folders[name], missing, unreadable)
         for frame in found:
             files = listed[name][frame]
             try:
                 frame_cfa = (order or _metadata_cfa(files, instance))[instance.phone]
             except ValueError as error:
-                reasons.append((Problem, str(error)))
+                problems.append(Problem(folders[name], str(error)))
                 continue
             noisy, clean = (
                 _open_frame(files[role], instance, frame_cfa)
                 for role in ("NOISY", "GT")
             )
             pairs.append(RawPair(noisy, clean, _group_name(group, instance)))
-        problems += [kind(folders[name], reason) for kind, reason in reasons]
     return DatasetPairs(root, tuple(pairs), tuple(problems))
 
 
@@ -176,19 +183,16 @@ def _check_options(
     frames: Sequence[int] | None,
     group: str,
 ) -> None:
-    choices: list[tuple[str, Iterable, Sequence]] = [
+    choices = [
         ("split", [split], SPLITS),
         ("group", [group], ("scene", "instance")),
-        ("phones", phones or (), tuple(PHONE_CFA)),
-        ("scenes", scenes or (), range(1, 11)),
-        ("frames", frames or (), range(1, 1000)),
+        ("phones", phones, PHONE_CFA),
+        ("scenes", scenes, range(1, 11)),
+        ("frames", frames, range(1, 1000)),
     ]
     for name, values, known in choices:
-        if isinstance(values, str):
-            raise ValueError(f"{name} must be a sequence, got {values!r}.")
-        unknown = [value for value in values if value not in known]
-        if unknown:
-            raise ValueError(f"{name} must be among {known}, got {unknown[0]!r}.")
+        if values:
+            check_members(name, values, known)
     if split == "blocks" and (scenes is not None or frames is not None):
         raise ValueError(
             "the blocks are chosen by phone alone; leave scenes and frames"
@@ -282,8 +286,8 @@ def _check_frames(
     files: Mapping[int, Mapping[str, Path]],
     needed: frozenset[int],
     frames: Sequence[int] | None,
-) -> tuple[list[int], list[tuple[type[Problem], str]]]:
-    """Frames of an instance that make pairs, and what is wrong with the others."""
+) -> tuple[list[int], list[str], list[str]]:
+    """Frames of an instance that make pairs; what the others lack, what is wrong."""
     found, missing, unreadable = [], [], []
     for frame in sorted({*files, *needed} if frames is None else needed):
         roles = files.get(frame, {})
@@ -297,12 +301,7 @@ def _check_frames(
         missing += lacking
         if not lacking and not any(reasons):
             found.append(frame)
-    problems = []
-    if missing:
-        problems.append((Missing, f"{', '.join(missing)} missing."))
-    if unreadable:
-        problems.append((Problem, " ".join(unreadable)))
-    return found, problems
+    return found, missing, unreadable
 
 
 def _metadata_cfa(files: Mapping[str, Path], instance: SiddInstance) -> dict[str, str]:
@@ -320,7 +319,7 @@ def _metadata_cfa(files: Mapping[str, Path], instance: SiddInstance) -> dict[str
 
 
 def _open_frame(path: Path, instance: SiddInstance, cfa: str) -> LazyRawImage:
-    facts = {
+    metadata = {
         "cfa": cfa,
         "black_level": BLACK_LEVEL,
         "white_level": WHITE_LEVEL,
@@ -328,14 +327,14 @@ def _open_frame(path: Path, instance: SiddInstance, cfa: str) -> LazyRawImage:
         "iso": instance.iso,
         "ratio": 1.0,
     }
-    reader: Callable[[Path], RawImage] = partial(_read_frame, facts=facts)
-    return LazyRawImage(path, reader, **facts)
+    reader: Callable[[Path], RawImage] = partial(_read_frame, metadata=metadata)
+    return LazyRawImage(path, reader, **metadata)
 
 
-def _read_frame(path: Path, facts: dict) -> RawImage:
+def _read_frame(path: Path, metadata: dict) -> RawImage:
     array = read_mat(path, landscape=True)
     mosaic = np.nan_to_num(array.astype(np.float32), posinf=1.0, neginf=0.0)
-    image = RawImage(mosaic, path=path, **facts)
+    image = RawImage(mosaic, path=path, **metadata)
     _check_greens(image, path)
     return image
 

@@ -13,49 +13,22 @@ _MATLAB_CLASS = "MATLAB_class"  # the attribute that MATLAB gives every variable
 
 
 def is_hdf5(path: Path) -> bool:
-    """Tell whether a file is HDF5, as MATLAB writes it from version 7.3 on.
-
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    bool
-
-    Raises
-    ------
-    OSError
-        If the file cannot be opened.
-    """
-    with path.open("rb") as file:
+    """Tell whether a file is HDF5, as MATLAB writes it from version 7.3 on."""
+    with path.open("rb") as file:  # MATLAB puts its own header of 512 bytes in front
         head = file.read(512 + len(_HDF5_SIGNATURE))
     return head.startswith(_HDF5_SIGNATURE) or head[512:] == _HDF5_SIGNATURE
 
 
 def mat_problem(path: Path) -> str | None:
-    """Say why a MATLAB file is not whole, without reading its arrays.
+    """Say why a MATLAB file is not whole, without reading its arrays; or None.
 
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    str or None
-        A sentence; None if nothing shows. A file of version 7.3 that was cut off is
-        always found.
-
-    Raises
-    ------
-    ImportError
-        If the file is of version 7.3 and h5py is not installed.
+    A file of version 7.3 that was cut off is always found.
     """
     try:
         if path.stat().st_size == 0:
             return f"{path.name} is empty; download it again."
         if is_hdf5(path):
-            with _open_hdf5(path):
+            with _open_hdf5(path):  # HDF5 compares the size with that in its header
                 pass
     except ValueError as error:
         return str(error)
@@ -65,35 +38,11 @@ def mat_problem(path: Path) -> str | None:
 
 
 def read_mat(path: Path, *, landscape: bool = False) -> np.ndarray:
-    """Read the one array of a MATLAB file, with its axes as MATLAB shows them.
+    """Read "x" or the only array of a MATLAB file, with its axes as MATLAB shows them.
 
-    Parameters
-    ----------
-    path : Path
-    landscape : bool, default=False
-        Whether a two-dimensional array is known to be wider than high. It decides
-        where the file does not tell the order of its axes.
-
-    Returns
-    -------
-    ndarray
-        The variable "x" if there is one, else the only numeric array.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ImportError
-        If the file is of version 7.3 and h5py is not installed.
-    ValueError
-        If it is damaged or does not hold one array.
-
-    Notes
-    -----
-    MATLAB stores arrays column by column, so that HDF5 sees the axes of a variable
-    of version 7.3 in reverse. Whether MATLAB, or a program that does as it does,
-    wrote it is told by the attribute "MATLAB_class"; an HDF5 file without it is
-    taken as it lies, unless it contradicts `landscape`.
+    `landscape` says that a two-dimensional array is wider than high; it decides where
+    the file does not tell the order of its axes. ValueError if it is damaged or does
+    not hold one array, ImportError if it is of version 7.3 and h5py is missing.
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {str(path)!r}.")
@@ -101,6 +50,10 @@ def read_mat(path: Path, *, landscape: bool = False) -> np.ndarray:
         array, is_reversed = _read_hdf5(path)
     else:
         array, is_reversed = _only_array(read_old_mat(path), path), False
+    # MATLAB stores arrays column by column, so HDF5 sees the axes of a variable of
+    # version 7.3 in reverse. Whether MATLAB, or a program that does as it does, wrote
+    # it is told by the attribute "MATLAB_class"; an HDF5 file without it is taken as it
+    # lies, unless that contradicts `landscape`.
     unsure = not is_reversed and landscape and array.ndim == 2 and is_hdf5(path)
     if is_reversed or (unsure and array.shape[0] > array.shape[1]):
         array = array.T
@@ -108,23 +61,7 @@ def read_mat(path: Path, *, landscape: bool = False) -> np.ndarray:
 
 
 def read_old_mat(path: Path, **options: Any) -> dict[str, Any]:
-    """Read the variables of a MATLAB file of version 4 to 7.
-
-    Parameters
-    ----------
-    path : Path
-    **options
-        Of `scipy.io.loadmat`.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    ValueError
-        If it is damaged or no such file.
-    """
+    """Read the variables of a MATLAB file of version 4 to 7; ValueError if damaged."""
     try:
         variables = loadmat(path, **options)
     except NotImplementedError as error:  # version 7.3 by its header, yet no HDF5

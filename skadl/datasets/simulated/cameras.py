@@ -7,14 +7,13 @@ else's camera is one `Camera` record.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 
 import numpy as np
 
+from skadl.datasets.simulated.published import camera_names, published_figures
 from skadl.datasets.simulated.tukey_lambda import tukey_lambda_variance
 from skadl.noise.residual import QUANTISATION_VARIANCE
 from skadl.noise.sensors import SensorInfo
@@ -27,7 +26,8 @@ class Camera:
     """A sensor to simulate: what it makes of light, and the noise it adds.
 
     Tables map ISO to a value; between the given ISOs gain and scales are
-    interpolated on logarithmic axes, shape and bias linearly in log ISO.
+    interpolated on logarithmic axes, shape and bias linearly in log ISO. An ISO outside
+    `iso_range` is a ValueError.
 
     Parameters
     ----------
@@ -122,11 +122,6 @@ class Camera:
         Returns
         -------
         float
-
-        Raises
-        ------
-        ValueError
-            If `iso` is outside the range of the camera.
         """
         return _interpolate_log(self.gain, self._check_iso(iso))
 
@@ -141,11 +136,6 @@ class Camera:
         Returns
         -------
         float
-
-        Raises
-        ------
-        ValueError
-            If `iso` is outside the range of the camera.
         """
         return _interpolate_log(self.read_scale, self._check_iso(iso))
 
@@ -160,11 +150,6 @@ class Camera:
         Returns
         -------
         float or None
-
-        Raises
-        ------
-        ValueError
-            If `iso` is outside the range of the camera.
         """
         if self.read_shape is None:
             return None
@@ -181,11 +166,6 @@ class Camera:
         Returns
         -------
         float
-
-        Raises
-        ------
-        ValueError
-            If `iso` is outside the range of the camera.
         """
         if self.row_noise is None:
             return 0.0
@@ -202,11 +182,6 @@ class Camera:
         Returns
         -------
         ndarray of shape (4,)
-
-        Raises
-        ------
-        ValueError
-            If `iso` is outside the range of the camera.
         """
         if self.colour_bias is None:
             return np.zeros(4)
@@ -228,11 +203,6 @@ class Camera:
             Of a pixel, in counts squared: read noise, row noise and quantisation.
             The noise variance at a signal of s counts is ``gain * s +
             read_variance``.
-
-        Raises
-        ------
-        ValueError
-            If `iso` is outside the range of the camera.
         """
         shape = self.read_shape_at(iso)
         unit_variance = 1.0 if shape is None else tukey_lambda_variance(shape)
@@ -272,21 +242,6 @@ class Camera:
                 f"{low:g} to {high:g}; choose an ISO inside it."
             )
         return float(iso)
-
-
-def camera_names() -> tuple[str, ...]:
-    """Names of the cameras that come with the package.
-
-    Returns
-    -------
-    tuple of str
-
-    Examples
-    --------
-    >>> camera_names()[:3]
-    ('SonyA7S2', 'NikonD850', 'CanonEOS5D4')
-    """
-    return tuple(_published_cameras())
 
 
 def get_camera(camera: str | Camera) -> Camera:
@@ -344,13 +299,8 @@ def camera_info(camera: str | Camera) -> SensorInfo:
 
 @cache
 def _published_cameras() -> dict[str, Camera]:
-    text = (
-        files("skadl.datasets.simulated")
-        .joinpath("camera_figures.json")
-        .read_text("utf-8")
-    )
-    figures = json.loads(text)["cameras"]
-    return {name: _from_figures(name, entry) for name, entry in figures.items()}
+    published = published_figures()
+    return {name: _from_figures(name, entry) for name, entry in published.items()}
 
 
 def _from_figures(name: str, figures: Mapping) -> Camera:

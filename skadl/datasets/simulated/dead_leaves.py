@@ -16,18 +16,9 @@ _COVERAGE = 2.0  # mean number of leaves above a point
 
 
 def dead_leaves(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Draw one dead-leaves scene.
+    """Draw one scene of `size` (H, W): linear positive RGB, (H, W, 3) float32.
 
-    Parameters
-    ----------
-    size : tuple of int
-        Height and width in pixels.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    ndarray of shape (H, W, 3), float32
-        Linear RGB, positive; scale and white balance are natural but arbitrary.
+    Its scale and white balance are natural but arbitrary.
     """
     height, width = (_SUPERSAMPLING * side for side in size)
     labels, centres, radii = _scatter_leaves(height, width, rng)
@@ -62,6 +53,8 @@ def _scatter_leaves(
     # Leaves centred farther outside than this are rare, and not worth their time.
     margin = 0.1 * largest
     canvas = (height + 2 * margin) * (width + 2 * margin)
+    # Radii by the inverse of the distribution with density r**-3 between the two. Leaf
+    # 0 is the background: what no other leaf covers keeps its label.
     n_leaves = 2 + int(_COVERAGE * canvas / mean_area)
     ratio = (smallest / largest) ** 2
     radii = smallest / np.sqrt(1 - rng.random(n_leaves) * (1 - ratio))

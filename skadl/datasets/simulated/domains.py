@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state, check_scalar
 
+from skadl.datasets.simulated.camera_noise import add_camera_noise, expose
 from skadl.datasets.simulated.cameras import Camera, get_camera
-from skadl.datasets.simulated.exposures import add_camera_noise, expose
-from skadl.datasets.simulated.scenes import check_scenes, check_size
+from skadl.datasets.simulated.scenes import Scene, check_scenes, check_size
 from skadl.raw.image import RawImage, check_positive
 from skadl.raw.pair import RawPair
 
@@ -69,12 +69,9 @@ def make_domain(
     RawImage(32x32 RGGB, sensor='SonyA7S2', iso=1600, ratio=30)
     """
     camera = get_camera(camera)
-    rng = check_random_state(random_state)
-    check_scalar(n_pairs, "n_pairs", numbers.Integral, min_val=1)
-    shown = check_scenes(scenes, n_pairs, check_size(size), rng)
-    isos = draw_isos(camera, iso, n_pairs, rng)
-    ratios = draw_ratios(camera, ratio, n_pairs, rng)
-    noise_rng = np.random.default_rng(rng.randint(2**31 - 1))
+    shown, isos, ratios, noise_rng = draw_settings(
+        camera, n_pairs, check_size(size), iso, ratio, scenes, random_state
+    )
     pairs = []
     for index, (iso_, ratio_) in enumerate(zip(isos, ratios, strict=True)):
         scene = shown[index % len(shown)]
@@ -84,6 +81,25 @@ def make_domain(
         )
         pairs.append(label_pair(noisy, clean, camera, iso_, ratio_, scene.name))
     return pairs
+
+
+def draw_settings(
+    camera: Camera,
+    n_pairs: int,
+    size: tuple[int, int],
+    iso: float | Sequence[float] | None,
+    ratio: float | Sequence[float] | None,
+    scenes: Any,
+    random_state: Any,
+) -> tuple[list[Scene], list[float], list[float], np.random.Generator]:
+    """Scenes, which the pairs show in turn; ISO and ratio of each; the noise stream."""
+    check_scalar(n_pairs, "n_pairs", numbers.Integral, min_val=1)
+    rng = check_random_state(random_state)
+    # Scenes first: a seed shows the same ones whatever the camera and its settings.
+    shown = check_scenes(scenes, n_pairs, size, rng)
+    isos = draw_isos(camera, iso, n_pairs, rng)
+    ratios = draw_ratios(camera, ratio, n_pairs, rng)
+    return shown, isos, ratios, np.random.default_rng(rng.randint(2**31 - 1))
 
 
 def draw_isos(
@@ -123,9 +139,10 @@ def label_pair(
     ratio: float,
     scene: str,
 ) -> RawPair:
-    """Label two mosaics with the facts of a camera."""
-    facts = (camera.cfa, camera.black_level, camera.white_level, camera.name, iso)
-    return RawPair(RawImage(noisy, *facts, ratio), RawImage(clean, *facts), scene)
+    """Make a pair of two mosaics, with a camera's levels and name."""
+    metadata = (camera.cfa, camera.black_level, camera.white_level, camera.name, iso)
+    images = RawImage(noisy, *metadata, ratio), RawImage(clean, *metadata)
+    return RawPair(*images, scene)
 
 
 def _spread(

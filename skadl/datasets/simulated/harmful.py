@@ -1,7 +1,7 @@
-"""Source pairs that do harm, under the name of an honest camera.
+"""Source pairs that do harm, under the name of a real camera.
 
 The two synthetic sets of Table 5 of the paper on adaptive domain learning, and single
-spoiled pairs inside an honest domain: a training that selects its data must leave out
+spoiled pairs inside a good domain: a training that selects its data must leave out
 both.
 """
 
@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state, check_scalar
 
+from skadl.datasets.simulated.camera_noise import add_camera_noise, expose, mosaic_scene
 from skadl.datasets.simulated.cameras import Camera, get_camera
-from skadl.datasets.simulated.domains import draw_isos, draw_ratios, label_pair
-from skadl.datasets.simulated.exposures import add_camera_noise, expose, mosaic_scene
-from skadl.datasets.simulated.scenes import check_scenes, check_size
+from skadl.datasets.simulated.domains import draw_settings, label_pair
+from skadl.datasets.simulated.scenes import check_size
 from skadl.raw.image import RawImage, check_positive
 from skadl.raw.mosaic import unpack_bayer
 from skadl.raw.pair import RawPair
@@ -77,11 +77,9 @@ def make_harmful_noise(
     camera = get_camera(camera)
     size = check_size(size)
     check_positive("sigma", sigma)
-    check_scalar(n_pairs, "n_pairs", numbers.Integral, min_val=1)
-    rng = check_random_state(random_state)
-    shown = check_scenes(scenes, n_pairs, size, rng)
-    isos = draw_isos(camera, iso, n_pairs, rng)
-    noise_rng = np.random.default_rng(rng.randint(2**31 - 1))
+    shown, isos, _, noise_rng = draw_settings(
+        camera, n_pairs, size, iso, 1.0, scenes, random_state
+    )
     span = camera.white_level - camera.black_level
     pairs = []
     for index, iso_ in enumerate(isos):
@@ -106,7 +104,7 @@ def make_harmful_truth(
     scenes: Any = None,
     random_state: Any = None,
 ) -> list[RawPair]:
-    """Make "Harmful2": honest noise with a misaligned or black ground truth.
+    """Make "Harmful2": true noise with a misaligned or black ground truth.
 
     Parameters
     ----------
@@ -135,7 +133,6 @@ def make_harmful_truth(
     """
     camera = get_camera(camera)
     height, width = check_size(size)
-    check_scalar(n_pairs, "n_pairs", numbers.Integral, min_val=1)
     check_scalar(shift, "shift", numbers.Integral, min_val=2)
     kinds = (truth,) if isinstance(truth, str) else tuple(truth)
     if not kinds or not set(kinds) <= set(HARMFUL_TRUTHS):
@@ -144,12 +141,11 @@ def make_harmful_truth(
         )
     if shift % 2:
         raise ValueError(f"shift must be even so that the CFA fits, got {shift}.")
-    rng = check_random_state(random_state)
     margin = shift if "shifted" in kinds else 0
-    shown = check_scenes(scenes, n_pairs, (height + margin, width + margin), rng)
-    isos = draw_isos(camera, iso, n_pairs, rng)
-    ratios = draw_ratios(camera, ratio, n_pairs, rng)
-    noise_rng = np.random.default_rng(rng.randint(2**31 - 1))
+    size = height + margin, width + margin
+    shown, isos, ratios, noise_rng = draw_settings(
+        camera, n_pairs, size, iso, ratio, scenes, random_state
+    )
     pairs = []
     for index, (iso_, ratio_) in enumerate(zip(isos, ratios, strict=True)):
         scene = shown[index % len(shown)]
@@ -194,7 +190,7 @@ def spoil_pairs(
         - "black truth": the clean frame is its black level.
         - "other scene": the clean frame is another pair's, turned by half a circle.
         - "truths exchanged": such pairs pass their clean frames on to one another; a
-          single one exchanges its own with an honest pair, which is spoiled, too.
+          single one exchanges its own with a good pair, which is spoiled, too.
         - "ratio times F", "iso times F": a wrong label, of light factor or ISO.
         - "noisy as clean": the two frames change places and keep their labels.
     share : float, default=0.2
@@ -244,7 +240,7 @@ def spoil_pairs(
     }
     exchanged = [i for i, kind in spoiled.items() if kind == "truths exchanged"]
     if len(exchanged) == 1:
-        # A partner is needed: an honest pair, or any where all are spoiled.
+        # A partner is needed: a good pair, or any where all are spoiled.
         exchanged.append([i for i in order[::-1] if i != exchanged[0]][0])
         spoiled[exchanged[1]] = "truths exchanged"
     givers = dict(zip(exchanged, np.roll(exchanged, 1).tolist(), strict=True))
@@ -261,13 +257,13 @@ def _spoil(
     pair: RawPair, kind: str, other: RawImage, rng: np.random.RandomState
 ) -> RawPair:
     noisy, clean = pair.noisy, pair.clean
-    what, _, number = kind.rpartition(" ")
-    if what == "misaligned by":
+    fault, _, number = kind.rpartition(" ")
+    if fault == "misaligned by":
         return replace(pair, clean=_move(clean, int(number), rng))
     read = noisy.with_mosaic(noisy.mosaic)  # a lazy frame has no fields to replace
-    if what == "ratio times":
+    if fault == "ratio times":
         return replace(pair, noisy=replace(read, ratio=noisy.ratio * float(number)))
-    if what == "iso times":
+    if fault == "iso times":
         return replace(pair, noisy=replace(read, iso=noisy.iso * float(number)))
     if kind == "black truth":
         black = np.broadcast_to(clean.black_planes[:, None, None], clean.packed().shape)

@@ -33,8 +33,10 @@ SCENE_KINDS = (
 
 PHOTOGRAPHS = ("china", "coffee", "chelsea", "rocket", "motorcycle")
 TEST_PHOTOGRAPHS = ("flower", "astronaut")
-_SHRINKAGE = 2.0
-_LEAST_SHRINKAGE = 4 / 3
+# Photographs are made smaller, which averages out noise, JPEG blocks and demosaicing:
+# by 2, or by less where a crop is large, but by 4/3 at least. Of a photograph that is
+# then too small the rest is its mirror image.
+_SHRINKAGE, _LEAST_SHRINKAGE = 2.0, 4 / 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,27 +135,8 @@ def check_scenes(
 ) -> list[Scene]:
     """Turn what `make_domain` was given as scenes into `Scene` records of one size.
 
-    Parameters
-    ----------
-    scenes : None, str, or sequence of Scene or ndarray of shape (H, W, 3)
-        None means "mixture". Arrays are named after a hash of their content.
-        Larger scenes are cropped at their centre.
-    n_scenes : int
-        How many to draw when `scenes` is a kind.
-    size : tuple of int
-        Height and width.
-    random_state : RandomState
-
-    Returns
-    -------
-    list of Scene
-
-    Raises
-    ------
-    ValueError
-        If there is no scene or one is too small.
-    TypeError
-        If `scenes` is none of the above.
+    Of a kind `n_scenes` are drawn; others, (H, W, 3), are cropped at their centre, and
+    arrays are named after a hash of their content.
     """
     if scenes is None:
         scenes = "mixture"
@@ -181,20 +164,8 @@ def check_size(size: Any) -> tuple[int, int]:
 
 
 def srgb_to_linear(encoded: np.ndarray) -> np.ndarray:
-    """Undo the sRGB transfer curve (IEC 61966-2-1).
+    """Undo the sRGB transfer curve (IEC 61966-2-1), from [0, 1] to [0, 1].
 
-    Parameters
-    ----------
-    encoded : ndarray
-        In [0, 1].
-
-    Returns
-    -------
-    ndarray
-        Linear light in [0, 1].
-
-    Examples
-    --------
     >>> float(srgb_to_linear(0.5).round(3))
     0.214
     """
@@ -261,9 +232,10 @@ def _encoded_photograph(name: str) -> np.ndarray:
 
 @lru_cache(maxsize=32)
 def _photograph(name: str, shrinkage: float) -> np.ndarray:
-    """Linear photograph, made smaller to average out JPEG and demosaicing traces."""
+    """Linear photograph, (height / shrinkage, width / shrinkage, 3)."""
     curve = srgb_to_linear(np.arange(256) / 255).astype(np.float32)
     linear = curve[_encoded_photograph(name)]
+    # The shrinkage may be just that at which a side becomes a whole number.
     height, width = (int(side / shrinkage + 1e-6) for side in linear.shape[:2])
     return resize_local_mean(linear, (height, width), channel_axis=2)
 

@@ -7,24 +7,10 @@ from scipy.special import beta, zeta
 
 
 def tukey_lambda_variance(shape: float) -> float:
-    """Variance of the Tukey-lambda distribution of unit scale.
+    """Variance of the Tukey-lambda distribution of unit scale, for a shape above -0.5.
 
-    Parameters
-    ----------
-    shape : float
-        Lambda, above -0.5; 0 is the logistic distribution, 0.14 nearly Gaussian.
+    Shape 0 is the logistic distribution, 0.14 is nearly Gaussian.
 
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    ValueError
-        If the variance is infinite.
-
-    Examples
-    --------
     >>> round(tukey_lambda_variance(1.0), 4)  # uniform on (-1, 1)
     0.3333
     """
@@ -38,19 +24,9 @@ def tukey_lambda_variance(shape: float) -> float:
 def draw_tukey_lambda(
     shape: float, size: tuple[int, ...], rng: np.random.Generator
 ) -> np.ndarray:
-    """Draw from the Tukey-lambda distribution of unit scale, by its quantiles.
-
-    Parameters
-    ----------
-    shape : float
-        Lambda.
-    size : tuple of int
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    ndarray of shape `size`, float32
-    """
+    """Draw from the Tukey-lambda distribution of unit scale: shape `size`, float32."""
+    # By its quantile function, (u**shape - (1 - u)**shape) / shape; expm1 of logarithms
+    # keeps the digits of a small shape, and float64 those of the tails.
     # Centres of 2**32 equal cells: never 0 or 1, where the quantile is infinite.
     cells = rng.integers(0, 2**32, size=size, dtype=np.uint32)
     upper = (cells + 0.5) * 2.0**-32

@@ -1,8 +1,8 @@
-"""What the dataset loaders hand back: the pairs that are there, and what is not."""
+"""What the readers of datasets return: the pairs that are there, and what is not."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,8 +44,8 @@ class DatasetPairs(LoadedPairs):
     >>> from pathlib import Path
     >>> from skadl import make_pairs
     >>> frames = np.zeros((2, 4, 4), np.uint16)
-    >>> facts = dict(iso=100, cfa="RGGB", black_level=0, white_level=1023)
-    >>> pairs = make_pairs(frames, frames, sensor=["A", "B"], scene="desk", **facts)
+    >>> pairs = make_pairs(frames, frames, sensor=["A", "B"], scene="desk", iso=100,
+    ...                    cfa="RGGB", black_level=0, white_level=1023)
     >>> loaded = DatasetPairs(Path("set"), tuple(pairs))
     >>> loaded.groups
     ['desk', 'desk']
@@ -90,46 +90,64 @@ class DatasetPairs(LoadedPairs):
             The pairs whose frames can be read and have one shape; the others are
             among its problems.
         """
-        known: dict[Path | int, tuple[int, ...] | str] = {}
-        kept, problems = [], list(self.problems)
+        # A clean frame may serve many pairs: each file is read once.
+        results: dict[Path | int, tuple[int, ...] | str] = {}
+        readable, problems = [], list(self.problems)
         steps = Progress(verbose).track("verifying", self.pairs, len(self.pairs))
         for pair in steps:
-            looks = [_look(image, known) for image in (pair.noisy, pair.clean)]
-            reasons = [look for look in looks if isinstance(look, str)]
-            if not reasons and looks[0] != looks[1]:
-                sizes = " and ".join("x".join(map(str, look)) for look in looks)
+            shapes = [_read_shape(image, results) for image in (pair.noisy, pair.clean)]
+            reasons = [shape for shape in shapes if isinstance(shape, str)]
+            if not reasons and shapes[0] != shapes[1]:
+                sizes = " and ".join("x".join(map(str, shape)) for shape in shapes)
                 reasons = [f"noisy and clean frame differ in size: {sizes}."]
             if reasons:
                 place = pair.noisy.path or self.folder
                 problems.append(Problem(place, " ".join(dict.fromkeys(reasons))))
             else:
-                kept.append(pair)
-        return DatasetPairs(self.folder, tuple(kept), tuple(problems))
+                readable.append(pair)
+        return DatasetPairs(self.folder, tuple(readable), tuple(problems))
 
 
-def _look(image: RawImage, known: dict) -> tuple[int, ...] | str:
-    """Shape of a frame, or the reason why it cannot be read; each file once."""
+def _read_shape(image: RawImage, results: dict) -> tuple[int, ...] | str:
+    """Shape of a frame, or the reason why it cannot be read."""
     key = id(image) if image.path is None else image.path
-    if key not in known:
+    if key not in results:
         try:
-            known[key] = image.mosaic.shape
+            results[key] = image.mosaic.shape
         except (OSError, ValueError) as error:
-            known[key] = str(error)
-    return known[key]
+            results[key] = str(error)
+    return results[key]
+
+
+def check_members(name: str, values: Collection, known: Collection) -> None:
+    """Raise ValueError for an option that is empty or holds what is not known."""
+    if isinstance(values, str):
+        raise ValueError(
+            f"{name} must be a sequence, got {values!r}; give [{values!r}]."
+        )
+    members = known if isinstance(known, range) else list(known)
+    unknown = [value for value in values if value not in members]
+    if unknown or not len(values):
+        if isinstance(known, range):
+            members = f"{known[0]} to {known[-1]}"
+        got = repr(unknown[0]) if unknown else "none"
+        raise ValueError(f"{name} must be among {members}, got {got}.")
+
+
+def list_problems(
+    place: Path, missing: Sequence[str], unreadable: Sequence[str]
+) -> list[Problem]:
+    """Say of a folder what is missing, by name, and what is wrong, by sentence."""
+    problems: list[Problem] = []
+    if missing:
+        problems.append(Missing(place, f"{', '.join(missing)} missing."))
+    if unreadable:
+        problems.append(Problem(place, " ".join(unreadable)))
+    return problems
 
 
 def whole_file_problem(path: Path) -> str | None:
-    """Say why a file cannot be what its name promises, as far as its size tells.
-
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    str or None
-        A sentence, or None if the file is there and not empty.
-    """
+    """Say why a file is missing or empty; None if neither."""
     try:
         is_empty = path.stat().st_size == 0
     except OSError:

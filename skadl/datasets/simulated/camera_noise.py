@@ -10,36 +10,16 @@ from skadl.raw.mosaic import unpack_bayer
 
 
 def expose(scene: np.ndarray, camera: Camera) -> np.ndarray:
-    """Let a camera see a scene without noise: the clean mosaic.
+    """Make the clean mosaic, (H, W) float32 in counts, of a scene (H, W, 3).
 
-    Parameters
-    ----------
-    scene : ndarray of shape (H, W, 3)
-        Linear RGB, white-balanced, 1 is where green saturates.
-    camera : Camera
-        Its white balance is undone, its CFA sampled.
-
-    Returns
-    -------
-    ndarray of shape (H, W), float32
-        Counts from black to white level, not rounded.
+    The scene is linear and white-balanced, 1 is where green saturates: the camera's
+    white balance is undone and its CFA sampled; nothing is rounded.
     """
     return mosaic_scene(scene / np.asarray(camera.white_balance), camera)
 
 
 def mosaic_scene(rgb: np.ndarray, camera: Camera) -> np.ndarray:
-    """Sample camera RGB at the sites of the CFA and scale it to counts.
-
-    Parameters
-    ----------
-    rgb : ndarray of shape (H, W, 3)
-        In the camera's own balance, 1 at saturation.
-    camera : Camera
-
-    Returns
-    -------
-    ndarray of shape (H, W), float32
-    """
+    """Sample unbalanced RGB, (H, W, 3), at the CFA's sites, and scale it to counts."""
     mosaic = np.empty(rgb.shape[:2], np.float32)
     for site, colour in enumerate(camera.cfa):
         row, column = divmod(site, 2)
@@ -56,33 +36,16 @@ def add_camera_noise(
     ratio: float = 1.0,
     random_state: np.random.Generator,
 ) -> np.ndarray:
-    """Expose a clean mosaic again with the noise of a camera, in 1/ratio the light.
+    """Expose a clean mosaic (H, W) with the noise of a camera, in 1/ratio the light.
 
-    Parameters
-    ----------
-    clean : ndarray of shape (H, W)
-        Counts at full exposure, as from `expose`.
-    camera : Camera
-    iso : float
-        Inside the camera's range.
-    ratio : float, default=1
-        Light factor: the signal above black is divided by it.
-    random_state : numpy.random.Generator
-
-    Returns
-    -------
-    ndarray of shape (H, W), uint16
-        ``black + K * Poisson(signal / (ratio * K)) + read + row + bias``, rounded
-        and clipped to 0 and the white level.
-
-    Notes
-    -----
-    The model is that of Wei et al., "A Physics-based Noise Formation Model for
-    Extreme Low-light Raw Denoising", CVPR 2020, section 3: photon noise, read noise
-    of Tukey-lambda distribution, row noise (one Gaussian offset for each row of the
-    sensor), quantisation, and a colour bias. Their Gaussian and their Tukey-lambda
-    scale are two fits to the same read noise; only one of them is added here.
+    Returns uint16 counts: ``black + K * Poisson(signal / (ratio * K)) + read + row +
+    bias``, rounded and clipped to 0 and the white level.
     """
+    # The model of Wei et al., "A Physics-based Noise Formation Model for Extreme
+    # Low-light Raw Denoising", CVPR 2020, section 3: photon noise, read noise of
+    # Tukey-lambda distribution, row noise (one Gaussian offset for each row of the
+    # sensor), quantisation, and a colour bias. Their Gaussian and their Tukey-lambda
+    # scale are two fits to the same read noise; only one of them is added here.
     rng = random_state
     gain = camera.gain_at(iso)
     signal = np.maximum(clean - np.float32(camera.black_level), 0)
