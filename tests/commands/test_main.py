@@ -233,7 +233,7 @@ def test_info__raw_file__says_what_read_raw_sees(run, dng):
 
 
 def test_info__raw_file_without_iso__says_the_rest(run, dng, monkeypatch):
-    monkeypatch.setattr("skadl.raw.rawfile._libraw_iso", lambda raw: None)
+    monkeypatch.setattr("skadl.raw.rawfile.libraw_iso", lambda raw: None)
     monkeypatch.setattr("skadl.raw.exif._ISO_TAGS", ())
     assert "ISO not in the file" in " ".join(run("info", dng.name).stdout.split())
     facts = json.loads(run("info", "--json", dng.name).stdout)
