@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skadl.adaptation.gates.base import Gate
 from skadl.adaptation.gates.choice import GATES, make_gate
-from skadl.adaptation.learner import LOSS_WEIGHTINGS, Learner
+from skadl.adaptation.learner import Learner
 from skadl.adaptation.run import train
 from skadl.adaptation.stages import Schedule
 from skadl.data.pool import SourcePool
@@ -26,6 +26,7 @@ from skadl.estimators.base import NetworkDenoiser
 from skadl.estimators.model_files.reader import ModelFile
 from skadl.estimators.model_files.writer import write_model_file
 from skadl.estimators.preparation import prepare
+from skadl.estimators.training_pairs import LOSS_WEIGHTINGS, bayer_symmetry
 from skadl.estimators.validation import (
     apply_on_bad_pair,
     check_meta,
@@ -104,7 +105,7 @@ class ADLDenoiser(NetworkDenoiser):
         Width and depth of the U-Net, hidden width of the modulation MLPs.
     loss_weighting : {"noise", "none"}, default="noise"
         Whether an image's L1 error counts in units of its own noise or, as in the
-        paper, as it is. See :func:`skadl.adaptation.learner.noise_weight`.
+        paper, as it is. See :func:`skadl.estimators.training_pairs.noise_weight`.
     conditioning : {"noise", "sensor_iso_noise", "sensor_iso"}, default="noise"
         What the network is told of an image: light factor and noise level, which lets
         sensors share what they have in common and `predict` take a sensor never seen
@@ -311,7 +312,7 @@ class ADLDenoiser(NetworkDenoiser):
                 network,
                 resolve_precision(self.precision, device),
                 self.weight_decay,
-                self.loss_weighting,
+                LOSS_WEIGHTINGS[self.loss_weighting],
             ),
             data.target,
             data.sources,
@@ -324,6 +325,7 @@ class ADLDenoiser(NetworkDenoiser):
                 finetune_rate=self.finetune_rate,
                 batch_size=self.batch_size,
                 patch_side=data.patch_side,
+                symmetry=bayer_symmetry,
                 source_share=self.source_share,
                 domain_rates={RENOISED: self.renoised_share},
                 val_fraction=(start, end),
