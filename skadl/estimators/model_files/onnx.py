@@ -113,27 +113,9 @@ def export_onnx(
 
 
 def onnx_model(network: FoldedNetwork, cfa: str, facts: Mapping[str, Any]) -> Any:
-    """Restate a folded network as an ONNX graph, operator by operator.
+    """Restate a folded network on the CPU as an ONNX graph for planes of pattern `cfa`.
 
-    Parameters
-    ----------
-    network : FoldedNetwork
-        On the CPU.
-    cfa : str
-        Pattern of the planes that the graph shall take. The network was trained on
-        RGGB geometry; for another pattern its kernels are mirrored, which is the
-        same as mirroring the planes.
-    facts : mapping
-        Plain values for the metadata.
-
-    Returns
-    -------
-    onnx.ModelProto
-
-    Raises
-    ------
-    ValueError
-        If a weight is not finite.
+    `facts` are plain values for its metadata. ValueError if a weight is not finite.
     """
     from onnx import TensorProto, checker, helper
 
@@ -213,6 +195,10 @@ class _GraphOperations:
 
 
 def _mirrored(values: Tensor, cfa: str) -> np.ndarray:
+    """Mirror a kernel: the network knows RGGB geometry, the planes have that of `cfa`.
+
+    That is the same as mirroring the planes before and after.
+    """
     array = values.numpy()
     if array.ndim == 4:
         array = np.flip(array, mirrored_axes(cfa))
