@@ -38,7 +38,7 @@ class FoldedUNet(FoldedNetwork):
         self.decoder = nn.ModuleList(decoder)
         self.head = head
         n_levels = len(self.encoder) // 2
-        self.multiple = 2 ** (n_levels - 1)
+        self.multiple = multiple_of(n_levels)
         self.halo = exact_halo(n_levels)
 
     def run(self, operations: Operations, noisy: Any) -> Any:
@@ -78,8 +78,13 @@ class FoldedUNet(FoldedNetwork):
         return by_pixel, 12 * n_parameters + 4 * STRIP_BYTES
 
 
+def multiple_of(n_levels: int) -> int:
+    """Return what the sides of a U-Net's input must be multiples of."""
+    return 2 ** (n_levels - 1)
+
+
 def exact_halo(n_levels: int) -> int:
-    """Return how far around a tile a U-Net looks, in packed pixels: its `multiple`s.
+    """Return how far around a tile a U-Net looks: packed pixels, whole multiples.
 
     >>> [exact_halo(n_levels) for n_levels in (3, 4, 5)]
     [24, 48, 96]
@@ -93,7 +98,7 @@ def exact_halo(n_levels: int) -> int:
     reach += 2
     for _ in range(n_levels - 1):
         reach = 2 * reach + 2
-    multiple = 2 ** (n_levels - 1)
+    multiple = multiple_of(n_levels)
     return -(-reach // multiple) * multiple
 
 

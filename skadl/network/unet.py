@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skadl.network.base import N_PLANES, SLOPE, ModulatedNetwork
-from skadl.network.folded import FoldedUNet, fold_convolution
+from skadl.network.folded import FoldedUNet, fold_convolution, multiple_of
 
 
 class ModulatedUNet(ModulatedNetwork):
@@ -50,7 +50,7 @@ class ModulatedUNet(ModulatedNetwork):
     ) -> None:
         super().__init__()
         widths = [base_channels * 2**level for level in range(n_levels)]
-        self.multiple = self.multiple_of(n_levels)
+        self.multiple = multiple_of(n_levels)
         self.encoder = nn.ModuleList(
             _ConvPair(before, width)
             for before, width in zip([N_PLANES, *widths[:-1]], widths, strict=True)
@@ -139,11 +139,6 @@ class ModulatedUNet(ModulatedNetwork):
             "n_levels": len(self.encoder),
             "mlp_width": mlp_width,
         }
-
-    @staticmethod
-    def multiple_of(n_levels: int) -> int:
-        """Return what the sides of the input of such a network are multiples of."""
-        return 2 ** (n_levels - 1)
 
 
 class _ConvPair(nn.Module):

@@ -154,7 +154,7 @@ class DecisionTable:
         Parameters
         ----------
         rows : ndarray of int, shape (m,)
-            Positions, in the order wanted.
+            Positions, in the order of the result.
 
         Returns
         -------
@@ -162,7 +162,7 @@ class DecisionTable:
         """
         sizes = np.diff(self.offsets)[rows]
         offsets = np.append(0, np.cumsum(sizes))
-        # Position of each wanted pair: start of its batch plus rank in the batch.
+        # Position of each pair: start of its batch plus rank in the batch.
         shift = np.repeat(self.offsets[rows] - offsets[:-1], sizes)
         pairs = np.arange(offsets[-1]) + shift
         batch_columns = {name: getattr(self, name)[rows] for name in _PER_BATCH}
