@@ -94,7 +94,7 @@ def export_onnx(
     noise = expected_noise(info, iso, ratio)
     codes = model.conditioning.vector(name, iso, ratio, noise)
     folded = model.network.fold(codes).cpu()
-    facts = {
+    metadata = {
         "skadl_version": skadl.__version__,
         "sensor": name,
         "iso": float(iso),
@@ -106,16 +106,16 @@ def export_onnx(
         "multiple": folded.multiple,
         "halo": folded.halo,
     }
-    graph = onnx_model(folded, info.cfa, facts)
+    graph = onnx_model(folded, info.cfa, metadata)
     with atomic_write(path) as part:
         onnx.save_model(graph, part)
     return path
 
 
-def onnx_model(network: FoldedNetwork, cfa: str, facts: Mapping[str, Any]) -> Any:
+def onnx_model(network: FoldedNetwork, cfa: str, metadata: Mapping[str, Any]) -> Any:
     """Restate a folded network on the CPU as an ONNX graph for planes of pattern `cfa`.
 
-    `facts` are plain values for its metadata. ValueError if a weight is not finite.
+    `metadata` are plain values. ValueError if a weight is not finite.
     """
     from onnx import TensorProto, checker, helper
 
@@ -137,7 +137,9 @@ def onnx_model(network: FoldedNetwork, cfa: str, facts: Mapping[str, Any]) -> An
         producer_name="skadl",
         producer_version=skadl.__version__,
     )
-    helper.set_model_props(model, {METADATA_ENTRY: json.dumps(facts, allow_nan=False)})
+    helper.set_model_props(
+        model, {METADATA_ENTRY: json.dumps(metadata, allow_nan=False)}
+    )
     checker.check_model(model, full_check=True)
     return model
 

@@ -281,7 +281,7 @@ def _parse_sensors(record: dict[str, Any], conditioning: Conditioning) -> Sensor
     missing = [name for name in conditioning.sensors if name not in record]
     if missing:
         raise ValueError(f"sensors lacks {reprlib.repr(missing[0])}")
-    return SensorTable({k: _parse_sensor(k, facts) for k, facts in record.items()})
+    return SensorTable({k: _parse_sensor(k, values) for k, values in record.items()})
 
 
 def _parse_sensor(name: str, record: Any) -> SensorInfo:
@@ -289,25 +289,25 @@ def _parse_sensor(name: str, record: Any) -> SensorInfo:
     check_type(where, record, dict)
     needed = [field.name for field in fields(SensorInfo) if field.default is MISSING]
     check_names(where, record, [f.name for f in fields(SensorInfo)], needed)
-    facts = {
+    values = {
         key: {float(iso): as_tuple(entry) for iso, entry in value.items()}
         if isinstance(value, dict)
         else as_tuple(value)
         for key, value in record.items()
     }
     check_strings(f"notes of {where}", record.get("notes", []))
-    black, white = facts["black_level"], facts["white_level"]
+    black, white = values["black_level"], values["white_level"]
     black = black if isinstance(black, tuple) else (black,) * 4
     if not are_numbers((*black, white), 5):
         raise ValueError(
             f"the levels of {where} are {reprlib.repr(black)} and {reprlib.repr(white)}"
         )
-    iso_range = facts.get("iso_range")
+    iso_range = values.get("iso_range")
     if iso_range is not None and not (
         are_numbers(iso_range, 2) and 0 < iso_range[0] <= iso_range[1]
     ):
         raise ValueError(f"iso_range of {where} is {reprlib.repr(iso_range)}")
-    return SensorInfo(**facts)
+    return SensorInfo(**values)
 
 
 def _parse_report(

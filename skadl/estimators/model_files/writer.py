@@ -1,4 +1,4 @@
-"""Model files: a fitted denoiser as weights and plain facts, safe to pass on.
+"""Model files: a fitted denoiser as weights and plain values, safe to pass on.
 
 A model file is a safetensors file. Its tensors are the network's weights and the
 columns of the selection report; all else is JSON in its metadata, under one entry:
