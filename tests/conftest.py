@@ -13,6 +13,7 @@ import torch
 from hypothesis import settings
 
 from skadl.adaptation.learner import Learner
+from skadl.estimators.training_pairs import LOSS_WEIGHTINGS
 from skadl.network.choice import build_network
 from skadl.network.conditioning import Conditioning
 from skadl.network.unet import ModulatedUNet
@@ -101,7 +102,8 @@ def make_learner(make_network):
     def make(
         n_metadata: int = 1, *, dtype=None, weighting="none", **network
     ) -> Learner:
-        return Learner(make_network(n_metadata, **network), dtype, 0.01, weighting)
+        network = make_network(n_metadata, **network)
+        return Learner(network, dtype, 0.01, LOSS_WEIGHTINGS[weighting])
 
     return make
 

@@ -9,7 +9,7 @@ from skadl.adaptation.gates import Verdict
 from skadl.adaptation.learner import Learner
 from skadl.adaptation.patches import cut_fixed
 from skadl.adaptation.stages import Schedule, TargetData, adapt
-from skadl.estimators.training_pairs import to_training_pair
+from skadl.estimators.training_pairs import bayer_symmetry, to_training_pair
 from skadl.network.choice import build_network
 from skadl.noise.noise_level import NoiseLevel
 from skadl.raw.image import RawImage
@@ -27,6 +27,7 @@ SCHEDULE = Schedule(
     finetune_rate=0.3,
     batch_size=6,
     patch_side=SIDE,
+    symmetry=bayer_symmetry,
     source_share=0.5,
     domain_rates={},
     val_fraction=(0.2, 0.5),
@@ -105,7 +106,7 @@ def make_sources(n_pairs=3, **facts):
 
 
 def make_watched(seed=0):
-    return WatchedLearner(build_network(1, 4, 2, 8, CPU, seed), None, 0.01, "none")
+    return WatchedLearner(build_network(1, 4, 2, 8, CPU, seed), None, 0.01)
 
 
 def run(gate, *, learner=None, target=None, sources=None, schedule=SCHEDULE, seed=0):

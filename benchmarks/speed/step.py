@@ -38,6 +38,7 @@ from skadl.adaptation.learner import Learner
 from skadl.adaptation.patches import Batch, cut_patches, select
 from skadl.datasets import make_domain
 from skadl.estimators.preparation import prepare
+from skadl.estimators.training_pairs import bayer_symmetry, noise_weight
 from skadl.network.choice import build_network
 from skadl.network.unet import ModulatedUNet
 from skadl.support.device import resolve_precision
@@ -122,7 +123,7 @@ def prepare_batches(side: int, batch_size: int) -> tuple[Batch, Batch]:
         rng=np.random.RandomState(2),
     )
     pairs = data.sources["SonyA7S2"][:batch_size]
-    batch = cut_patches(pairs, side, np.random.RandomState(3))
+    batch = cut_patches(pairs, side, bayer_symmetry, np.random.RandomState(3))
     return batch, data.target.validation
 
 
@@ -185,7 +186,7 @@ def time_steps(
 def make_learner(network: ModulatedUNet, precision: str) -> Learner:
     """Build a learner with a copy of the network and skadl's default loss."""
     dtype = resolve_precision(precision, CPU)
-    return Learner(copy.deepcopy(network), dtype, WEIGHT_DECAY, "noise")
+    return Learner(copy.deepcopy(network), dtype, WEIGHT_DECAY, noise_weight)
 
 
 def plain_step(plain: PlainUNet, batch: Batch) -> Callable[[], None]:

@@ -26,6 +26,7 @@ from skadl.adaptation.learner import Learner
 from skadl.adaptation.stages import Schedule, adapt
 from skadl.datasets import make_domain
 from skadl.estimators.preparation import Prepared, prepare
+from skadl.estimators.training_pairs import LOSS_WEIGHTINGS, bayer_symmetry
 from skadl.network.choice import build_network
 from skadl.noise.renoising import RENOISED
 from skadl.support.device import resolve_precision
@@ -133,8 +134,9 @@ class Turn:
             0,
         )
         precision = resolve_precision(self.default.precision, CPU)
+        loss_weight = LOSS_WEIGHTINGS[self.default.loss_weighting]
         self.learner = Learner(
-            network, precision, self.default.weight_decay, self.default.loss_weighting
+            network, precision, self.default.weight_decay, loss_weight
         )
 
     def run(self, n_iter: int, seed: int) -> tuple[float, float]:
@@ -144,6 +146,7 @@ class Turn:
         plan = Schedule(
             n_iter=n_iter,
             patch_side=self.data.patch_side,
+            symmetry=bayer_symmetry,
             domain_rates={RENOISED: self.default.renoised_share},
             **{name: getattr(self.default, name) for name in names},
         )

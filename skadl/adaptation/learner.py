@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skadl.adaptation.patches import Batch
 from skadl.evaluation.metrics import SMALLEST_MSE
-from skadl.network.unet import ModulatedUNet
 
 MAX_GRADIENT_NORM = 1.0
-# Standard deviations over the range from black to white.
-TYPICAL_NOISE = 0.05
-SMALLEST_NOISE = 1e-3
-LOSS_WEIGHTINGS = ("noise", "none")
+LossWeight = Callable[[Batch], Tensor]
 
 
 class Learner:
@@ -25,27 +22,29 @@ class Learner:
 
     Parameters
     ----------
-    network : ModulatedUNet
-        On its device already, in channels_last.
+    network : Module
+        Restores a batch: ``network(noisy, metadata)``. On its device already, in
+        channels_last.
     autocast_dtype : torch.dtype or None
         Precision of training; None is full float32. Validation is always float32,
         so the precision of training cannot flip a gate's decision.
     weight_decay : float
-    loss_weighting : {"noise", "none"}
-        Whether an image's error counts in units of its own noise.
+    loss_weight : callable, optional
+        Gives the weight of each image of a `Batch` in the loss, of shape (B,); None
+        weights all alike.
     """
 
     def __init__(
         self,
-        network: ModulatedUNet,
+        network: nn.Module,
         autocast_dtype: torch.dtype | None,
         weight_decay: float,
-        loss_weighting: str,
+        loss_weight: LossWeight | None = None,
     ) -> None:
         self.network = network
         self.device = next(network.parameters()).device
         self.autocast_dtype = autocast_dtype
-        self.loss_weighting = loss_weighting
+        self.loss_weight = loss_weight
         self.parameters = list(network.parameters())
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=0.0, weight_decay=weight_decay, fused=True
@@ -155,10 +154,10 @@ class Learner:
         self._stepped = True
 
     def _loss(self, denoised: Tensor, batch: Batch) -> Tensor:
-        if self.loss_weighting == "none":
+        if self.loss_weight is None:
             return F.l1_loss(denoised, batch.clean)
-        error = (denoised - batch.clean).abs().mean(dim=(1, 2, 3))
-        return (error * noise_weight(batch)).mean()
+        error = (denoised - batch.clean).abs().mean(dim=(1, 2, 3))  # (B,)
+        return (error * self.loss_weight(batch)).mean()
 
     def _weights_and_moments(self) -> list[Tensor]:
         moments = (
@@ -167,24 +166,3 @@ class Learner:
             for tensor in self.optimizer.state[parameter].values()
         )
         return [*(parameter.data for parameter in self.parameters), *moments]
-
-
-def noise_weight(batch: Batch) -> Tensor:
-    """Weight of each image in the loss: the inverse of its expected noise.
-
-    Plain L1 is the loss of the noisiest images. What counts is how much of its own
-    noise an image loses: the mean PSNR is a mean of logarithms, and no clean image
-    may end worse than it was.
-
-    Parameters
-    ----------
-    batch : Batch
-
-    Returns
-    -------
-    Tensor of shape (B,)
-        1 for a noise of `TYPICAL_NOISE`.
-    """
-    shot, read = batch.noise.unbind(dim=1)
-    signal = batch.clean.mean(dim=(1, 2, 3)).clamp(min=0)
-    return TYPICAL_NOISE / ((shot * signal + read).sqrt() + SMALLEST_NOISE)

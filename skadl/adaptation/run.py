@@ -36,28 +36,10 @@ def train(
     rng: np.random.RandomState,
     progress: Progress,
 ) -> DataSelectionReport:
-    """Run the three stages and return what the gate did.
+    """Run the three stages on the learner and return what the gate did.
 
-    Parameters
-    ----------
-    learner : Learner
-        Trained in place.
-    target : TargetData
-    sources : mapping of domain name to sequence of TrainingPair
-        Empty for target-only training; the second stage is then left out.
-    gate : Gate
-    schedule : Schedule
-    rng : RandomState
-    progress : Progress
-
-    Returns
-    -------
-    DataSelectionReport
-
-    Raises
-    ------
-    FloatingPointError
-        If the trained network gives NaN or infinity on the target's own images.
+    Without sources the second stage is left out. FloatingPointError if the trained
+    network gives NaN or infinity on the target's own images.
     """
     recorder = DecisionRecorder(sources)
     stages: list[TrainingStage] = []
@@ -106,16 +88,16 @@ def train(
                 warnings.warn(LOW_ACCEPTANCE, UserWarning, stacklevel=3)
                 notes.append(LOW_ACCEPTANCE)
         close("adaptation", schedule.n_iter)
-    kept, held_out = hold_out(target, rng)
+    trained_on, held_out = hold_out(target, rng)
     before = learner.weights()
-    seen = tuple(target.pairs[i] for i in kept)
+    pairs = tuple(target.pairs[i] for i in trained_on)
     run_on_target(
-        "fine-tuning", finetune(learner, seen, schedule, rng), schedule.n_finetune_iter
+        "fine-tuning", finetune(learner, pairs, schedule, rng), schedule.n_finetune_iter
     )
     if schedule.n_finetune_iter:
-        settlement = interpolate_weights(
+        interpolation = interpolate_weights(
             learner, before, select(target.validation, held_out)
         )
         stages[-1] = replace(stages[-1], psnr=validation_psnr())
-        notes.append(str(settlement))
+        notes.append(str(interpolation))
     return DataSelectionReport(recorder.finish(), stages, notes)

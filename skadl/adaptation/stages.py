@@ -15,7 +15,13 @@ import numpy as np
 
 from skadl.adaptation.gates.base import Gate, Trial, Verdict
 from skadl.adaptation.learner import Learner
-from skadl.adaptation.patches import Batch, TrainingPair, cut_patches, select
+from skadl.adaptation.patches import (
+    Batch,
+    Symmetry,
+    TrainingPair,
+    cut_patches,
+    select,
+)
 from skadl.adaptation.report.decisions import BatchDecision
 from skadl.adaptation.sampling import SourceSampler
 
@@ -54,6 +60,9 @@ class Schedule:
     finetune_rate : float
         Fraction of `learning_rate` at which the last stage starts.
     batch_size, patch_side : int
+        Patches of a step, and the packed pixels of a patch's side.
+    symmetry : callable
+        Mirrors and transposes patches; see `skadl.adaptation.patches.Symmetry`.
     source_share : float
         Fraction of a batch that comes from the sources in the second stage.
     domain_rates : mapping of domain name to float
@@ -69,6 +78,7 @@ class Schedule:
     finetune_rate: float
     batch_size: int
     patch_side: int
+    symmetry: Symmetry
     source_share: float
     domain_rates: Mapping[str, float]
     val_fraction: tuple[float, float]
@@ -166,11 +176,12 @@ def adapt(
         if measured and gate.needs_before:
             before = learner.evaluate(v_prime)
         learner.save()
-        loss = learner.step(cut_patches(s_prime, schedule.patch_side, rng), rate)
-        # 7: Eval(V', theta') against the gate
+        loss = learner.step(_cut(s_prime, schedule, rng), rate)
+        # 7, 9-11: Eval(V', theta') against the gate, which keeps Q^eval
         if measured and math.isfinite(loss):
             after = learner.evaluate(v_prime)
         verdict = _judge(gate, Trial(draw.domain, before, after), loss)
+        # 8: theta_t = theta'
         if not verdict.accepted:  # 12-13: theta_t = theta_{t-1}
             learner.restore()
         yield _decision(t, draw.domain, draw.pair_ids, source_part, verdict)
@@ -243,6 +254,7 @@ def draw_diverse(
 def _draw_validation(
     gains: np.ndarray, fraction: float, rng: np.random.RandomState
 ) -> np.ndarray:
+    """Draw V' as positions in T^adp."""
     size = validation_size(fraction, len(gains))
     if len(gains) < FEW_PAIRS:
         return draw_diverse(gains, size, rng)
@@ -296,8 +308,13 @@ def _target_step(
     rng: np.random.RandomState,
 ) -> float:
     drawn = rng.randint(len(pairs), size=schedule.batch_size)
-    batch = cut_patches([pairs[i] for i in drawn], schedule.patch_side, rng)
-    return learner.step(batch, rate)
+    return learner.step(_cut([pairs[i] for i in drawn], schedule, rng), rate)
+
+
+def _cut(
+    pairs: Sequence[TrainingPair], schedule: Schedule, rng: np.random.RandomState
+) -> Batch:
+    return cut_patches(pairs, schedule.patch_side, schedule.symmetry, rng)
 
 
 def _cosine(progress: float) -> float:

@@ -65,7 +65,7 @@ def hold_out(
 
     Returns
     -------
-    kept, held_out : ndarrays of shape (n,), int
+    trained_on, held_out : ndarrays of shape (n,), int
         Positions; the held-out ones span the range of gains.
     """
     n_pairs = len(target.pairs)
@@ -96,7 +96,7 @@ def interpolate_weights(
     for part in PARTS:
         learner.move_between(before, after, part)
         psnrs.append(float(learner.evaluate(validation).mean()))
-    # NaN never wins.
+    # NaN never wins, and of equals the one nearest to `before`.
     best = int(np.argmax(np.nan_to_num(psnrs, nan=-np.inf)))
     learner.move_between(before, after, PARTS[best])
     gains = np.array(psnrs) - psnrs[0]

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skadl.adaptation.gates.base import Gate
 from skadl.adaptation.gates.choice import GATES, make_gate
-from skadl.adaptation.learner import LOSS_WEIGHTINGS, Learner
+from skadl.adaptation.learner import Learner
 from skadl.adaptation.run import train
 from skadl.adaptation.stages import Schedule
 from skadl.data.pool import SourcePool
@@ -26,6 +26,7 @@ from skadl.estimators.base import NetworkDenoiser
 from skadl.estimators.model_files.reader import ModelFile
 from skadl.estimators.model_files.writer import write_model_file
 from skadl.estimators.preparation import prepare
+from skadl.estimators.training_pairs import LOSS_WEIGHTINGS, bayer_symmetry
 from skadl.estimators.validation import (
     apply_on_bad_pair,
     check_meta,
@@ -35,7 +36,7 @@ from skadl.estimators.validation import (
 )
 from skadl.network.choice import build_network
 from skadl.network.conditioning import CONDITIONINGS
-from skadl.network.unet import ModulatedUNet
+from skadl.network.folded import multiple_of
 from skadl.noise.renoising import RENOISED
 from skadl.noise.sensors import SensorTable
 from skadl.raw.pair import RawPair
@@ -63,28 +64,23 @@ class ADLDenoiser(NetworkDenoiser):
 
     Fits a modulated U-Net in three stages (Algorithm 1 of the paper): pre-training
     on the target pairs, adaptation on source batches that a gate accepts or
-    rejects, fine-tuning on the target pairs.
+    rejects, fine-tuning on the target pairs. The parameters come in this order: the
+    method, its schedule, the network, the task, the machine.
 
     Parameters
     ----------
-    queue_size : int, default=40
-        M: validation scores that the gate remembers; of each domain, if the gate
-        keeps domains apart.
-    val_fraction : float or pair of floats, default=(0.2, 0.5)
-        Size of the validation subset V' as a fraction of the target pairs, at the
-        first and at the last iteration of the second stage.
     gate : {"evidence", "queue", "paired", "none"} or callable, default="evidence"
         What decides on a source batch: the residuals of its pairs and evidence
         pooled over its domain, the paper's queue of best PSNRs, the same V' before
         and after the step, or nothing; or your own: what builds a
         :class:`skadl.adaptation.gates.Gate` from `queue_size`, such as a class. See
         :mod:`skadl.adaptation.gates`.
-    n_iter : int, default=5400
-        Iterations of gated adaptation; 0 leaves the stage out.
-    n_pretrain_iter, n_finetune_iter : int, default=1200, 600
-        Iterations of the first and the last stage.
-    batch_size : int, default=8
-        Patches in a step.
+    queue_size : int, default=40
+        M: validation scores that the gate remembers; of each domain, if the gate
+        keeps domains apart.
+    val_fraction : float or pair of floats, default=(0.2, 0.5)
+        Size of the validation subset V' as a fraction of the target pairs, at the
+        first and at the last iteration of the second stage.
     source_share : float, default=0.5
         Fraction of a batch that comes from the sources in the second stage; the
         rest comes from the target pairs outside V'.
@@ -92,6 +88,10 @@ class ADLDenoiser(NetworkDenoiser):
         Fraction of source batches drawn from one more domain: the sources' clean
         frames under the noise measured on the target pairs. 0 leaves it out. See
         :mod:`skadl.noise.renoising`.
+    n_pretrain_iter, n_iter, n_finetune_iter : int, default=1200, 5400, 600
+        Iterations of the three stages; 0 leaves a stage out.
+    batch_size : int, default=8
+        Patches in a step.
     patch_size : int, default=64
         Side of a patch in packed pixels; made smaller where an image is smaller.
     learning_rate : float, default=2e-3
@@ -104,7 +104,7 @@ class ADLDenoiser(NetworkDenoiser):
         Width and depth of the U-Net, hidden width of the modulation MLPs.
     loss_weighting : {"noise", "none"}, default="noise"
         Whether an image's L1 error counts in units of its own noise or, as in the
-        paper, as it is. See :func:`skadl.adaptation.learner.noise_weight`.
+        paper, as it is. See :func:`skadl.estimators.training_pairs.noise_weight`.
     conditioning : {"noise", "sensor_iso_noise", "sensor_iso"}, default="noise"
         What the network is told of an image: light factor and noise level, which lets
         sensors share what they have in common and `predict` take a sensor never seen
@@ -156,19 +156,19 @@ class ADLDenoiser(NetworkDenoiser):
     """
 
     _parameter_constraints: dict = {
+        "gate": [StrOptions(set(GATES)), callable],
         "queue_size": [Interval(numbers.Integral, 1, None, closed="left")],
         "val_fraction": [
             Interval(numbers.Real, 0, 1, closed="neither"),
             tuple,
             list,
         ],
-        "gate": [StrOptions(set(GATES)), callable],
-        "n_iter": [Interval(numbers.Integral, 0, None, closed="left")],
-        "n_pretrain_iter": [Interval(numbers.Integral, 0, None, closed="left")],
-        "n_finetune_iter": [Interval(numbers.Integral, 0, None, closed="left")],
-        "batch_size": [Interval(numbers.Integral, 1, None, closed="left")],
         "source_share": [Interval(numbers.Real, 0, 1, closed="right")],
         "renoised_share": [Interval(numbers.Real, 0, 1, closed="both")],
+        "n_pretrain_iter": [Interval(numbers.Integral, 0, None, closed="left")],
+        "n_iter": [Interval(numbers.Integral, 0, None, closed="left")],
+        "n_finetune_iter": [Interval(numbers.Integral, 0, None, closed="left")],
+        "batch_size": [Interval(numbers.Integral, 1, None, closed="left")],
         "patch_size": [Interval(numbers.Integral, 8, None, closed="left")],
         "learning_rate": [Interval(numbers.Real, 0, None, closed="neither")],
         "finetune_rate": [Interval(numbers.Real, 0, None, closed="neither")],
@@ -189,40 +189,45 @@ class ADLDenoiser(NetworkDenoiser):
     def __init__(
         self,
         *,
+        # The method
+        gate: str | Callable[[int], Gate] = "evidence",
         queue_size: int = 40,
         val_fraction: float | tuple[float, float] = (0.2, 0.5),
-        gate: str | Callable[[int], Gate] = "evidence",
-        n_iter: int = 5400,
-        n_pretrain_iter: int = 1200,
-        n_finetune_iter: int = 600,
-        batch_size: int = 8,
         source_share: float = 0.5,
         renoised_share: float = 0.8,
+        # Its schedule
+        n_pretrain_iter: int = 1200,
+        n_iter: int = 5400,
+        n_finetune_iter: int = 600,
+        batch_size: int = 8,
         patch_size: int = 64,
         learning_rate: float = 2e-3,
         finetune_rate: float = 0.3,
         weight_decay: float = 0.01,
+        # The network
         base_channels: int = 16,
         n_levels: int = 4,
         mlp_width: int = 32,
+        # The task
         loss_weighting: str = "noise",
         conditioning: str = "noise",
         safeguard: bool = True,
         on_bad_pair: str = "warn",
+        # The machine
         precision: str = "auto",
         device: str | torch.device = "auto",
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
+        self.gate = gate
         self.queue_size = queue_size
         self.val_fraction = val_fraction
-        self.gate = gate
-        self.n_iter = n_iter
-        self.n_pretrain_iter = n_pretrain_iter
-        self.n_finetune_iter = n_finetune_iter
-        self.batch_size = batch_size
         self.source_share = source_share
         self.renoised_share = renoised_share
+        self.n_pretrain_iter = n_pretrain_iter
+        self.n_iter = n_iter
+        self.n_finetune_iter = n_finetune_iter
+        self.batch_size = batch_size
         self.patch_size = patch_size
         self.learning_rate = learning_rate
         self.finetune_rate = finetune_rate
@@ -278,7 +283,7 @@ class ADLDenoiser(NetworkDenoiser):
         start, end = check_val_fraction(self.val_fraction)
         pairs = check_target_pairs(target_pairs)
         pool = check_source_pairs(source_pairs, len(pairs))
-        pairs, settled = apply_on_bad_pair(pairs, self.on_bad_pair)
+        pairs, left_out = apply_on_bad_pair(pairs, self.on_bad_pair)
         domains = {} if pool is None else pool.domains
         every_pair = [*pairs, *(pair for d in domains.values() for pair in d)]
         sensors = check_meta(meta, every_pair)
@@ -293,7 +298,7 @@ class ADLDenoiser(NetworkDenoiser):
             sensors,
             conditioning=self.conditioning,
             patch_size=self.patch_size,
-            multiple=ModulatedUNet.multiple_of(self.n_levels),
+            multiple=multiple_of(self.n_levels),
             renoises=self.renoised_share > 0,
             device=device,
             rng=rng,
@@ -311,7 +316,7 @@ class ADLDenoiser(NetworkDenoiser):
                 network,
                 resolve_precision(self.precision, device),
                 self.weight_decay,
-                self.loss_weighting,
+                LOSS_WEIGHTINGS[self.loss_weighting],
             ),
             data.target,
             data.sources,
@@ -324,6 +329,7 @@ class ADLDenoiser(NetworkDenoiser):
                 finetune_rate=self.finetune_rate,
                 batch_size=self.batch_size,
                 patch_side=data.patch_side,
+                symmetry=bayer_symmetry,
                 source_share=self.source_share,
                 domain_rates={RENOISED: self.renoised_share},
                 val_fraction=(start, end),
@@ -340,7 +346,7 @@ class ADLDenoiser(NetworkDenoiser):
             for name in data.conditioning.sensors
             for note in data.sensors.get(name).notes
         ]
-        notes = (*settled, *data.notes, *notes, *report.notes)
+        notes = (*left_out, *data.notes, *notes, *report.notes)
         self.selection_report_ = replace(report, notes=notes)
         self._conditioning = data.conditioning
         return self

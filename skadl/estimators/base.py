@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -30,8 +30,11 @@ from skadl.support.device import is_available, resolve_precision
 from skadl.support.progress import Progress
 
 
-class RawDenoiser(BaseEstimator):
+class RawDenoiser(BaseEstimator, ABC):
     """Base of every denoiser: a subclass needs `fit` and `fitted_model`.
+
+    ``fit(target_pairs, source_pairs=None, meta=None)`` takes these names, by which
+    searches route them, and leaves `sensors_` behind.
 
     Attributes
     ----------
@@ -223,9 +226,11 @@ class RawDenoiser(BaseEstimator):
         pairs = check_pairs_sequence(target_pairs, "target_pairs")
         if not pairs:
             raise ValueError("got no pairs to score; give at least one RawPair.")
-        check_meta(meta, pairs)
+        check_meta(meta, pairs)  # for what it refuses
         if meta:
-            unseen = {k: info for k, info in meta.items() if not self._has_seen(k)}
+            unseen = {
+                k: info for k, info in meta.items() if not self._knows_from_fit(k)
+            }
             model = replace(model, sensors=model.sensors.updated(unseen))
         scores = [
             clipped_psnr(model.denoise_planes(pair.noisy), pair.clean.normalised())
@@ -233,7 +238,7 @@ class RawDenoiser(BaseEstimator):
         ]
         return float(np.mean(scores))
 
-    def _has_seen(self, sensor: str) -> bool:
+    def _knows_from_fit(self, sensor: str) -> bool:
         """Whether what `fit` knows of a sensor goes before what is given later."""
         return sensor in self.sensors_
 
@@ -284,7 +289,7 @@ class NetworkDenoiser(RawDenoiser):
             bool(self.safeguard),
         )
 
-    def _has_seen(self, sensor: str) -> bool:
+    def _knows_from_fit(self, sensor: str) -> bool:
         return sensor in self._conditioning.sensors
 
     def _prefer(self) -> str | None:
@@ -302,6 +307,6 @@ class NetworkDenoiser(RawDenoiser):
         """Put the network back where it was, or on the CPU if that is gone."""
         super().__setstate__(state)
         if "module_" in state:
-            wanted = torch.device(state["device_"])
-            self.device_ = wanted if is_available(wanted) else torch.device("cpu")
+            device = torch.device(state["device_"])
+            self.device_ = device if is_available(device) else torch.device("cpu")
             self.module_.to(self.device_)

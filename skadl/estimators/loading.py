@@ -12,7 +12,7 @@ from skadl.support.device import resolve_device
 
 
 def load(path: str | os.PathLike, device: str | torch.device = "auto") -> ADLDenoiser:
-    """Load a denoiser that `ADLDenoiser.save` wrote; safe for a stranger's file.
+    """Load a denoiser that `ADLDenoiser.save` wrote; safe for untrusted files.
 
     Parameters
     ----------
@@ -39,12 +39,12 @@ def load(path: str | os.PathLike, device: str | torch.device = "auto") -> ADLDen
     -----
     No code from the file is run, and it costs no more memory than a small multiple
     of its length. Pickle and joblib work too, for copies of one's own: loading
-    theirs runs whatever the file says, so never load a stranger's.
+    theirs runs whatever the file says, so never load one of unknown origin.
     """
-    wanted = None if device == "auto" else resolve_device(device)
+    requested = None if device == "auto" else resolve_device(device)
     contents = read_model_file(path, check_parameters)
     model = ADLDenoiser(**contents.parameters)
-    model.device_ = _device_of(model) if wanted is None else wanted
+    model.device_ = _device_of(model) if requested is None else requested
     model.module_ = contents.network.to(model.device_)
     model.sensors_ = contents.sensors
     model.n_iter_ = contents.n_iter

@@ -1,4 +1,4 @@
-"""From checked pairs to what the stages train on: noise known, patches at hand."""
+"""From checked pairs to what the stages train on: noise known, frames on the device."""
 
 from __future__ import annotations
 
@@ -26,32 +26,19 @@ from skadl.screening.screen import REMEDIES, Screening, analyse_residual, screen
 
 _T = TypeVar("_T")
 MOST_CURVES = 24  # of a sensor that its noise is measured on
-_LEAST_GOOD = 2  # pairs, before those that are odd can be left out of a measurement
+_LEAST_GOOD = 2  # pairs that a measurement needs before it leaves faulty ones out
 
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """Everything that training needs of the data.
-
-    Parameters
-    ----------
-    target : TargetData
-    sources : mapping of domain name to tuple of TrainingPair
-    sensors : SensorTable
-        With noise, given or measured.
-    conditioning : Conditioning
-    patch_side : int
-        In packed pixels, fit for every pair and for the network.
-    notes : tuple of str
-        What is odd about target pairs.
-    """
+    """Everything that training needs of the data."""
 
     target: TargetData
-    sources: Mapping[str, tuple[TrainingPair, ...]]
-    sensors: SensorTable
+    sources: Mapping[str, tuple[TrainingPair, ...]]  # by domain
+    sensors: SensorTable  # with noise, given or measured
     conditioning: Conditioning
-    patch_side: int
-    notes: tuple[str, ...]
+    patch_side: int  # in packed pixels, fit for every pair and for the network
+    notes: tuple[str, ...]  # which target pairs are faulty, and how
 
 
 def prepare(
@@ -66,48 +53,19 @@ def prepare(
     device: torch.device,
     rng: np.random.RandomState,
 ) -> Prepared:
-    """Measure noise, choose the patch size and bring all pairs to hand.
+    """Measure noise, choose the patch size and bring all pairs onto the device.
 
-    Parameters
-    ----------
-    pairs : sequence of RawPair
-        T^adp.
-    domains : mapping of domain name to sequence of RawPair
-        Source pairs; those of a store stay on disk, and so do their re-noised ones.
-    sensors : SensorTable
-        Covers every sensor of the pairs.
-    conditioning : str
-        Kind of metadata; see `Conditioning`.
-    patch_size : int
-        Wanted side of a patch, in packed pixels.
-    multiple : int
-        That the network needs sides to be multiples of.
-    renoises : bool
-        Whether to add a domain of the sources' clean frames under the target's noise.
-    device : torch.device
-    rng : RandomState
-        Draws the new noise and places the validation patches.
-
-    Returns
-    -------
-    Prepared
-
-    Raises
-    ------
-    ValueError
-        If a pair cannot be used: frames of different shapes, NaN, too small.
-
-    Warns
-    -----
-    UserWarning
-        If target pairs are odd. They are trained on all the same, but noise is
-        measured, and frames are re-noised, without odd pairs where good ones remain.
+    Pairs of a store stay on disk, and so do their re-noised ones. The network's sides
+    must be multiples of `multiple`. Faulty target pairs are warned of and trained on
+    all the same, but noise is measured, and frames are re-noised, without them where
+    good ones remain. ValueError if a pair cannot be used: frames of different shapes,
+    NaN, too small.
     """
     members = {None: tuple(pairs), **{name: tuple(d) for name, d in domains.items()}}
-    seen = {name: [analyse_residual(pair) for pair in d] for name, d in members.items()}
-    screenings = {name: screen(d, seen[name]) for name, d in members.items()}
-    curves = {name: [e.curve for e in own] for name, own in seen.items()}
-    notes = _describe_odd(pairs, screenings[None])
+    residuals = {n: [analyse_residual(pair) for pair in d] for n, d in members.items()}
+    screenings = {name: screen(d, residuals[name]) for name, d in members.items()}
+    curves = {name: [r.curve for r in domain] for name, domain in residuals.items()}
+    notes = _describe_faulty(pairs, screenings[None])
     for note in notes:
         warnings.warn(note, UserWarning, stacklevel=3)
     sensors = calibrate(sensors, _by_sensor(members, curves, screenings))
@@ -137,22 +95,24 @@ def prepare(
     # The target's noise is pooled over its pairs, as `predict` will know it; each
     # source pair speaks for itself, because its label may be wrong.
     target = tuple(
-        store(pair, expected(pair), offset(curve, odd), odd)
-        for pair, curve, odd in zip(pairs, curves[None], screenings[None], strict=True)
+        store(pair, expected(pair), offset(curve, screening), screening)
+        for pair, curve, screening in zip(
+            pairs, curves[None], screenings[None], strict=True
+        )
     )
     sources = {
         name: tuple(
-            store(pair, measured(pair, curve), offset(curve, odd), odd)
-            for pair, curve, odd in zip(
+            store(pair, measured(pair, curve), offset(curve, screening), screening)
+            for pair, curve, screening in zip(
                 domain, curves[name], screenings[name], strict=True
             )
         )
         for name, domain in domains.items()
     }
     if renoises and domains:
-        good = _without_odd(pairs, screenings[None], 1)
+        good = _without_faulty(pairs, screenings[None], 1)
         scenes = {
-            name: _without_odd(d, screenings[name], 0) for name, d in domains.items()
+            name: _without_faulty(d, screenings[name], 0) for name, d in domains.items()
         }
         scenes = {name: d for name, d in scenes.items() if d} or domains
         # Made here, and as many as the sources: they go where the sources are.
@@ -174,27 +134,27 @@ def prepare(
     )
 
 
-def _describe_odd(
+def _describe_faulty(
     pairs: Sequence[RawPair], screenings: Sequence[Screening]
 ) -> tuple[str, ...]:
-    """Say which target pairs are odd, why, and what to do: a sentence a reason."""
-    odd: dict[str, list[str]] = {}
-    for index, (pair, seen) in enumerate(zip(pairs, screenings, strict=True)):
-        if seen.reason is not None:
+    """Say which target pairs are faulty, why, and what to do: a sentence a reason."""
+    faulty: dict[str, list[str]] = {}
+    for index, (pair, screening) in enumerate(zip(pairs, screenings, strict=True)):
+        if screening.reason is not None:
             scene = "" if pair.scene is None else f" (scene {pair.scene!r})"
-            odd.setdefault(seen.reason, []).append(f"{index}{scene}")
+            faulty.setdefault(screening.reason, []).append(f"{index}{scene}")
     return tuple(
         f"target {'pair' if len(found) == 1 else 'pairs'} {', '.join(found)}, counted "
         f"from 0: {reason}. {REMEDIES[reason]} Trained on all the same."
-        for reason, found in odd.items()
+        for reason, found in faulty.items()
     )
 
 
-def _without_odd(
+def _without_faulty(
     items: Sequence[_T], screenings: Sequence[Screening], least: int
 ) -> list[_T]:
-    """Leave out what belongs to odd pairs, unless fewer than `least` would remain."""
-    good = [x for x, seen in zip(items, screenings, strict=True) if not seen.is_faulty]
+    """Leave out what belongs to faulty pairs, if `least` or more would be left."""
+    good = [x for x, s in zip(items, screenings, strict=True) if not s.is_faulty]
     return good if len(good) >= least else list(items)
 
 
@@ -203,20 +163,23 @@ def _by_sensor(
     curves: Mapping[str | None, Sequence[TransferCurve]],
     screenings: Mapping[str | None, Sequence[Screening]],
 ) -> dict[str, list[TransferCurve]]:
-    """Group the curves by sensor, without odd ones where enough others remain.
+    """Group the curves by sensor, without those of faulty pairs where others remain.
 
     At most `MOST_CURVES`, spread over the ISOs: more say hardly more, and the time of
     a fit grows with their cube.
     """
-    grouped: dict[str, list[tuple[TransferCurve, Screening]]] = {}
+    found: dict[str, tuple[list[TransferCurve], list[Screening]]] = {}
     for name, domain in members.items():
-        for pair, *own in zip(domain, curves[name], screenings[name], strict=True):
-            grouped.setdefault(pair.sensor, []).append(own)
-    good = {
-        sensor: _without_odd(*zip(*own, strict=True), _LEAST_GOOD)
-        for sensor, own in grouped.items()
+        for pair, curve, screening in zip(
+            domain, curves[name], screenings[name], strict=True
+        ):
+            of_sensor = found.setdefault(pair.sensor, ([], []))
+            of_sensor[0].append(curve)
+            of_sensor[1].append(screening)
+    return {
+        sensor: _spread_over_iso(_without_faulty(*of_sensor, _LEAST_GOOD))
+        for sensor, of_sensor in found.items()
     }
-    return {sensor: _spread_over_iso(own) for sensor, own in good.items()}
 
 
 def _spread_over_iso(curves: Sequence[TransferCurve]) -> list[TransferCurve]:
@@ -225,10 +188,10 @@ def _spread_over_iso(curves: Sequence[TransferCurve]) -> list[TransferCurve]:
     return [ordered[i] for i in np.linspace(0, len(ordered) - 1, size).astype(int)]
 
 
-def _patch_side(wanted: int, multiple: int, pairs: Sequence[TrainingPair]) -> int:
+def _patch_side(requested: int, multiple: int, pairs: Sequence[TrainingPair]) -> int:
     smallest = min(min(pair.sides) for pair in pairs)
     # One pixel is spent on mirroring; see `cut_patches`.
-    side = min(wanted, smallest - 1) // multiple * multiple
+    side = min(requested, smallest - 1) // multiple * multiple
     if side < multiple:
         raise ValueError(
             f"the smallest pair has a side of {2 * smallest} pixels; this network "

@@ -1,4 +1,4 @@
-"""The door of ``fit``: whatever was given becomes pairs, a pool and a table."""
+"""Validation of fit's arguments: they become pairs, a pool and a table, or errors."""
 
 from __future__ import annotations
 
@@ -17,23 +17,7 @@ MIN_TARGET_PAIRS = 2  # one for V', one for T^train
 
 
 def check_target_pairs(target_pairs: Any) -> tuple[RawPair, ...]:
-    """Return the target pairs as a tuple, or say what was got instead.
-
-    Parameters
-    ----------
-    target_pairs : sequence or object array of RawPair
-
-    Returns
-    -------
-    tuple of RawPair
-
-    Raises
-    ------
-    TypeError
-        If it is not a sequence of `RawPair`.
-    ValueError
-        If there are fewer than two.
-    """
+    """Return the target pairs as a tuple, or say what was got instead."""
     pairs = check_pairs_sequence(target_pairs, "target_pairs")
     if len(pairs) < MIN_TARGET_PAIRS:
         raise ValueError(
@@ -46,28 +30,10 @@ def check_target_pairs(target_pairs: Any) -> tuple[RawPair, ...]:
 def apply_on_bad_pair(
     pairs: tuple[RawPair, ...], on_bad_pair: str
 ) -> tuple[tuple[RawPair, ...], tuple[str, ...]]:
-    """Refuse or leave out target pairs that `check_pairs` finds bad.
+    """Refuse or leave out target pairs that `check_pairs` finds bad; say which.
 
-    Parameters
-    ----------
-    pairs : tuple of RawPair
-        Target pairs.
-    on_bad_pair : {"warn", "raise", "drop"}
-        "warn" leaves all to :func:`skadl.estimators.preparation.prepare`, which names
-        odd ones.
-
-    Returns
-    -------
-    pairs : tuple of RawPair
-        That are left to train on.
-    notes : tuple of str
-        Which were left out, and why.
-
-    Raises
-    ------
-    ValueError
-        If there are bad pairs and they are not to be dropped, or if fewer than two
-        others would be left.
+    "warn" leaves all of them to :func:`skadl.estimators.preparation.prepare`, which
+    names faulty ones. ValueError for "raise", and where "drop" leaves fewer than two.
     """
     if on_bad_pair == "warn":
         return pairs, ()
@@ -99,23 +65,7 @@ def check_source_pairs(
 ) -> SourcePool | None:
     """Return the sources as a pool, refusing what cross-validation may have cut.
 
-    Parameters
-    ----------
-    source_pairs : SourcePool, mapping of domain name to pairs, sequence, or None
-    n_target : int
-        Number of target pairs.
-
-    Returns
-    -------
-    SourcePool or None
-
-    Raises
-    ------
-    TypeError
-        If an item is not a `RawPair`.
-    ValueError
-        If a plain sequence is exactly as long as the target pairs, or a domain has
-        the name that the re-noised one gets.
+    That is a plain sequence exactly as long as the target pairs.
     """
     if isinstance(source_pairs, Mapping):
         source_pairs = SourcePool(source_pairs) if source_pairs else None
@@ -139,26 +89,10 @@ def check_source_pairs(
 
 
 def check_meta(meta: Any, pairs: Sequence[RawPair]) -> SensorTable:
-    """Return the facts of every sensor that occurs in the pairs.
+    """Return every sensor of the pairs: as `meta` says, the rest from the pairs.
 
-    Parameters
-    ----------
-    meta : SensorTable or None
-        Given facts; what it leaves out is derived from the pairs.
-    pairs : sequence of RawPair
-        All pairs, target and source.
-
-    Returns
-    -------
-    SensorTable
-        With `iso_range` filled in from the pairs.
-
-    Raises
-    ------
-    TypeError
-        If `meta` is something else, such as a list that folds would cut.
-    ValueError
-        If `meta` and the pairs disagree on a sensor's CFA pattern.
+    The ISO range always comes from the pairs. TypeError for what folds would cut,
+    ValueError where the two disagree on a sensor's pattern.
     """
     if not (meta is None or isinstance(meta, SensorTable)):
         raise TypeError(
@@ -185,22 +119,7 @@ def check_meta(meta: Any, pairs: Sequence[RawPair]) -> SensorTable:
 def check_val_fraction(
     val_fraction: float | Sequence[float],
 ) -> tuple[float, float]:
-    """Return the first and last fraction, or say what was got instead.
-
-    Parameters
-    ----------
-    val_fraction : float or pair of floats
-        Each between 0 and 1, the first at most the second.
-
-    Returns
-    -------
-    tuple of two floats
-
-    Raises
-    ------
-    ValueError
-        If it is neither.
-    """
+    """Return the first and the last fraction, or say what was got instead."""
     if isinstance(val_fraction, numbers.Real):
         val_fraction = (val_fraction, val_fraction)
     valid = len(val_fraction) == 2 and all(

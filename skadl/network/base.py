@@ -28,7 +28,8 @@ class ModulatedNetwork(nn.Module, ABC):
     multiple : int
         Sides of its input, in packed pixels, must be multiples of it.
     SIZES : mapping of str to int
-        Its constructor's arguments, and the largest that a model file may ask for.
+        Its constructor's arguments, `n_metadata` among them, and the largest of each
+        that a model file may ask for.
     """
 
     SIZES: ClassVar[Mapping[str, int]]
@@ -70,12 +71,12 @@ class FoldedNetwork(nn.Module, ABC):
         return self.run(TensorOperations, x)
 
     @abstractmethod
-    def on_cpu(self, dtype: torch.dtype | None) -> CpuNetwork:
-        """Return what computes the same on a CPU at the least cost."""
-
-    @abstractmethod
     def memory(self, dtype: torch.dtype | None) -> tuple[float, float]:
         """Return the bytes that a packed pixel of a tile takes, and those besides."""
+
+    def on_cpu(self, dtype: torch.dtype | None) -> CpuNetwork:
+        """Return what computes the same on a CPU; one's own may cost less."""
+        return _PlainCpuNetwork(self, dtype)
 
 
 class CpuNetwork(Protocol):
@@ -85,8 +86,23 @@ class CpuNetwork(Protocol):
         """Return noisy minus denoised of planes (1, 4, h, w), float32."""
 
 
+class _PlainCpuNetwork:
+    """A folded network layer by layer, each map in memory of its own."""
+
+    def __init__(self, network: FoldedNetwork, dtype: torch.dtype | None) -> None:
+        self.network, self.dtype = network, dtype
+
+    @torch.no_grad()
+    def removed(self, x: Tensor) -> Tensor:
+        with torch.autocast("cpu", self.dtype, enabled=self.dtype is not None):
+            return x - self.network(x)
+
+
 class Operations(Protocol):
-    """What a folded network is made of; see `FoldedNetwork.run`."""
+    """What a folded network is made of; see `FoldedNetwork.run`.
+
+    A convolution keeps the sides of a map: its padding is half its kernel.
+    """
 
     def convolve(self, y: Any, conv: nn.Conv2d, rectified: bool = True) -> Any:
         """Convolve, and apply the leaky ReLU of `SLOPE`."""

@@ -35,6 +35,17 @@ def build_network(
     return network.to(device=device, memory_format=torch.channels_last)
 
 
+def name_of(network: ModulatedNetwork) -> str:
+    """Return the name that `NETWORKS` has for a network's class."""
+    for name, kind in NETWORKS.items():
+        if type(network) is kind:
+            return name
+    raise ValueError(
+        f"its network is a {type(network).__name__}, which skadl.network.choice does "
+        "not name"
+    )
+
+
 def declare_network(
     description: Mapping[str, int], name: str = DEFAULT_NETWORK
 ) -> ModulatedNetwork:

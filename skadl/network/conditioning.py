@@ -20,7 +20,7 @@ CONDITIONINGS = ("sensor_iso", "sensor_iso_noise", "noise")
 
 @dataclass(frozen=True)
 class Conditioning:
-    """Turn the facts of an image into the network's metadata vector.
+    """Turn sensor, ISO and noise of an image into the network's metadata vector.
 
     Parameters
     ----------
@@ -82,6 +82,8 @@ class Conditioning:
             one_hot[self.sensors.index(sensor)] = 1.0
             entries += [one_hot, np.full(len(self.sensors), np.log2(iso / 100) / 8)]
         if self.uses_noise:
+            # Variances in units of white squared: centred on 1e-3 and 1e-5, floored far
+            # below any sensor so that a noise of 0 has a logarithm.
             shot_code = (np.log10(max(noise.shot, 1e-8)) + 3) / 2
             read_code = (np.log10(max(noise.read, 1e-12)) + 5) / 3
             entries.append(np.array([np.log10(ratio) / 2, shot_code, read_code]))

@@ -5,6 +5,9 @@ freshly allocated costs a page fault for every 4 KiB. So each level of the U-Net
 walked in strips of rows, its two convolutions one after the other, and only what
 another level reads is kept: the skips, and two maps in between, in memory that the
 next tile uses again.
+
+Results equal the plain network's up to rounding: a strip reads two rows more on each
+side than it keeps, one for each of its two 3x3 convolutions, and computes them twice.
 """
 
 from __future__ import annotations
@@ -18,24 +21,27 @@ from torch.nn import functional as F
 
 from skadl.network.base import N_PLANES, SLOPE
 
-STRIP_BYTES = 12 * 2**20  # of the widest map of a strip
+# Of the widest map of a strip. Smaller strips compute more rows twice, larger ones fall
+# out of the cache.
+STRIP_BYTES = 12 * 2**20
 # glibc takes blocks up to the largest one freed from its heap, up to 32 MiB; larger
 # ones, and at first those above 128 KiB, from the kernel, a page fault at a time.
 _HEAP_BLOCK = 31 * 2**20
-_LEAST_PIXEL_BYTES = 64  # of a pixel's channels, to move them by the pixel
+_LEAST_PIXEL_BYTES = 64  # of a pixel's channels, to move them by the pixel: cache line
+# torch.compile's operators on a CPU, without a promise that the next release has them:
+# a convolution with its leaky ReLU in one pass, and its weights laid out for it once.
+_FUSED_OPERATORS = (
+    "_convolution_pointwise",
+    "_reorder_convolution_weight",
+    "_is_mkldnn_bf16_supported",
+)
 
 
 class StripUNet:
-    """Compute what a folded U-Net would remove from an image.
+    """Compute what a folded U-Net would remove from an image, on the CPU.
 
-    Parameters
-    ----------
-    encoder, decoder : iterable of Conv2d
-        Two for each level, in forward order, on the CPU.
-    ups : iterable of ConvTranspose2d
-    head : Conv2d
-    dtype : torch.dtype or None
-        Of maps and weights; None is float32.
+    Of `encoder` and `decoder` two convolutions for each level, in forward order;
+    `dtype` of maps and weights, None is float32.
     """
 
     def __init__(
@@ -52,21 +58,14 @@ class StripUNet:
         self._ups = [_Up(up, self.dtype) for up in ups]
         self._head = head.weight.to(self.dtype), head.bias.to(self.dtype)
         self._memory: dict[str, np.ndarray] = {}
-        torch.empty(_HEAP_BLOCK, dtype=torch.uint8)  # freed at once
+        # Freed at once: from now on glibc serves what is smaller from its heap.
+        torch.empty(_HEAP_BLOCK, dtype=torch.uint8)
 
     @torch.no_grad()
     def removed(self, x: Tensor) -> Tensor:
-        """Return what the network takes away: noisy minus denoised.
+        """Return noisy minus denoised, (1, 4, h, w) both, float32, channels_last.
 
-        Parameters
-        ----------
-        x : Tensor of shape (1, 4, h, w), float32
-            Sides are multiples of the network's `multiple`.
-
-        Returns
-        -------
-        Tensor of shape (1, 4, h, w), float32, channels_last
-            The next call writes its own result there.
+        The next call writes its own result into the same memory.
         """
         skips = []
         y = x
@@ -91,6 +90,7 @@ class StripUNet:
         whole = self._map(f"skip {level}", n_channels, height, width)
         half = None
         if pools:
+            # Two in turn: a level reads the one and writes the other.
             half = self._map(
                 f"between {level % 2}", n_channels, height // 2, width // 2
             )
@@ -99,6 +99,7 @@ class StripUNet:
             y = y.to(self.dtype).contiguous(memory_format=torch.channels_last)
             for conv in convs:
                 y = conv(y)
+            # Beyond the strip each convolution saw zeros instead of the map: cut off.
             y = y[:, :, above : above + stop - start]
             whole[:, :, start:stop] = y
             if pools:
@@ -124,13 +125,18 @@ class StripUNet:
             for conv in convs:
                 y = conv(y)
             y = y[:, :, above : above + stop - start]
+            # The head at once, while the strip is in the cache.
             result[:, :, start:stop] = y if level else F.conv2d(y, *self._head)
         return result
 
     def _strips(
         self, height: int, n_values: int
     ) -> Iterator[tuple[int, int, int, int]]:
-        """Yield start and stop of strips, with the rows to read above and below."""
+        """Yield start and stop of strips, with the rows to read above and below.
+
+        All even, so that rows pair up for pooling and upsampling. None beyond the map:
+        there the convolutions pad as they pad the whole.
+        """
         rows = max(STRIP_BYTES // (n_values * self.dtype.itemsize), 16) // 2 * 2
         for start in range(0, height, rows):
             stop = min(start + rows, height)
@@ -155,13 +161,17 @@ class StripUNet:
 
 
 class _Conv:
-    """A 3x3 convolution with its leaky ReLU, in one pass where oneDNN is there."""
+    """A 3x3 convolution with its leaky ReLU, in one pass where torch can do that.
+
+    Elsewhere it is two, with the same result at the cost of another walk over the map.
+    """
 
     def __init__(self, conv: nn.Conv2d, dtype: torch.dtype) -> None:
         self.width = conv.out_channels
         self.weight, self.bias = conv.weight.to(dtype), conv.bias.to(dtype)
-        self.is_fused = _has_onednn(dtype)
+        self.is_fused = _can_fuse(dtype)
         if self.is_fused:
+            # Padding, stride, dilation, groups; the size of the input is left open.
             self.weight = torch.ops.mkldnn._reorder_convolution_weight(
                 self.weight, [1, 1], [1, 1], [1, 1], 1, None
             )
@@ -170,17 +180,9 @@ class _Conv:
         if not self.is_fused:
             y = F.conv2d(x, self.weight, self.bias, padding=1)
             return F.leaky_relu(y, SLOPE, inplace=True)
+        geometry = [1, 1], [1, 1], [1, 1], 1  # padding, stride, dilation, groups
         return torch.ops.mkldnn._convolution_pointwise(
-            x,
-            self.weight,
-            self.bias,
-            [1, 1],
-            [1, 1],
-            [1, 1],
-            1,
-            "leaky_relu",
-            [SLOPE],
-            "",
+            x, self.weight, self.bias, *geometry, "leaky_relu", [SLOPE], ""
         )
 
 
@@ -190,10 +192,12 @@ class _Up:
     def __init__(self, up: nn.ConvTranspose2d, dtype: torch.dtype) -> None:
         self.width = up.out_channels
         self.weight, self.bias = up.weight.to(dtype), up.bias.to(dtype)
-        # The same as a product with each pixel: up to six times as fast, but what it
+        # Blocks of 2x2 do not overlap, so each is a product of a matrix with the
+        # channels of one pixel, a 1x1 convolution: up to six times as fast. But what it
         # gives must be rearranged, which takes longer than it saves for few channels.
         self.as_product = self.width * dtype.itemsize >= _LEAST_PIXEL_BYTES
         if self.as_product:
+            # (2C, C, 2, 2) -> (2, 2, C, 2C) -> (4C, 2C, 1, 1)
             weight = self.weight.permute(2, 3, 1, 0).reshape(4 * self.width, -1, 1, 1)
             self.weight = weight.contiguous(memory_format=torch.channels_last)
             self.bias = self.bias.repeat(4)
@@ -204,6 +208,8 @@ class _Up:
             return torch.cat([y, skip], dim=1)
         height, width = x.shape[2:]
         blocks = F.conv2d(x, self.weight, self.bias).permute(0, 2, 3, 1)
+        # Written where the join has it, beside the skip, instead of into a map of its
+        # own: (h, w, 2, 2, C) into the first half of (h, 2, w, 2, 2C).
         joined = x.new_empty(height, 2, width, 2, 2 * self.width)
         joined.transpose(1, 2)[..., : self.width] = blocks.view(
             height, width, 2, 2, self.width
@@ -214,8 +220,11 @@ class _Up:
         return joined
 
 
-def _has_onednn(dtype: torch.dtype) -> bool:
-    """Say whether torch was built with oneDNN and it computes in `dtype` here."""
+def _can_fuse(dtype: torch.dtype) -> bool:
+    """Say whether torch has oneDNN and its operators, and they take `dtype` here."""
+    operators = torch.ops.mkldnn
     if not torch.backends.mkldnn.is_available():
         return False
-    return dtype == torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if not all(hasattr(operators, name) for name in _FUSED_OPERATORS):
+        return False
+    return dtype == torch.float32 or operators._is_mkldnn_bf16_supported()

@@ -20,14 +20,9 @@ from skadl.network.cpu import STRIP_BYTES, StripUNet
 
 
 class FoldedUNet(FoldedNetwork):
-    """A U-Net of plain convolutions; made by `ModulatedUNet.fold`.
+    """A U-Net of plain convolutions, two for each level in forward order.
 
-    Parameters
-    ----------
-    encoder, decoder : iterable of Conv2d
-        Two for each level, in forward order.
-    ups : iterable of ConvTranspose2d
-    head : Conv2d
+    Made by `ModulatedUNet.fold`.
     """
 
     def __init__(
@@ -43,7 +38,7 @@ class FoldedUNet(FoldedNetwork):
         self.decoder = nn.ModuleList(decoder)
         self.head = head
         n_levels = len(self.encoder) // 2
-        self.multiple = 2 ** (n_levels - 1)
+        self.multiple = multiple_of(n_levels)
         self.halo = exact_halo(n_levels)
 
     def run(self, operations: Operations, noisy: Any) -> Any:
@@ -72,8 +67,10 @@ class FoldedUNet(FoldedNetwork):
     def memory(self, dtype: torch.dtype | None) -> tuple[float, float]:
         """Return the bytes that a packed pixel of a tile takes, and those besides."""
         widest = self.head.in_channels * (4 if dtype is None else dtype.itemsize)
-        # In strips the skips of all levels and two more maps; in one go the maps joined
-        # at the first level, their parts, and half as much for the convolution.
+        # In maps of the first level. In strips the skips of all levels, 1 + 1/2 + ...,
+        # and two more maps, 1/2 + 1/4; in one go the maps joined at the first level,
+        # their parts, and half as much for the convolution. The 40 bytes are for the
+        # tile and what is removed from it, in float32.
         is_in_strips = self.head.weight.device.type == "cpu"
         by_pixel = 40 + (2.75 if is_in_strips else 6) * widest
         # Weights folded, converted, and laid out for the convolutions.
@@ -81,38 +78,27 @@ class FoldedUNet(FoldedNetwork):
         return by_pixel, 12 * n_parameters + 4 * STRIP_BYTES
 
 
+def multiple_of(n_levels: int) -> int:
+    """Return what the sides of a U-Net's input must be multiples of."""
+    return 2 ** (n_levels - 1)
+
+
 def exact_halo(n_levels: int) -> int:
-    """Return how far around a tile a U-Net looks, so that tiles equal the whole.
+    """Return how far around a tile a U-Net looks: packed pixels, whole multiples.
 
-    Parameters
-    ----------
-    n_levels : int
-        Of the U-Net: two 3x3 convolutions at each, on the way down and up.
-
-    Returns
-    -------
-    int
-        In packed pixels, a multiple of ``2 ** (n_levels - 1)``.
-
-    Notes
-    -----
-    Followed backwards from the border of a tile whose corners are multiples of
-    ``2 ** (n_levels - 1)``: two convolutions reach two pixels further, an
-    upsampling reads the half as many pixels (rounded up) below it, a pooling reads
-    both pixels of each.
-
-    Examples
-    --------
     >>> [exact_halo(n_levels) for n_levels in (3, 4, 5)]
     [24, 48, 96]
     """
+    # Followed backwards from the border of a tile whose corners are multiples: two 3x3
+    # convolutions reach two pixels further, an upsampling reads half as many pixels
+    # (rounded up) of the level below, a pooling both pixels of each.
     reach = 0
     for _ in range(n_levels - 1):
         reach = -(-(reach + 2) // 2)
     reach += 2
     for _ in range(n_levels - 1):
         reach = 2 * reach + 2
-    multiple = 2 ** (n_levels - 1)
+    multiple = multiple_of(n_levels)
     return -(-reach // multiple) * multiple
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skadl.network.base import N_PLANES, SLOPE, ModulatedNetwork
-from skadl.network.folded import FoldedUNet, fold_convolution
+from skadl.network.folded import FoldedUNet, fold_convolution, multiple_of
 
 
 class ModulatedUNet(ModulatedNetwork):
@@ -50,7 +50,7 @@ class ModulatedUNet(ModulatedNetwork):
     ) -> None:
         super().__init__()
         widths = [base_channels * 2**level for level in range(n_levels)]
-        self.multiple = self.multiple_of(n_levels)
+        self.multiple = multiple_of(n_levels)
         self.encoder = nn.ModuleList(
             _ConvPair(before, width)
             for before, width in zip([N_PLANES, *widths[:-1]], widths, strict=True)
@@ -140,11 +140,6 @@ class ModulatedUNet(ModulatedNetwork):
             "mlp_width": mlp_width,
         }
 
-    @staticmethod
-    def multiple_of(n_levels: int) -> int:
-        """Return what the sides of the input of such a network are multiples of."""
-        return 2 ** (n_levels - 1)
-
 
 class _ConvPair(nn.Module):
     """Two 3x3 convolutions, each modulated and rectified."""
@@ -169,14 +164,7 @@ class ModulationMLPs(nn.Module):
 
     All MLPs are stacked and run as a handful of batched products: the hidden
     layers of all of them together, the last layer once for each channel count.
-
-    Parameters
-    ----------
-    n_metadata : int
-    conv_widths : list of int
-        Channels of each convolution, in forward order.
-    mlp_width : int
-        Hidden width.
+    `conv_widths` are the channels of each convolution, in forward order.
     """
 
     def __init__(self, n_metadata: int, conv_widths: list[int], mlp_width: int) -> None:
@@ -212,13 +200,10 @@ class ModulationMLPs(nn.Module):
             h = metadata.expand(n_mlps, *metadata.shape)  # (B, M) -> (n_mlps, B, M)
             for weight, bias in zip(self.weights, self.biases, strict=True):
                 h = F.leaky_relu(torch.baddbmm(bias, h, weight), SLOPE)
-            gammas, betas = (
-                [None] * len(self.conv_widths),
-                [None] * len(self.conv_widths),
-            )
+            gammas, betas = ([None] * len(self.conv_widths) for _ in range(2))
             start = 0
-            for (_, positions), weight, bias in zip(
-                self.positions.items(),
+            for positions, weight, bias in zip(
+                self.positions.values(),
                 self.last_weights,
                 self.last_biases,
                 strict=True,
@@ -230,21 +215,11 @@ class ModulationMLPs(nn.Module):
                 for i, position in enumerate(positions):
                     gammas[position] = 1 + torch.tanh(out[i])
                     betas[position] = out[len(positions) + i]
-        return iter(list(zip(gammas, betas, strict=True)))
+        return zip(gammas, betas, strict=True)
 
 
 def modulate(y: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
-    """Scale, shift and rectify a feature map: leaky ReLU of Eq. 6.
-
-    Parameters
-    ----------
-    y : Tensor of shape (B, C, h, w)
-    gamma, beta : Tensor of shape (B, C, 1, 1)
-
-    Returns
-    -------
-    Tensor of shape (B, C, h, w)
-    """
+    """Scale, shift and rectify (B, C, h, w) by (B, C, 1, 1): leaky ReLU of Eq. 6."""
     # Cast, or autocast would promote the whole feature map to float32.
     return _ModulatedLeakyReLU.apply(y, gamma.to(y.dtype), beta.to(y.dtype))
 

@@ -14,22 +14,11 @@ _MOST_THREADS = 8  # that memory serves
 
 
 def each_band(work: Callable[[slice], Result], height: int, width: int) -> list[Result]:
-    """Do something with every band of a frame, on as many threads as torch uses, or 8.
+    """Do something with the rows of every band of a frame; results from top to bottom.
 
-    Parameters
-    ----------
-    work : callable
-        Takes the rows of a band. NumPy lets threads run beside one another.
-    height, width : int
-        Of the frame, in packed pixels.
+    Sides in packed pixels. On as many threads as torch uses, or 8: NumPy lets them run
+    beside one another.
 
-    Returns
-    -------
-    list
-        What `work` returns, from top to bottom.
-
-    Examples
-    --------
     >>> each_band(lambda rows: (rows.start, rows.stop), height=100, width=2000)
     [(0, 65), (65, 100)]
     """

@@ -15,6 +15,7 @@ from skadl.noise.noise_level import NoiseLevel
 from skadl.noise.residual import MOST_CLIPPED, NEARLY_WHITE
 from skadl.prediction.bands import each_band
 from skadl.prediction.frame import FrameNetwork, Track, predict_residual
+from skadl.prediction.model import not_finite
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
 from skadl.prediction.safeguard import clip_to_noise, estimate_shrinkage
 from skadl.raw.image import RawImage
@@ -23,37 +24,15 @@ from skadl.raw.mosaic import plane_views, spread_planes, unpack_bayer
 
 @dataclass(frozen=True, eq=False)
 class Correction:
-    """A mosaic and what to take away from it.
-
-    Parameters
-    ----------
-    noisy : NormalisedMosaic
-    residual : NormalisedMosaic
-        What a network removes, without its mean.
-    shrinkage : float
-        Part of it that is taken away.
-    limit : NoiseLevel or None
-        Of the image, where no pixel may change by more than noise can.
-    """
+    """A mosaic and what to take away from it."""
 
     noisy: NormalisedMosaic
-    residual: NormalisedMosaic
-    shrinkage: float
-    limit: NoiseLevel | None
+    residual: NormalisedMosaic  # what a network removes, without its mean
+    shrinkage: float  # part of it that is taken away
+    limit: NoiseLevel | None  # where no pixel may change by more than noise can
 
     def denoised(self, rows: slice) -> np.ndarray:
-        """Return rows of the denoised mosaic.
-
-        Parameters
-        ----------
-        rows : slice
-            In packed pixels.
-
-        Returns
-        -------
-        ndarray of shape (2 n_rows, 2 w), float32
-            Normalised.
-        """
+        """Return packed rows of the denoised mosaic (2 n_rows, 2 w), normalised."""
         mosaic, residual = self.noisy.band(rows), self.residual.band(rows)
         if self.limit is not None:
             if self.shrinkage < 1:
@@ -74,29 +53,14 @@ def correct(
     memory: float,
     track: Track | None = None,
 ) -> Correction:
-    """Find out what to take away from a mosaic.
-
-    Parameters
-    ----------
-    network : FrameNetwork
-    noisy : NormalisedMosaic
-    noise : NoiseLevel
-    keeps_mean : bool
-        Whether noise may have a mean, see `is_clipped`; else it has none. A network
-        draws an image towards the brightness and colour that it was trained on: a
-        darker night by two per cent of its sky, and each colour by its own amount.
-    safeguard : bool
-        See :mod:`skadl.prediction.safeguard`.
-    self_ensemble, memory, track
-        See `predict_residual`.
-
-    Returns
-    -------
-    Correction
-    """
+    """Find out what to take away from a mosaic; other options as `predict_residual`."""
     zeros, cfa = np.zeros(4), noisy.cfa
 
     def centred(residual: np.ndarray) -> NormalisedMosaic:
+        # Noise has no mean, unless black or white clips it; what a network removes may
+        # have one: it draws an image towards the brightness and colour that it was
+        # trained on, a darker night by two per cent of its sky, and each colour by its
+        # own amount. So each plane keeps the mean that it had.
         planes = NormalisedMosaic(residual, cfa, zeros, 1.0, zeros)
         return planes if keeps_mean else planes.without_mean()
 
@@ -105,6 +69,8 @@ def correct(
         return Correction(noisy, residual, 1.0, None)
 
     def removed(planes: np.ndarray) -> np.ndarray:
+        # The probe goes the same way as the image: the mean is taken out here too, or
+        # the response to a probe would be that of another denoiser.
         part = NormalisedMosaic(unpack_bayer(planes, cfa), cfa, zeros, 1.0, zeros)
         return centred(predict_residual(network, part, memory, self_ensemble))[:, :, :]
 
@@ -116,20 +82,8 @@ def correct(
 def is_clipped(image: RawImage) -> bool:
     """Tell whether so much of a plane is clipped that its noise has a mean.
 
-    Parameters
-    ----------
-    image : RawImage
-        Of even sides.
-
-    Returns
-    -------
-    bool
-        True where more than 1 % of a plane lies at black or white.
-
-    Raises
-    ------
-    ValueError
-        If a pixel is NaN or infinity.
+    More than `MOST_CLIPPED` of it at black or white. Sides are even; ValueError if a
+    pixel is NaN or infinity: every pixel is looked at here anyway.
     """
     counts, kind = image.mosaic, image.mosaic.dtype.kind
     height, width = (side // 2 for side in counts.shape)
@@ -142,12 +96,11 @@ def is_clipped(image: RawImage) -> bool:
     def clipped(rows: slice) -> np.ndarray:
         band = counts[2 * rows.start : 2 * rows.stop].reshape(-1, 2, 2 * width)
         if kind == "f" and not np.isfinite(band).all():
-            raise ValueError(
-                f"{image!r} holds NaN or infinity; repair those pixels before "
-                "predicting."
-            )
+            raise not_finite(image)
         found = band >= white
-        if kind == "u":
+        if (
+            kind == "u"
+        ):  # only these end at 0; black lies higher where it is not clipped
             found |= band == 0
         return found.reshape(-1, 2 * width)
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from skadl.network.base import ModulatedNetwork
 from skadl.network.conditioning import Conditioning
-from skadl.network.unet import ModulatedUNet
 from skadl.noise.noise_level import expected_noise
 from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.prediction.bands import each_band
 from skadl.prediction.correction import Correction, correct, is_clipped
 from skadl.prediction.frame import FrameNetwork, Track
-from skadl.prediction.model import ImageModel, PredictOptions
+from skadl.prediction.model import (
+    ImageModel,
+    PredictOptions,
+    blend,
+    warn_outside_iso_range,
+)
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
 from skadl.raw.image import RawImage
 from skadl.raw.levels import cast_counts
@@ -29,26 +33,13 @@ _WAY_OUT = (
 
 @dataclass(frozen=True, eq=False)
 class FittedModel(ImageModel):
-    """A fitted network, with what it must be told of an image.
+    """A fitted network, with what it must be told of an image."""
 
-    Parameters
-    ----------
-    network : ModulatedUNet
-    conditioning : Conditioning
-    sensors : SensorTable
-        Those of the fit with noise and ISO range; where only the noise counts, any
-        others whose noise is known.
-    autocast_dtype : torch.dtype or None
-        Precision of the convolutions.
-    safeguard : bool
-        Whether an image keeps the part of a correction that would harm it.
-    """
-
-    network: ModulatedUNet
+    network: ModulatedNetwork
     conditioning: Conditioning
     sensors: SensorTable
-    autocast_dtype: torch.dtype | None
-    safeguard: bool
+    autocast_dtype: torch.dtype | None  # of the convolutions; None is float32
+    safeguard: bool  # whether an image is spared what would harm it
 
     def known_sensors(self) -> list[str]:
         """Names of the sensors that the model can predict."""
@@ -110,14 +101,11 @@ class FittedModel(ImageModel):
             if is_float32
             else np.empty(image.mosaic.shape, dtype)
         )
-        strength = np.float32(options.strength)
 
         def fill(rows: slice) -> None:
             counts = correction.noisy.to_counts(correction.denoised(rows))
             rows = slice(2 * rows.start, 2 * rows.stop)
-            if strength < 1:
-                noisy = image.mosaic[rows]
-                counts = noisy + strength * (counts - noisy)
+            counts = blend(image.mosaic[rows], counts, options.strength)
             result[rows] = cast_counts(counts, dtype)
 
         each_band(fill, *correction.noisy.shape[1:])
@@ -131,7 +119,7 @@ class FittedModel(ImageModel):
         track: Track | None = None,
     ) -> Correction:
         """Find out what to take away from an image of even sides."""
-        _warn_outside_iso_range(info, image)
+        warn_outside_iso_range(info, image)
         scale, zeros = image.ratio / image.span, np.zeros(4)
         noisy = NormalisedMosaic(
             image.mosaic, image.cfa, image.black_planes, scale, zeros
@@ -169,17 +157,3 @@ def _memory_for_tiles(
             f"{np.ceil((taken + needed) / GIB * 100) / 100:g} or more."
         )
     return memory
-
-
-def _warn_outside_iso_range(info: SensorInfo, image: RawImage) -> None:
-    if info.iso_range is not None:
-        (low, high), what = info.iso_range, f"sensor {image.sensor!r} was fitted on"
-    else:  # never fitted on: its noise is all that is known of it
-        low, high, what = min(info.gain), max(info.gain), "its noise is given for"
-    if not low <= image.iso <= high:
-        warnings.warn(
-            f"ISO {image.iso:g} lies outside the range {low:g} to {high:g} that "
-            f"{what}; look at the result with care.",
-            UserWarning,
-            stacklevel=2,
-        )

@@ -25,16 +25,8 @@ MOST_TILES = 16  # in a batch on a GPU
 class FrameNetwork:
     """The network of one image on its device, run on as much as memory holds.
 
-    Parameters
-    ----------
-    folded : FoldedNetwork
-    dtype : torch.dtype or None
-        Of the convolutions; None is float32.
-
-    Attributes
-    ----------
-    bytes_per_pixel, fixed_memory : float
-        Memory that a packed pixel of a tile takes, and that is taken besides.
+    `dtype` of the convolutions; None is float32. A packed pixel of a tile takes
+    `bytes_per_pixel`, and `fixed_memory` is taken besides.
     """
 
     def __init__(self, folded: FoldedNetwork, dtype: torch.dtype | None) -> None:
@@ -90,31 +82,12 @@ def predict_residual(
     self_ensemble: bool = False,
     track: Track | None = None,
 ) -> np.ndarray:
-    """Compute what a network removes from a whole mosaic.
+    """Compute what a network removes from a mosaic: (2 h, 2 w) of its pattern, float32.
 
-    Parameters
-    ----------
-    network : FrameNetwork
-    mosaic : NormalisedMosaic
-    memory : float
-        Bytes for the tiles that are worked on, beside the result.
-    self_ensemble : bool
-        Whether to average over the eight symmetries of the mosaic. The outermost
-        lines average over those that contain them.
-    track : callable, optional
-        Passes the tiles through and shows how far they are.
-
-    Returns
-    -------
-    ndarray of shape (2 h, 2 w), float32
-        A mosaic of the same pattern, normalised.
-
-    Raises
-    ------
-    ValueError
-        If not even the smallest tile fits into `memory`.
-    FloatingPointError
-        If the result is not finite.
+    The tiles that are worked on take `memory` bytes beside the result; ValueError if
+    not even the smallest fits. `self_ensemble` averages over the eight symmetries of
+    the mosaic, `track` passes the tiles through and shows how far they are.
+    FloatingPointError if the result is not finite.
     """
     result = np.zeros(mosaic.counts.shape, np.float32)
     rggb = to_rggb_geometry(result, mosaic.cfa)
@@ -131,6 +104,8 @@ def predict_residual(
         _add_tiles(network, *job)
     if self_ensemble:
         rggb /= len(SYMMETRIES)
+        # Mirroring a mosaic costs its two outermost lines (see `turn`): they are in
+        # half of the symmetries only, and corners in a quarter.
         for line in (0, -1):
             rggb[line] *= 2
             rggb[:, line] *= 2

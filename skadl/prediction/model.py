@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,12 +51,10 @@ class PredictOptions:
 
 
 class ImageModel(ABC):
-    """Denoises an image whose sensor it knows.
+    """Denoises an image whose sensor it knows; a subclass is a frozen dataclass.
 
-    Attributes
-    ----------
-    sensors : SensorTable
-        Those of the fit with noise and ISO range, and any others whose noise is known.
+    `sensors` are those of the fit with noise and ISO range, and any others whose noise
+    is known; `score` replaces them by more.
     """
 
     sensors: SensorTable
@@ -112,14 +111,9 @@ class ImageModel(ABC):
 class PlaneFunction(ImageModel):
     """A function of image and sensor as a model; for denoisers without a network.
 
-    Parameters
-    ----------
-    sensors : SensorTable
-    function : callable
-        Takes a `RawImage` of even sides and the `SensorInfo` of its sensor, and returns
-        normalised planes (4, h, w).
-    needs_noise : bool, default=True
-        Whether the sensor's noise must be known.
+    The function takes a finite `RawImage` of even sides and the `SensorInfo` of its
+    sensor, whose noise is known unless `needs_noise` is False, and returns normalised
+    planes (4, h, w).
     """
 
     sensors: SensorTable
@@ -148,10 +142,24 @@ class PlaneFunction(ImageModel):
     ) -> np.ndarray:
         """Return what the function makes of the image, if it is finite."""
         info = self.resolve_sensor(image.sensor) if info is None else info
-        planes = self.function(image.with_mosaic(crop_to_even(image.mosaic)), info)
+        if self.needs_noise:
+            warn_outside_iso_range(info, image)
+        image = image.with_mosaic(crop_to_even(image.mosaic))
+        if image.mosaic.dtype.kind == "f" and not np.isfinite(image.mosaic).all():
+            raise not_finite(image)
+        planes = np.asarray(self.function(image, info), np.float32)
+        height, width = image.mosaic.shape
+        shape = (4, height // 2, width // 2)
+        if planes.shape != shape:
+            raise ValueError(
+                f"the denoiser gave an array of shape {planes.shape} for an image of "
+                f"{height}x{width}; it must give normalised planes {shape}."
+            )
         if not np.isfinite(planes).all():
-            raise FloatingPointError("the denoiser gave NaN or infinity for an image.")
-        return np.asarray(planes, np.float32)
+            raise FloatingPointError(
+                f"the denoiser gave NaN or infinity for {image!r}."
+            )
+        return planes
 
     def denoise_mosaic(
         self,
@@ -167,8 +175,35 @@ class PlaneFunction(ImageModel):
         image = image.with_mosaic(pad_to_even(image.mosaic))
         planes = self.denoise_planes(image, info)
         counts = denormalise(planes, image.black_planes, image.white_level, image.ratio)
-        counts = unpack_bayer(counts, image.cfa)
-        noisy = image.mosaic.astype(np.float32)
-        counts = noisy + np.float32(options.strength) * (counts - noisy)
+        counts = blend(image.mosaic, unpack_bayer(counts, image.cfa), options.strength)
         dtype = options.result_dtype(image.mosaic.dtype)
         return np.ascontiguousarray(cast_counts(counts, dtype)[:height, :width])
+
+
+def blend(noisy: np.ndarray, denoised: np.ndarray, strength: float) -> np.ndarray:
+    """Go `strength`, from 0 to 1, of the way from noisy to denoised counts."""
+    if strength == 1:  # as they are: the way back and forth would round them
+        return denoised
+    return noisy + np.float32(strength) * (denoised - noisy)
+
+
+def not_finite(image: RawImage) -> ValueError:
+    """Return the error that refuses an image with NaN or infinity."""
+    return ValueError(
+        f"{image!r} holds NaN or infinity; repair those pixels before predicting."
+    )
+
+
+def warn_outside_iso_range(info: SensorInfo, image: RawImage) -> None:
+    """Warn where what is known of a sensor's noise does not reach an image's ISO."""
+    if info.iso_range is not None:
+        (low, high), what = info.iso_range, f"sensor {image.sensor!r} was fitted on"
+    else:  # never fitted on: its noise is all that is known of it
+        low, high, what = min(info.gain), max(info.gain), "its noise is given for"
+    if not low <= image.iso <= high:
+        warnings.warn(
+            f"ISO {image.iso:g} lies outside the range {low:g} to {high:g} that "
+            f"{what}; look at the result with care.",
+            UserWarning,
+            stacklevel=2,
+        )

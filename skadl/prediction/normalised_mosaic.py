@@ -13,25 +13,13 @@ from skadl.raw.symmetry import plane_order, turn
 
 @dataclass(frozen=True, eq=False)
 class NormalisedMosaic:
-    """Normalised planes of a mosaic, any part of which is made when it is read.
+    """Normalised planes of a mosaic, any part of which is made when it is read."""
 
-    Parameters
-    ----------
-    counts : ndarray of shape (2 h, 2 w)
-    cfa : str
-    black : ndarray of shape (4,)
-        Of the planes R, Gr, Gb, B, in counts.
-    scale : float
-        Light factor over the range from black to white.
-    offset : ndarray of shape (4,)
-        Taken off the normalised planes.
-    """
-
-    counts: np.ndarray
+    counts: np.ndarray  # (2 h, 2 w)
     cfa: str
-    black: np.ndarray
-    scale: float
-    offset: np.ndarray
+    black: np.ndarray  # (4,) of the planes R, Gr, Gb, B, in counts
+    scale: float  # light factor over the range from black to white
+    offset: np.ndarray  # (4,) taken off the normalised planes
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -49,8 +37,6 @@ class NormalisedMosaic:
 
         A third of the time that its planes take: nothing is taken apart.
 
-        Examples
-        --------
         >>> counts, black = np.array([[1, 2], [3, 4]]), np.array([1, 2, 3, 4])
         >>> NormalisedMosaic(counts, "RGGB", black, 1.0, np.ones(4)).band(np.s_[:1])
         array([[-1., -1.],
@@ -82,8 +68,6 @@ class NormalisedMosaic:
     def without_mean(self) -> NormalisedMosaic:
         """Return the same with the mean of each plane at 0.
 
-        Examples
-        --------
         >>> zeros, ones = np.zeros(4), np.eye(4)
         >>> NormalisedMosaic(ones, "RGGB", zeros, 1.0, zeros).without_mean()[:, :, :][0]
         array([[ 0.5, -0.5],
@@ -93,6 +77,7 @@ class NormalisedMosaic:
         counts = self.counts.reshape(height, 2, 2 * width)
 
         def add_up(rows: slice) -> np.ndarray:
+            # The few rows of a band in float32, all bands in float64.
             return counts[rows].sum(axis=0).astype(float)
 
         sums = sum(each_band(add_up, height, width))  # (2, 2 w)

@@ -19,7 +19,9 @@ import numpy as np
 from skadl.noise.noise_level import NoiseLevel
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
 
-PROBE = 0.3  # size of the perturbation, in standard deviations of the noise
+# Size of the perturbation, in standard deviations of the noise: large enough to stand
+# out of float32 and bfloat16, small enough that the network's response is a derivative.
+PROBE = 0.3
 # Variances are measured to about a sixth: below this the estimate may be blamed.
 MARGIN = 1.2
 MOST_SIGMAS = 4.0  # by which noise changes one pixel in 16,000
@@ -83,19 +85,27 @@ def estimate_shrinkage(
     >>> estimate_shrinkage(lambda x: x / 2, bright, bright / 2, noise, rng) < 0.05
     True
     """
+    # Stein: the mean of sum(noise * r(x)) needs no clean frame, it equals the mean of
+    # sum(v * dr/dx). Monte-Carlo SURE: a probe b of variance v gives that as the mean
+    # of sum(b * (r(x + e b) - r(x))) / e, for one evaluation instead of one a pixel.
+    # The sum goes over all pixels, so one probe is enough.
     response = power = 0.0
     for window in _windows(*planes.shape[1:]):
-        part, own_residual = planes[window], residual[window]
-        signal = np.maximum(part - own_residual, 0)
+        part, removed_part = planes[window], residual[window]
+        # Of the denoised pixel: that of the noisy one goes with the noise itself, and
+        # would find too little of it where noise is negative.
+        signal = np.maximum(part - removed_part, 0)
         sigma = np.sqrt(noise.shot * signal + noise.read)
-        # Rademacher: of all probes the one whose estimate varies least.
+        # Rademacher: of all probes the one whose estimate varies least (Hutchinson).
         signs = 2 * rng.integers(0, 2, part.shape, dtype=np.int8) - 1
         probe = (sigma * signs).astype(part.dtype)
-        change = removed(part + PROBE * probe) - own_residual
+        change = removed(part + PROBE * probe) - removed_part
         response += float(np.sum(probe * change, dtype=float)) / PROBE
-        power += float(np.sum(own_residual**2, dtype=float))
-    if power == 0.0:
+        power += float(np.sum(removed_part**2, dtype=float))
+    if power == 0.0:  # nothing to take away: any part of it is the same
         return 1.0
+    # Below 0 a correction responds against the noise, above 1 its own direction asks
+    # for more than the network gave: neither is better than the end of the range.
     return min(max(MARGIN * response / power, 0.0), 1.0)
 
 
@@ -124,8 +134,9 @@ def clip_to_noise(
     >>> clip_to_noise(np.array([0.1, -3.0]), np.zeros(2), NoiseLevel(0.0, 0.01))
     array([ 0.1, -0.4])
     """
+    # In place, one array beside the result: this runs over every band of a photograph.
     most = planes - residual
-    np.maximum(most, planes, out=most)
+    np.maximum(most, planes, out=most)  # of the brighter, so that shadows are not cut
     np.maximum(most, 0, out=most)
     most *= MOST_SIGMAS**2 * noise.shot
     most += MOST_SIGMAS**2 * noise.read

@@ -10,26 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# The first tile touches fresh memory, which the next ones use again: it costs about
-# this part of a tile's work more.
+# The first tile touches fresh memory, which the next ones use again: page faults cost
+# about this part of a tile's work more.
 TOUCHING = 0.3
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A rectangle that the network sees, and the part of it that is used.
+    """A rectangle that the network sees, and the part of it that is used."""
 
-    Parameters
-    ----------
-    top, left : int
-        Of the rectangle in the frame, in packed pixels.
-    rows, columns : slice
-        Of the frame: what this tile and no other gives the result for.
-    """
-
-    top: int
+    top: int  # of the rectangle in the frame, in packed pixels
     left: int
-    rows: slice
+    rows: slice  # of the frame: what this tile and no other gives the result for
     columns: slice
 
     @property
@@ -45,26 +37,16 @@ class Tile:
 class Tiling:
     """A frame cut into overlapping tiles of one shape.
 
-    Parameters
-    ----------
-    sides : tuple of two ints
-        Height and width of the frame, in packed pixels.
-    shape : tuple of two ints
-        Of every tile. It reaches over the frame's right and bottom border where that
-        is no multiple of the network's: by less than one.
-    halo, multiple : int
-        Of the network.
-
-    Examples
-    --------
     >>> tiling = Tiling(sides=(10, 22), shape=(12, 16), halo=4, multiple=4)
     >>> [(tile.left, tile.columns) for tile in tiling]
     [(0, slice(0, 12, None)), (8, slice(12, 22, None))]
     """
 
-    sides: tuple[int, int]
+    sides: tuple[int, int]  # of the frame, in packed pixels
+    # Of every tile. It reaches over the frame's right and bottom border where that is
+    # no multiple of the network's: by less than one.
     shape: tuple[int, int]
-    halo: int
+    halo: int  # of the network
     multiple: int
 
     def __len__(self) -> int:
@@ -90,33 +72,18 @@ class Tiling:
 def choose_tiling(
     sides: tuple[int, int], halo: int, multiple: int, most_pixels: float
 ) -> Tiling:
-    """Cut a frame into the tiles that cost least, halo included.
+    """Cut a frame into the tiles of at most `most_pixels` that cost least, with halo.
 
-    Parameters
-    ----------
-    sides : tuple of two ints
-        Height and width of the frame, in packed pixels.
-    halo, multiple : int
-        Of the network.
-    most_pixels : float
-        Packed pixels of a tile that fit into memory.
+    All in packed pixels. ValueError if not even the smallest tile fits.
 
-    Returns
-    -------
-    Tiling
-
-    Raises
-    ------
-    ValueError
-        If not even the smallest tile fits.
-
-    Examples
-    --------
     >>> choose_tiling((500, 500), halo=48, multiple=8, most_pixels=1e7).shape
     (504, 504)
     >>> choose_tiling((2000, 3000), halo=48, multiple=8, most_pixels=1e6).shape
     (1048, 824)
     """
+    # Work is in proportion to the pixels computed, those of halos again and again; few
+    # large tiles waste less than many small ones, as far as memory goes. There are some
+    # hundred shapes at most, so all of them are tried.
     lengths = [_lengths(side, halo, multiple) for side in sides]
     costs = {
         (height, width): (n_down * n_across + TOUCHING) * height * width
@@ -133,7 +100,11 @@ def choose_tiling(
 
 
 def _lengths(side: int, halo: int, multiple: int) -> dict[int, int]:
-    """Sides of a tile worth a thought, each with the number of tiles."""
+    """Candidates for a side of the tiles, each with the number of tiles.
+
+    For each number of tiles the shortest length that covers the frame with it: a longer
+    one computes more for nothing.
+    """
     padded = _round_up(side, multiple)
     most = max((padded - 2 * halo) // multiple, 1)
     lengths = {

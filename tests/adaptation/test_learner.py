@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from skadl.adaptation.learner import noise_weight
 from skadl.adaptation.patches import Batch
+from skadl.estimators.training_pairs import noise_weight
 from skadl.evaluation.metrics import psnr
 
 CPU = torch.device("cpu")
@@ -159,20 +159,6 @@ def test_step__bfloat16__stays_near_float32(make_learner, device, batch):
         parameters = learner.network.parameters()
         assert {parameter.dtype for parameter in parameters} == {torch.float32}
     assert losses[torch.bfloat16] == pytest.approx(losses[None], rel=0.05)
-
-
-def test_noise_weight__twice_the_noise__counts_half():
-    batch = make_batch(CPU)
-    batch = replace(batch, noise=100 * batch.noise)  # far above the smallest noise
-    loud = replace(batch, noise=4 * batch.noise)  # variances
-    ratio = noise_weight(batch) / noise_weight(loud)
-    torch.testing.assert_close(ratio[:2], torch.full((2,), 2.0), rtol=0.01, atol=0)
-
-
-def test_noise_weight__no_noise_at_all__is_finite():
-    batch = make_batch(CPU)
-    dark = replace(batch, noise=0 * batch.noise, clean=-batch.clean)
-    assert torch.isfinite(noise_weight(dark)).all()
 
 
 def test_step__weighted_by_noise__is_the_mean_of_weighted_errors(

@@ -10,9 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skadl.adaptation.patches import bayer_symmetry, cut_fixed, cut_patches, select
+from skadl.adaptation.patches import cut_fixed, cut_patches, select
 from skadl.data.store.patch_store import PatchStore
-from skadl.estimators.training_pairs import to_training_pair
+from skadl.estimators.training_pairs import bayer_symmetry, to_training_pair
 from skadl.noise.noise_level import NoiseLevel
 from skadl.raw.image import RawImage
 from skadl.raw.mosaic import CFA_PATTERNS, pack_bayer, unpack_bayer
@@ -35,6 +35,10 @@ def stored_pair(pair, metadata=METADATA, device=CPU):
     return to_training_pair(
         pair, metadata, NoiseLevel(1e-3, 1e-5), np.zeros(4), Screening(), device
     )
+
+
+def cut_turned(pairs, side, rng):
+    return cut_patches(pairs, side, bayer_symmetry, rng)
 
 
 def rggb_mosaic(pair, role="noisy"):
@@ -66,32 +70,13 @@ def counts_of(patch, white=WHITE):
     return np.rint(patch.numpy() * white).astype(np.uint16)
 
 
-@pytest.mark.parametrize("mirror_rows", [False, True])
-@pytest.mark.parametrize("mirror_columns", [False, True])
-@pytest.mark.parametrize("transpose", [False, True])
-def test_bayer_symmetry__each_of_eight__is_that_of_the_mosaic(
-    mirror_rows, mirror_columns, transpose
-):
-    mosaics = np.random.default_rng(0).integers(0, 9999, (3, 10, 10))
-    packed = np.stack([pack_bayer(mosaic, "RGGB") for mosaic in mosaics])
-    windows = torch.from_numpy(packed).permute(0, 2, 3, 1)
-    turned = bayer_symmetry(windows, mirror_rows, mirror_columns, transpose)
-    for mosaic, result in zip(mosaics, turned, strict=True):
-        # A mirror puts another colour into the corner; one site further it is red.
-        image = mosaic[::-1][1:9] if mirror_rows else mosaic[:8]
-        image = image[:, ::-1][:, 1:9] if mirror_columns else image[:, :8]
-        image = image.T if transpose else image
-        expected = pack_bayer(image, "RGGB")
-        np.testing.assert_array_equal(result.permute(2, 0, 1), expected)
-
-
 @pytest.mark.parametrize("cfa", CFA_PATTERNS)
 def test_cut_patches__any_cfa__are_symmetric_crops_and_all_eight_occur(cfa):
     pair = numbered_pair(cfa=cfa)
     stored = stored_pair(pair)
     crops = every_symmetric_crop(rggb_mosaic(pair), side=3)
     rng = np.random.RandomState(0)
-    patches = [p for _ in range(60) for p in cut_patches([stored] * 3, 3, rng).noisy]
+    patches = [p for _ in range(60) for p in cut_turned([stored] * 3, 3, rng).noisy]
     seen = {crops[counts_of(patch).tobytes()] for patch in patches}
     assert len(seen) == 8
 
@@ -101,21 +86,21 @@ def test_cut_patches__any_seed_and_side__are_symmetric_crops(seed, cfa, side):
     pair = numbered_pair(cfa=cfa)
     crops = every_symmetric_crop(rggb_mosaic(pair), side)
     stored = stored_pair(pair)
-    batch = cut_patches([stored] * 4, side, np.random.RandomState(seed))
+    batch = cut_turned([stored] * 4, side, np.random.RandomState(seed))
     assert all(counts_of(patch).tobytes() in crops for patch in batch.noisy)
 
 
 @given(st.integers(0, 2**31 - 1))
 def test_cut_patches__noisy_and_clean__show_the_same_place(seed):
     stored = stored_pair(numbered_pair(cfa="GBRG"))
-    batch = cut_patches([stored] * 3, 2, np.random.RandomState(seed))
+    batch = cut_turned([stored] * 3, 2, np.random.RandomState(seed))
     np.testing.assert_allclose(batch.clean - batch.noisy, 0.5, atol=1e-5)
 
 
 def test_cut_patches__many__reach_all_but_the_last_row_and_column():
     stored = stored_pair(numbered_pair(8, 8))
     rng = np.random.RandomState(0)
-    patches = [cut_patches([stored] * 8, 2, rng).noisy for _ in range(40)]
+    patches = [cut_turned([stored] * 8, 2, rng).noisy for _ in range(40)]
     reached = set(counts_of(torch.cat(patches)).ravel().tolist())
     assert reached == set(np.arange(64).reshape(8, 8)[:7, :7].ravel().tolist())
 
@@ -150,7 +135,7 @@ def test_cut_fixed__side_of_the_whole_frame__is_the_frame():
     np.testing.assert_array_equal(mosaic, rggb_mosaic(pair))
 
 
-@pytest.mark.parametrize("cut", [cut_patches, cut_fixed])
+@pytest.mark.parametrize("cut", [cut_turned, cut_fixed])
 def test_cut__batch__is_float32_channels_last_with_its_metadata(cut, device):
     pairs = [
         stored_pair(numbered_pair(), np.full(2, value, np.float32), device)
@@ -164,7 +149,7 @@ def test_cut__batch__is_float32_channels_last_with_its_metadata(cut, device):
     assert batch.metadata[:, 0].tolist() == [1, 2, 3]
 
 
-@pytest.mark.parametrize("cut", [cut_patches, cut_fixed])
+@pytest.mark.parametrize("cut", [cut_turned, cut_fixed])
 def test_cut__same_seed__same_batch(cut):
     pairs = [stored_pair(numbered_pair())] * 5
     first, second = (cut(pairs, 3, np.random.RandomState(7)) for _ in range(2))
@@ -181,32 +166,7 @@ def test_select__members__in_the_order_asked_for():
     assert chosen.noisy.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize(
-    "dtype", [np.uint8, np.int8, np.uint16, np.int16, np.int64, np.float16, np.float64]
-)
-def test_store_pair__any_dtype__keeps_the_counts(dtype):
-    counts = np.arange(100).reshape(10, 10).astype(dtype)
-    image = RawImage(counts, "RGGB", 0, WHITE, "S", 100)
-    stored = stored_pair(RawPair(image, image))
-    np.testing.assert_array_equal(
-        stored.noisy.numpy().transpose(2, 0, 1), pack_bayer(counts, "RGGB")
-    )
-
-
-def test_store_pair__uint16__is_kept_compact():
-    stored = stored_pair(numbered_pair())
-    assert stored.noisy.dtype == torch.uint16 and stored.sides == (5, 6)
-
-
-def test_store_pair__read_only_memory_map__is_copied(tmp_path):
-    path = tmp_path / "frame.npy"
-    np.save(path, np.ones((6, 6), np.uint16))
-    image = RawImage(np.load(path, mmap_mode="r"), "RGGB", 0, WHITE, "S", 100)
-    stored = stored_pair(RawPair(image, image))
-    assert int(stored.noisy.to(torch.int32).sum()) == 36
-
-
-@pytest.mark.parametrize("cut", [cut_patches, cut_fixed])
+@pytest.mark.parametrize("cut", [cut_turned, cut_fixed])
 @pytest.mark.parametrize("memory_gib", [1e-9, 1])
 def test_cut__pairs_of_a_store_among_others__same_batch(
     cut, memory_gib, device, tmp_path
@@ -220,14 +180,3 @@ def test_cut__pairs_of_a_store_among_others__same_batch(
     assert torch.equal(first.noisy, second.noisy)
     assert torch.equal(first.clean, second.clean)
     assert second.noisy.device.type == device.type
-
-
-def test_store_pair__scratch__takes_what_is_in_no_store(tmp_path):
-    store = PatchStore(tmp_path)
-    facts = (METADATA, NoiseLevel(1e-3, 1e-5), np.zeros(4), Screening(), CPU)
-    pair = numbered_pair(cfa="BGGR")
-    stored = to_training_pair(pair, *facts, scratch=store.scratch())
-    held = to_training_pair(pair, *facts)
-    assert stored.sides == held.sides
-    assert torch.equal(stored.clean[0:5, 0:6], held.clean)
-    assert [path.suffix for path in tmp_path.iterdir()] == [".scratch"]

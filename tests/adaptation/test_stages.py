@@ -101,7 +101,7 @@ def test_adapt__evaluation_not_finite__is_a_rejection_with_its_reason(fingerprin
             return scores
 
     network = build_network(1, 4, 2, 8, CPU, 0)
-    learner, gate = Exploding(network, None, 0.01, "none"), ScriptedGate()
+    learner, gate = Exploding(network, None, 0.01), ScriptedGate()
     gate.needs_before = False
     rng = np.random.RandomState(0)
     states = [fingerprint(learner)]

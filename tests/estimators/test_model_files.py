@@ -25,6 +25,7 @@ from tiny_fits import assert_same_fit, source_pool, target_pairs, tiny_denoiser
 import skadl
 from skadl import ADLDenoiser, SensorInfo, SensorTable
 from skadl.adaptation.gates import QueueGate
+from skadl.estimators.adl import check_parameters
 from skadl.estimators.model_files.reader import (
     FORMAT_VERSION,
     REFUSALS,
@@ -107,7 +108,7 @@ def _join(description, entries: dict, body: bytes) -> bytes:
 
 
 def _unpack(data: bytes):
-    return unpack(io.BytesIO(data), len(data))
+    return unpack(io.BytesIO(data), len(data), check_parameters)
 
 
 # What comes back
@@ -519,7 +520,7 @@ def _load_or_refuse(data: bytes, folder: Path) -> None:
     else:
         model.selection_report_.summary()
         model.save(path)
-        read_model_file(path)
+        read_model_file(path, check_parameters)
     assert list(folder.iterdir()) == [path]
 
 

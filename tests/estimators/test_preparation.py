@@ -40,7 +40,7 @@ def target():
 def test_prepare__honest_target__has_nothing_to_say(target):
     data = prepared(target)
     assert data.notes == ()
-    assert not any(pair.screening.is_faulty for pair in data.target.pairs)
+    assert not any(pair.fault.is_faulty for pair in data.target.pairs)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_prepare__odd_target_pair__is_named_with_the_next_step_and_kept(
     for fact in (f"pair {index} ", repr(mixed[index].scene), reason, REMEDIES[reason]):
         assert fact in message
     assert len(data.target.pairs) == len(target)
-    odd = [i for i, pair in enumerate(data.target.pairs) if pair.screening.is_faulty]
+    odd = [i for i, pair in enumerate(data.target.pairs) if pair.fault.is_faulty]
     assert odd == [index]
 
 
@@ -102,10 +102,10 @@ def test_prepare__odd_sources__are_marked_and_lend_no_scene(target):
     good = make_domain("NikonD850", 10, size=64, random_state=1)
     mixed, spoiled = spoil_pairs(good, SPOILED_KINDS, 0.3, random_state=0)
     data = prepared(target, {"A": mixed, "B": good})
-    odd = {i for i, pair in enumerate(data.sources["A"]) if pair.screening.is_faulty}
+    odd = {i for i, pair in enumerate(data.sources["A"]) if pair.fault.is_faulty}
     assert odd == set(spoiled)
     assert len(data.sources[RENOISED]) == len(mixed) + len(good) - len(spoiled)
-    assert not any(pair.screening.is_faulty for pair in data.sources[RENOISED])
+    assert not any(pair.fault.is_faulty for pair in data.sources[RENOISED])
 
 
 def test_prepare__sources_in_a_store__stay_there_and_measure_the_same(target, tmp_path):
@@ -119,7 +119,7 @@ def test_prepare__sources_in_a_store__stay_there_and_measure_the_same(target, tm
             assert torch.equal(pair.metadata, other.metadata)
             assert torch.equal(pair.noisy_levels, other.noisy_levels)
             assert torch.equal(pair.clean[0:32, 0:32], other.clean)
-            assert pair.screening == other.screening
+            assert pair.fault == other.fault
     assert all(isinstance(pair.noisy, torch.Tensor) for pair in data.target.pairs)
     for name in data.sensors.names:
         assert repr(data.sensors.get(name)) == repr(expected.sensors.get(name))

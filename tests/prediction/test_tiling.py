@@ -118,35 +118,6 @@ def test_too_little_memory_for_the_smallest_tile_is_refused():
         predict_residual(network, mosaic, 0.9 * needed)
 
 
-@pytest.mark.parametrize("n_levels", [1, 2, 4])
-@pytest.mark.parametrize("sides", [(8, 16), (40, 24), (128, 8)])
-def test_strips_equal_the_plain_network(n_levels, sides, monkeypatch):
-    monkeypatch.setattr("skadl.network.cpu.STRIP_BYTES", 2000)
-    folded = folded_network(n_levels)
-    strips = folded.on_cpu(None)
-    for seed in (0, 1):  # memory is used again
-        x = torch.randn(1, 4, *sides, generator=torch.Generator().manual_seed(seed))
-        torch.testing.assert_close(
-            strips.removed(x), x - folded(x), atol=1e-5, rtol=1e-5
-        )
-
-
-def test_strips_without_onednn_equal_the_plain_network(monkeypatch):
-    monkeypatch.setattr("skadl.network.cpu._has_onednn", lambda dtype: False)
-    folded, x = folded_network(3), torch.ones(1, 4, 16, 24)
-    removed = folded.on_cpu(None).removed(x)
-    torch.testing.assert_close(removed, x - folded(x), atol=1e-5, rtol=1e-5)
-
-
-def test_strips_in_bfloat16_stay_near_float32():
-    folded = folded_network(3)
-    x = torch.randn(1, 4, 64, 64, generator=torch.Generator().manual_seed(0))
-    low = folded.on_cpu(torch.bfloat16).removed(x)
-    exact = folded.on_cpu(None).removed(x)
-    assert low.dtype == torch.float32
-    assert (low - exact).norm() < 0.02 * exact.norm()
-
-
 def test_on_another_device_batches_of_tiles_equal_whole(device):
     if device.type == "cpu":
         pytest.skip("one tile at a time on a CPU")

@@ -1,4 +1,4 @@
-"""Residuals of pairs first, then evidence pooled over a domain."""
+"""Faults of pairs first, then evidence pooled over a domain."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SMALLEST_SPREAD = 1e-6  # dB; float32 shows no smaller difference of PSNR
 
 
 class EvidenceGate(Gate):
-    """Refuse odd pairs, and domains whose steps keep doing harm.
+    """Refuse faulty pairs, and domains whose steps keep doing harm.
 
     First physics: a wrong clean frame or a wrong label shows in the residual (noisy
     minus clean) without any training; see `Screening`. Then evidence: one step says
@@ -29,15 +29,15 @@ class EvidenceGate(Gate):
 
     Notes
     -----
-    V' is measured in one iteration of `every`; between measurements the verdict on
-    a domain stands. What is typical is the median over domains, so that a minority
-    of harmful ones does not move it.
+    V' is measured in one iteration of `measure_every`; between measurements the
+    verdict on a domain stands. What is typical is the median over domains, so that a
+    minority of harmful ones does not move it.
     """
 
     measure_every = 4
     needs_before = True
     least_evidence = 4  # measurements before a domain can be refused
-    critical = 3.1  # standard errors: one false refusal in a thousand tests
+    critical = 3.1  # standard errors: a normal passes them once in a thousand tests
     least_drawn, most_drawn = 0.1, 2.0  # a domain, relative to an unknown one
 
     def __init__(self, queue_size: int) -> None:
@@ -49,7 +49,7 @@ class EvidenceGate(Gate):
         self.differences.clear()
 
     def refuse(self, fault: Fault) -> Verdict | None:
-        """Refuse an odd pair; its score is its oddness with a minus."""
+        """Refuse a faulty pair; its score is the fault's with a minus."""
         if fault.reason is None:
             return None
         return Verdict(False, -fault.score, -1.0, fault.reason)
@@ -82,18 +82,25 @@ class EvidenceGate(Gate):
 
     def _weigh(self, domain: str) -> tuple[float, float] | None:
         """Mean difference to the typical domain and its error, in dB, if enough."""
-        own = np.array(self.differences.get(domain, ()))
-        if len(own) < self.least_evidence or len(self.differences) < 2:
-            return None
+        differences = np.array(self.differences.get(domain, ()))
+        if len(differences) < self.least_evidence or len(self.differences) < 2:
+            return None  # few steps, or no other domain to compare with
         typical, spread = self._typical()
-        # Clipped: one step gone wrong is no evidence against a domain.
-        score = float(np.mean(np.clip(own - typical, -3 * spread, 3 * spread)))
-        return score, spread / math.sqrt(len(own))
+        # Clipped, as in Huber's estimate of a mean: one step gone wrong is no evidence
+        # against a domain.
+        excess = np.clip(differences - typical, -3 * spread, 3 * spread)
+        # The spread of all domains, not of this one: four steps that happen to agree
+        # would claim an error of almost nothing.
+        return float(np.mean(excess)), spread / math.sqrt(len(differences))
 
     def _typical(self) -> tuple[float, float]:
         """Median domain, and the spread of steps within domains, both in dB."""
+        # Medians, so that neither a minority of harmful domains nor a few steps gone
+        # wrong move what the others are compared with. Each domain is centred on its
+        # own median: how far domains lie apart is no part of the noise of a step.
         domains = [np.array(values) for values in self.differences.values()]
         medians = [np.median(values) for values in domains]
         deviations = [abs(v - m) for v, m in zip(domains, medians, strict=True)]
+        # 1.4826: from the median absolute deviation of a normal to its sigma.
         spread = 1.4826 * float(np.median(np.concatenate(deviations)))
         return float(np.median(medians)), max(spread, SMALLEST_SPREAD)

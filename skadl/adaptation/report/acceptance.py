@@ -120,7 +120,7 @@ def count_by_epoch(table: DecisionTable, n_epochs: int) -> EpochAcceptance:
     if n_epochs < 1:
         raise ValueError(f"n_epochs must be at least 1, got {n_epochs!r}.")
     shape = (len(table.domains), n_epochs)
-    first = span = 0
+    first = span = 0  # span: iterations from the first decision to the last
     if len(table):
         first = int(table.iteration.min())
         span = int(table.iteration.max()) - first + 1

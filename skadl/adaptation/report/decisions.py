@@ -154,7 +154,7 @@ class DecisionTable:
         Parameters
         ----------
         rows : ndarray of int, shape (m,)
-            Positions, in the order wanted.
+            Positions, in the order of the result.
 
         Returns
         -------
@@ -162,7 +162,7 @@ class DecisionTable:
         """
         sizes = np.diff(self.offsets)[rows]
         offsets = np.append(0, np.cumsum(sizes))
-        # Position of each wanted pair: start of its batch plus rank in the batch.
+        # Position of each pair: start of its batch plus rank in the batch.
         shift = np.repeat(self.offsets[rows] - offsets[:-1], sizes)
         pairs = np.arange(offsets[-1]) + shift
         batch_columns = {name: getattr(self, name)[rows] for name in _PER_BATCH}
@@ -237,7 +237,7 @@ class DecisionRecorder:
         self._pair_id = array("I")
         self._iso_code = array("I")
         self._n_accepted = 0
-        self._starving = False
+        self._is_too_low = False
         self._watched_from = 0
 
     @property
@@ -293,7 +293,7 @@ class DecisionRecorder:
         window : int, default=1000
             Number of latest decisions to look at.
         floor : float, default=0.01
-            Fraction in (0, 1]; fewer accepted batches than this is starving.
+            Fraction in (0, 1]; fewer accepted batches than this is too low.
 
         Returns
         -------
@@ -316,13 +316,13 @@ class DecisionRecorder:
         if n_offered - self._watched_from < window:
             return False
         low = self._is_accepted.count(1, n_offered - window) < floor * window
-        if low and not self._starving:
-            self._starving = True
+        if low and not self._is_too_low:
+            self._is_too_low = True
             return True
-        if self._starving and not low:
+        if self._is_too_low and not low:
             # A fresh window, or a rate that hovers at the floor would warn anew
             # with every batch that leaves the window.
-            self._starving = False
+            self._is_too_low = False
             self._watched_from = n_offered
         return False
 

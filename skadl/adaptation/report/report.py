@@ -21,20 +21,12 @@ from skadl.adaptation.report.acceptance import (
     count_by_pair,
     count_by_reason,
 )
-from skadl.adaptation.report.decisions import (
-    BatchDecision,
-    DecisionRecorder,
-    DecisionTable,
-)
+from skadl.adaptation.report.decisions import DecisionTable
 from skadl.adaptation.report.text import headline, html_table, text_table
 from skadl.support.writing import atomic_write
 
 if TYPE_CHECKING:
     import pandas
-
-__all__ = ["AcceptanceCounts", "BatchDecision", "DataSelectionReport"]
-__all__ += ["DecisionRecorder", "DecisionTable", "DomainAcceptance"]
-__all__ += ["EpochAcceptance", "TrainingStage"]
 
 _FILE_FORMAT = "skadl data selection report"
 _FILE_VERSION = 1
@@ -55,6 +47,7 @@ class DataSelectionReport:
 
     Examples
     --------
+    >>> from skadl.adaptation.report import BatchDecision, DecisionRecorder
     >>> recorder = DecisionRecorder(["A7S2", "black"])
     >>> for iteration, (domain, score) in enumerate([("A7S2", 31.2), ("black", 9.5)]):
     ...     recorder.append(BatchDecision(iteration, domain, (0,), (800.0,),

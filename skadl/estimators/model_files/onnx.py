@@ -94,7 +94,7 @@ def export_onnx(
     noise = expected_noise(info, iso, ratio)
     codes = model.conditioning.vector(name, iso, ratio, noise)
     folded = model.network.fold(codes).cpu()
-    facts = {
+    metadata = {
         "skadl_version": skadl.__version__,
         "sensor": name,
         "iso": float(iso),
@@ -106,34 +106,16 @@ def export_onnx(
         "multiple": folded.multiple,
         "halo": folded.halo,
     }
-    graph = onnx_model(folded, info.cfa, facts)
+    graph = onnx_model(folded, info.cfa, metadata)
     with atomic_write(path) as part:
         onnx.save_model(graph, part)
     return path
 
 
-def onnx_model(network: FoldedNetwork, cfa: str, facts: Mapping[str, Any]) -> Any:
-    """Restate a folded network as an ONNX graph, operator by operator.
+def onnx_model(network: FoldedNetwork, cfa: str, metadata: Mapping[str, Any]) -> Any:
+    """Restate a folded network on the CPU as an ONNX graph for planes of pattern `cfa`.
 
-    Parameters
-    ----------
-    network : FoldedNetwork
-        On the CPU.
-    cfa : str
-        Pattern of the planes that the graph shall take. The network was trained on
-        RGGB geometry; for another pattern its kernels are mirrored, which is the
-        same as mirroring the planes.
-    facts : mapping
-        Plain values for the metadata.
-
-    Returns
-    -------
-    onnx.ModelProto
-
-    Raises
-    ------
-    ValueError
-        If a weight is not finite.
+    `metadata` are plain values. ValueError if a weight is not finite.
     """
     from onnx import TensorProto, checker, helper
 
@@ -155,7 +137,9 @@ def onnx_model(network: FoldedNetwork, cfa: str, facts: Mapping[str, Any]) -> An
         producer_name="skadl",
         producer_version=skadl.__version__,
     )
-    helper.set_model_props(model, {METADATA_ENTRY: json.dumps(facts, allow_nan=False)})
+    helper.set_model_props(
+        model, {METADATA_ENTRY: json.dumps(metadata, allow_nan=False)}
+    )
     checker.check_model(model, full_check=True)
     return model
 
@@ -213,6 +197,10 @@ class _GraphOperations:
 
 
 def _mirrored(values: Tensor, cfa: str) -> np.ndarray:
+    """Mirror a kernel: the network knows RGGB geometry, the planes have that of `cfa`.
+
+    That is the same as mirroring the planes before and after.
+    """
     array = values.numpy()
     if array.ndim == 4:
         array = np.flip(array, mirrored_axes(cfa))

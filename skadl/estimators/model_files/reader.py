@@ -1,4 +1,4 @@
-"""Reading model files of strangers: nothing in them is run, nothing is believed.
+"""Reading untrusted model files: nothing in them is run, nothing is believed.
 
 The header comes first and is bounded. Every tensor in it is compared with the network
 that it declares, and all of them with the length of the file, before memory is taken
@@ -49,7 +49,7 @@ NETWORK_PREFIX, REPORT_PREFIX = "network.", "report."  # of names of tensors
 # All that checks, parsers and records raise at bad content.
 REFUSALS = (ValueError, OverflowError, RecursionError, safetensors.SafetensorError)
 
-# Generous for what skadl writes, small for what a stranger's file may cost.
+# Generous for what skadl writes, small for what an untrusted file may cost.
 _LARGEST_HEADER = 4 << 20
 _LARGEST_FILE = 2 << 30
 _HIGHEST_PAIR_ID = 2**24  # a report counts pairs in an array as long as this
@@ -76,29 +76,15 @@ _FIRST_BYTES = {
 
 @dataclass(frozen=True, eq=False)
 class ModelFile:
-    """What a model file holds.
+    """What a model file holds."""
 
-    Parameters
-    ----------
-    parameters : mapping of str to value
-        Constructor parameters of the estimator.
-    network : ModulatedNetwork
-    conditioning : Conditioning
-    sensors : SensorTable
-    report : DataSelectionReport
-    n_iter : int
-        Iterations of all stages.
-    skadl_version : str
-        That wrote it.
-    """
-
-    parameters: Mapping[str, Any]
+    parameters: Mapping[str, Any]  # of the estimator's constructor
     network: ModulatedNetwork
     conditioning: Conditioning
     sensors: SensorTable
     report: DataSelectionReport
-    n_iter: int
-    skadl_version: str = skadl.__version__
+    n_iter: int  # of all stages
+    skadl_version: str = skadl.__version__  # that wrote it
 
 
 def read_model_file(
@@ -106,20 +92,8 @@ def read_model_file(
 ) -> ModelFile:
     """Read and check what a model file holds, with the network on the CPU.
 
-    Parameters
-    ----------
-    path : str or Path
-
-    Returns
-    -------
-    ModelFile
-
-    Raises
-    ------
-    OSError
-        If there is no such file or it cannot be read.
-    ValueError
-        If it is no model file, is damaged, or comes from a newer skadl.
+    OSError if there is no such file or it cannot be read; ValueError if it is no model
+    file, is damaged, or comes from a newer skadl.
     """
     path = Path(path)
     if not path.is_file():  # a pipe or a device might never end
@@ -140,17 +114,7 @@ def read_model_file(
 
 
 def looks_like_model_file(path: str | os.PathLike) -> bool:
-    """Tell by name or first bytes whether a file means to be a model file.
-
-    Parameters
-    ----------
-    path : str or Path
-        Of an existing file.
-
-    Returns
-    -------
-    bool
-    """
+    """Tell by name or first bytes whether an existing file means to be a model file."""
     with open(path, "rb") as file:
         head = file.read(9)
     length = int.from_bytes(head[:8], "little")
@@ -171,24 +135,7 @@ def reason_of(error: Exception) -> str:
 
 
 def unpack(file: BinaryIO, size: int, check_parameters: CheckParameters) -> ModelFile:
-    """Read and check what an open model file holds.
-
-    Parameters
-    ----------
-    file : binary file
-        At its beginning.
-    size : int
-        Of the file, in bytes.
-
-    Returns
-    -------
-    ModelFile
-
-    Raises
-    ------
-    One of REFUSALS
-        At the first thing that is not as it must be.
-    """
+    """Read a model file of `size` bytes; one of `REFUSALS` at the first fault."""
     if size > _LARGEST_FILE:
         raise ValueError(f"it has {size} bytes, more than the {_LARGEST_FILE} allowed")
     head = _read_header(file, size)
@@ -250,8 +197,8 @@ def _parse_description(text: Any) -> dict[str, Any]:
             "to load it."
         )
     records = ("parameters", "network", "conditioning", "sensors", "report")
-    own = ("format", "format_version", "skadl_version", "n_iter")
-    check_names("the description", description, own + records, own + records)
+    names = ("format", "format_version", "skadl_version", "n_iter", *records)
+    check_names("the description", description, names, names)
     for name in records:
         check_type(name, description[name], dict)
     check_int("format_version", version, 1, FORMAT_VERSION)
@@ -273,7 +220,15 @@ def _declare_network(
     record: dict[str, Any], conditioning: Conditioning
 ) -> ModulatedNetwork:
     """Build the network with shapes, but without memory for its weights."""
-    sizes = NETWORKS[DEFAULT_NETWORK].SIZES
+    kind, record = record.get("kind", DEFAULT_NETWORK), dict(record)
+    record.pop("kind", None)
+    check_type("kind of the network", kind, str)
+    if kind not in NETWORKS:
+        raise ValueError(
+            f"its network is of kind {reprlib.repr(kind)}; this skadl "
+            f"{skadl.__version__} knows {sorted(NETWORKS)}"
+        )
+    sizes = NETWORKS[kind].SIZES
     check_names("network", record, sizes, sizes)
     for name, largest in sizes.items():
         check_int(name, record[name], 1, largest)
@@ -282,7 +237,7 @@ def _declare_network(
             f"its network takes {record['n_metadata']} facts of an image, its "
             f"conditioning gives {conditioning.length}"
         )
-    return declare_network(record)
+    return declare_network(record, kind)
 
 
 def _count_bytes(entries: dict[str, Any], network: ModulatedNetwork) -> int:
@@ -328,7 +283,7 @@ def _parse_sensors(record: dict[str, Any], conditioning: Conditioning) -> Sensor
     missing = [name for name in conditioning.sensors if name not in record]
     if missing:
         raise ValueError(f"sensors lacks {reprlib.repr(missing[0])}")
-    return SensorTable({k: _parse_sensor(k, facts) for k, facts in record.items()})
+    return SensorTable({k: _parse_sensor(k, values) for k, values in record.items()})
 
 
 def _parse_sensor(name: str, record: Any) -> SensorInfo:
@@ -336,25 +291,25 @@ def _parse_sensor(name: str, record: Any) -> SensorInfo:
     check_type(where, record, dict)
     needed = [field.name for field in fields(SensorInfo) if field.default is MISSING]
     check_names(where, record, [f.name for f in fields(SensorInfo)], needed)
-    facts = {
+    values = {
         key: {float(iso): as_tuple(entry) for iso, entry in value.items()}
         if isinstance(value, dict)
         else as_tuple(value)
         for key, value in record.items()
     }
     check_strings(f"notes of {where}", record.get("notes", []))
-    black, white = facts["black_level"], facts["white_level"]
+    black, white = values["black_level"], values["white_level"]
     black = black if isinstance(black, tuple) else (black,) * 4
     if not are_numbers((*black, white), 5):
         raise ValueError(
             f"the levels of {where} are {reprlib.repr(black)} and {reprlib.repr(white)}"
         )
-    iso_range = facts.get("iso_range")
+    iso_range = values.get("iso_range")
     if iso_range is not None and not (
         are_numbers(iso_range, 2) and 0 < iso_range[0] <= iso_range[1]
     ):
         raise ValueError(f"iso_range of {where} is {reprlib.repr(iso_range)}")
-    return SensorInfo(**facts)
+    return SensorInfo(**values)
 
 
 def _parse_report(

@@ -1,4 +1,4 @@
-"""Model files: a fitted denoiser as weights and plain facts, safe to pass on.
+"""Model files: a fitted denoiser as weights and plain values, safe to pass on.
 
 A model file is a safetensors file. Its tensors are the network's weights and the
 columns of the selection report; all else is JSON in its metadata, under one entry:
@@ -32,6 +32,8 @@ from skadl.estimators.model_files.reader import (
     reason_of,
     unpack,
 )
+from skadl.network.base import ModulatedNetwork
+from skadl.network.choice import DEFAULT_NETWORK, name_of
 from skadl.support.writing import atomic_write, check_folder
 
 
@@ -61,7 +63,7 @@ def _pack(contents: ModelFile) -> bytes:
         "format_version": FORMAT_VERSION,
         "skadl_version": skadl.__version__,
         "parameters": {k: _plain(v) for k, v in contents.parameters.items()},
-        "network": contents.network.describe(),
+        "network": _describe(contents.network),
         "conditioning": {
             "kind": contents.conditioning.kind,
             "sensors": contents.conditioning.sensors,
@@ -88,6 +90,13 @@ def _pack(contents: ModelFile) -> bytes:
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     text = json.dumps(description, ensure_ascii=False, allow_nan=False)
     return safetensors.numpy.save(arrays, metadata={ENTRY: text})
+
+
+def _describe(network: ModulatedNetwork) -> dict[str, Any]:
+    name = name_of(network)
+    # Without the default's name: files are what they were when it was the only one.
+    kind = {} if name == DEFAULT_NETWORK else {"kind": name}
+    return kind | network.describe()
 
 
 def _plain(value: Any) -> Any:

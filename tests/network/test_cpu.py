@@ -1,0 +1,55 @@
+"""The network in strips, on a CPU, against the plain one."""
+
+import numpy as np
+import pytest
+import torch
+
+from skadl.network.unet import ModulatedUNet
+
+
+def folded_network(n_levels, seed=0):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = ModulatedUNet(1, 4, n_levels, mlp_width=4)
+        torch.nn.init.normal_(network.head.weight, std=0.1)
+    return network.fold(np.ones(1))
+
+
+@pytest.mark.parametrize("n_levels", [1, 2, 4])
+@pytest.mark.parametrize("sides", [(8, 16), (40, 24), (128, 8)])
+def test_strips_equal_the_plain_network(n_levels, sides, monkeypatch):
+    monkeypatch.setattr("skadl.network.cpu.STRIP_BYTES", 2000)
+    folded = folded_network(n_levels)
+    strips = folded.on_cpu(None)
+    for seed in (0, 1):  # memory is used again
+        x = torch.randn(1, 4, *sides, generator=torch.Generator().manual_seed(seed))
+        torch.testing.assert_close(
+            strips.removed(x), x - folded(x), atol=1e-5, rtol=1e-5
+        )
+
+
+def test_strips_without_onednn_equal_the_plain_network(monkeypatch):
+    monkeypatch.setattr("skadl.network.cpu._can_fuse", lambda dtype: False)
+    folded, x = folded_network(3), torch.ones(1, 4, 16, 24)
+    removed = folded.on_cpu(None).removed(x)
+    torch.testing.assert_close(removed, x - folded(x), atol=1e-5, rtol=1e-5)
+
+
+def test_strips_where_an_operator_is_gone_equal_the_plain_network(
+    monkeypatch,
+):
+    operators = ("_convolution_pointwise", "_no_longer_there")
+    monkeypatch.setattr("skadl.network.cpu._FUSED_OPERATORS", operators)
+    folded, x = folded_network(3), torch.ones(1, 4, 16, 24)
+    strips = folded.on_cpu(None)
+    assert not strips._encoder[0].is_fused
+    torch.testing.assert_close(strips.removed(x), x - folded(x), atol=1e-5, rtol=1e-5)
+
+
+def test_strips_in_bfloat16_stay_near_float32():
+    folded = folded_network(3)
+    x = torch.randn(1, 4, 64, 64, generator=torch.Generator().manual_seed(0))
+    low = folded.on_cpu(torch.bfloat16).removed(x)
+    exact = folded.on_cpu(None).removed(x)
+    assert low.dtype == torch.float32
+    assert (low - exact).norm() < 0.02 * exact.norm()
