@@ -26,7 +26,7 @@ _ISO_TABLES = {
 
 @dataclass(frozen=True, eq=False)
 class SensorInfo:
-    """Facts of one sensor, enough to read a bare mosaic and to expect its noise.
+    """One sensor: what it takes to read a bare mosaic and to expect its noise.
 
     Parameters
     ----------
@@ -215,7 +215,7 @@ class SensorTable:
         return f"SensorTable({', '.join(self.names)})"
 
     def get(self, name: str) -> SensorInfo:
-        """Return the facts of one sensor.
+        """Return what is known of one sensor.
 
         Parameters
         ----------

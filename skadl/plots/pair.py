@@ -56,7 +56,7 @@ def draw_pair(pair: RawPair, checked: CheckedPair | None = None) -> Figure:
     pair = read_pair(pair)
     small = small_copy(pair)
     measured = measure_residual(small)
-    moved = motion_of_pair(small)[1].moved
+    moved = motion_of_pair(small).moved
     scores = measured.known * measured.residual / measured.pixel_sigma  # (4, h, w)
     # The mean of 3x3 pixels of four colours, again in standard deviations.
     scores = 3 * uniform_filter(scores.sum(axis=0) / 2, 3)

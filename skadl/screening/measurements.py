@@ -23,8 +23,8 @@ from skadl.screening.screen import ResidualAnalysis, Screening
 from skadl.screening.symptoms import LEAST_BINS, find_symptoms, without_offsets
 
 SIGMAS = 3.5  # standard errors before a shift or a brightness is believed
-_ALIGNED_SIDE = 256  # packed pixels, in the middle, that shifts are told on
-_SEEN_SIDE = 512  # packed pixels of a whole frame, made smaller, that motion is told on
+_ALIGNED_SIDE = 256  # packed pixels, in the middle, for shifts
+_WHOLE_SIDE = 512  # packed pixels of a whole frame, made smaller, for motion
 _GREEN_BLOCK = 4  # packed pixels a side, over which sampling of detail averages out
 _LEAST_COLOUR = 0.02  # of the signal: greens that differ less may be one colour
 _PILE = (0.002, 8.0)  # share of pixels at a limit, and times as many as just below it
@@ -79,7 +79,7 @@ def measure_pair(pair: RawPair) -> PairMeasurements:
     analysis = ResidualAnalysis(measured.curve, Screening(**find_symptoms(measured)))
     aligned = align(measured, pair.noisy.cfa, _ALIGNED_SIDE, SIGMAS)
     is_small = max(pair.noisy.mosaic.shape) <= 2 * _ALIGNED_SIDE
-    motion = find_motion(aligned) if is_small else motion_of_pair(pair)[1]
+    motion = find_motion(aligned) if is_small else motion_of_pair(pair)
     power = np.mean(aligned.sigma**2)
     # Fine detail tells the brightness best where there is some, large areas where they
     # are smooth: the more significant of the two. Where the frame as a whole has less
@@ -125,16 +125,16 @@ def read_pair(pair: RawPair) -> RawPair:
     return RawPair(*frames, pair.scene)
 
 
-def motion_of_pair(pair: RawPair) -> tuple[Aligned, Motion]:
+def motion_of_pair(pair: RawPair) -> Motion:
     """Look at the whole frame for what moved; of a large one, at a smaller copy."""
     pair = small_copy(pair)
-    aligned = align(measure_residual(pair), pair.noisy.cfa, _SEEN_SIDE, SIGMAS)
-    return aligned, find_motion(aligned)
+    measured = measure_residual(pair)
+    return find_motion(align(measured, pair.noisy.cfa, _WHOLE_SIDE, SIGMAS))
 
 
 def small_copy(pair: RawPair) -> RawPair:
     """Make a pair at most 1024 pixels a side: means of neighbours of one colour."""
-    factor = -(-max(pair.noisy.mosaic.shape) // (2 * _SEEN_SIDE))
+    factor = -(-max(pair.noisy.mosaic.shape) // (2 * _WHOLE_SIDE))
     if factor == 1:
         return pair
     noisy, clean = (_shrink(frame, factor) for frame in (pair.noisy, pair.clean))

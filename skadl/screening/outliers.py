@@ -17,13 +17,13 @@ from skadl.raw.pair import RawPair
 from skadl.screening.symptoms import LEAST_BINS
 
 LEAST_PEERS = 5  # before a pair's noise can be compared
-# What is believed of sensors: gain is proportional to ISO, read noise rises more
-# slowly; a slope may differ from these by so much each octave, and bend by so much.
+# The prior on sensors: gain is proportional to ISO, read noise rises more
+# slowly; value and standard deviation of a slope each octave, and how far it may bend.
 _GAIN_SLOPE = (1.0 * np.log(2), 0.1)
 _READ_SLOPE = (0.8 * np.log(2), 0.25)
 _BEND = 0.15
 _STIFF_BEND = 0.01  # power laws: where the first look for agreement begins
-_PAIR_ERROR = 0.5  # weight of a pair against these beliefs; logarithm of variance
+_PAIR_ERROR = 0.5  # weight of a pair against the prior; logarithm of variance
 _LEAST_ERROR = 0.1  # of a prediction, for what the model leaves out
 _CORE = 0.7  # part of the pairs that is taken to be right, whatever happens
 _AGREES = (0.4, 2.5)  # a shift, or standard errors, with which a pair joins the core
@@ -112,7 +112,7 @@ def _fit_line(
     curves: Sequence[TransferCurve], knots: np.ndarray, bend: float, start: np.ndarray
 ) -> _Line:
     # Log gain and log read noise are piecewise linear in log ISO, a knot an octave, and
-    # the beliefs of how both rise and bend are rows of the same least squares.
+    # the prior on how both rise and bend adds rows to the same least squares.
     signal, log_variance, hats = _columns(curves, knots)
     # Bins of one pair err together (a wrong light factor, say): many count as one.
     n_bins = np.concatenate([np.full(len(c.signal), len(c.signal)) for c in curves])
@@ -120,7 +120,7 @@ def _fit_line(
     step = knots[1] - knots[0]
     rise, curl = (np.diff(np.eye(len(knots)), order, axis=0) for order in (1, 2))
     nothing = np.zeros_like(rise)
-    beliefs = np.vstack(
+    prior = np.vstack(
         [
             np.hstack([rise, nothing]) / (step * _GAIN_SLOPE[1]),
             np.hstack([nothing, rise]) / (step * _READ_SLOPE[1]),
@@ -130,19 +130,19 @@ def _fit_line(
         ]
     )
     slopes = [slope / error for slope, error in (_GAIN_SLOPE, _READ_SLOPE)]
-    believed = np.concatenate(
+    centre = np.concatenate(
         [np.repeat(slopes, len(rise)), np.zeros(2 * len(curl)), 0.03 * start]
     )
 
     def misfit(parameters: np.ndarray) -> np.ndarray:
         expected, _ = _expect(parameters, signal, hats)
         return np.concatenate(
-            [(log_variance - expected) * weight, beliefs @ parameters - believed]
+            [(log_variance - expected) * weight, prior @ parameters - centre]
         )
 
     def jacobian(parameters: np.ndarray) -> np.ndarray:
         _, slopes = _expect(parameters, signal, hats)
-        return np.vstack([-slopes * weight[:, None], beliefs])
+        return np.vstack([-slopes * weight[:, None], prior])
 
     found = least_squares(misfit, start, jacobian, loss="soft_l1", max_nfev=30).x
     # Gauss-Newton covariance: the rows have unit variance.
@@ -173,7 +173,7 @@ def _expect(
 
 
 def _start(curves: Sequence[TransferCurve], knots: np.ndarray) -> np.ndarray:
-    """Power laws of the believed slopes through the middle of what the bins allow."""
+    """Power laws of the prior's slopes through the middle of what the bins allow."""
     # A bin whose variance is all shot noise has the gain variance / signal, a dark one
     # would blow that up: its signal counts as no less than its noise. Read noise is
     # near the lowest tenth of the variances.
