@@ -84,18 +84,18 @@ class Residual:
     @cached_property
     def known(self) -> np.ndarray:
         """1 at the pixels of the bins, 0 where clipping leaves no say; (4, h, w)."""
-        known = np.zeros(self.signal.shape)
+        known = np.zeros(self.signal.size)
         for pixels in self.bins:
-            known.flat[pixels] = 1.0
-        return known
+            known[pixels] = 1.0
+        return known.reshape(self.signal.shape)
 
     @cached_property
     def pixel_sigma(self) -> np.ndarray:
         """Sigma of each pixel's bin, 1 where it is not known; (4, h, w)."""
-        spread = np.ones(self.signal.shape)
+        spread = np.ones(self.signal.size)
         for pixels, sigma in zip(self.bins, self.sigma, strict=True):
-            spread.flat[pixels] = sigma
-        return spread
+            spread[pixels] = sigma
+        return spread.reshape(self.signal.shape)
 
 
 def measure_residual(pair: RawPair) -> Residual:
@@ -198,15 +198,15 @@ def noise_of_pair(
         return gain, read_variance
     signal = np.maximum(curve.signal, 0.0)
     start = np.log([gain, read_variance])
-    # The belief weighs as much as one bin (both have the unit of a bin's misfit), the
-    # variance half as much: its logarithm errs twice as far as that of read noise.
+    # Gain and read noise are taken to be right within a factor of e, a prior that a
+    # single bin outweighs; the logarithm of a variance errs twice as far.
     pull = np.array([1.0, 0.5])
 
     def misfit(parameters: np.ndarray) -> np.ndarray:
         shot, read = np.exp(parameters)
         model = shot * signal + read
-        # Relative errors, alike for dark and bright bins: two hundred pixels have
-        # their variance to 10 %. Soft L1 bears a bin that something moved in.
+        # Relative errors, alike for dark and bright bins: two hundred pixels tell their
+        # variance to 10 %. Soft L1 bears a bin that something moved in.
         return np.concatenate(
             [np.log(curve.variance / model) / 0.1, pull * (parameters - start)]
         )

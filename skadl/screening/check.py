@@ -144,15 +144,14 @@ def _judge(
     findings += _judge_levels(pair, measured, screening)
     # Of equal gravity what explains most comes first, as they were found.
     findings.sort(key=lambda finding: finding.verdict != "bad")
-    costs = [0.0]
+    energies = {
+        "motion": measured.motion.energy,
+        "brightness": measured.brightness_energy,
+        "sharpness": measured.contrast_energy,
+    }
+    costs = [energies[f.check] for f in findings if f.check in energies]
     if is_moved:
         costs.append(shift.energy)
-    if any(finding.check == "motion" for finding in findings):
-        costs.append(measured.motion.energy)
-    if any(finding.check == "brightness" for finding in findings):
-        costs.append(measured.brightness_energy)
-    if any(finding.check == "sharpness" for finding in findings):
-        costs.append(measured.contrast_energy)
     is_known = np.isfinite(shift.error)
     has_light = np.isfinite(measured.brightness_error)
     return CheckedPair(
@@ -173,7 +172,7 @@ def _judge(
         green_ratio=measured.green_ratio,
         hot_pixels=measured.hot_pixels,
         noise=measured.noise,
-        cost=max(costs),
+        cost=max(costs, default=0.0),
     )
 
 
