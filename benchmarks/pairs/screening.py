@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 from benchmarks.result_files import DEFAULT_FOLDER, write_markdown
 from skadl.datasets import SPOILED_KINDS, camera_names, make_domain, spoil_pairs
 from skadl.screening import ResidualAnalysis, analyse_residual, screen
-from skadl.screening.screen import REASONS
+from skadl.screening.screen import FAULTS
 
 HONEST = "none"
 IN_TURN = "all in turn"
@@ -113,7 +113,7 @@ def count_found(
     named = [
         index
         for index in odd & set(spoiled)
-        if screenings[index].reason == REASONS[PARTS[spoiled[index].split()[0]]]
+        if screenings[index].fault is FAULTS[PARTS[spoiled[index].split()[0]]]
     ]
     is_spoiled = [index in spoiled for index in range(len(pairs))]
     scores = [screening.score for screening in screenings]

@@ -22,7 +22,7 @@ from skadl.noise.renoising import RENOISED, renoised_domain
 from skadl.noise.residual import TransferCurve
 from skadl.noise.sensors import SensorTable
 from skadl.raw.pair import RawPair
-from skadl.screening.screen import REMEDIES, Screening, analyse_residual, screen
+from skadl.screening.screen import FaultKind, Screening, analyse_residual, screen
 
 _T = TypeVar("_T")
 MOST_CURVES = 24  # of a sensor that its noise is measured on
@@ -138,15 +138,15 @@ def _describe_faulty(
     pairs: Sequence[RawPair], screenings: Sequence[Screening]
 ) -> tuple[str, ...]:
     """Say which target pairs are faulty, why, and what to do: a sentence a reason."""
-    faulty: dict[str, list[str]] = {}
+    faulty: dict[FaultKind, list[str]] = {}
     for index, (pair, screening) in enumerate(zip(pairs, screenings, strict=True)):
-        if screening.reason is not None:
+        if screening.fault is not None:
             scene = "" if pair.scene is None else f" (scene {pair.scene!r})"
-            faulty.setdefault(screening.reason, []).append(f"{index}{scene}")
+            faulty.setdefault(screening.fault, []).append(f"{index}{scene}")
     return tuple(
         f"target {'pair' if len(found) == 1 else 'pairs'} {', '.join(found)}, counted "
-        f"from 0: {reason}. {REMEDIES[reason]} Trained on all the same."
-        for reason, found in faulty.items()
+        f"from 0: {fault.reason}. {fault.remedy} Trained on all the same."
+        for fault, found in faulty.items()
     )
 
 

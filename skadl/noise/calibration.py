@@ -10,19 +10,17 @@ from typing import Any
 import numpy as np
 
 from skadl.noise.photon_transfer import TransferFit, fit_transfer
-from skadl.noise.residual import (
-    LEAST_WHITE,
-    TransferCurve,
-    transfer_curve,
-)
+from skadl.noise.residual import LEAST_WHITE, TransferCurve, transfer_curve
 from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.raw.pair import RawPair, check_pairs_sequence
 
-# Relative standard errors from which a figure gets a note.
-_LOOSE_GAIN, _LOOSE_READ, _UNKNOWN = 0.1, 0.2, 0.5
+# Relative standard errors from which another frame should be shot for a figure.
+LOOSE_GAIN, LOOSE_READ = 0.1, 0.2
+_UNKNOWN = 0.5  # from which the prior has more say than the pairs
 _MOST_NAMED = 4  # ISOs or pairs in one note
 
-_ODD = {
+# Why a pair was left out: what it is, and what to do.
+_LEFT_OUT = {
     "clipped": (
         "clipped nearly throughout",
         "Expose so that the counts keep clear of black and white",
@@ -110,26 +108,12 @@ def calibrate(
 ) -> SensorTable:
     """Measure what the table does not give: noise, black-level error, row noise.
 
-    Parameters
-    ----------
-    table : SensorTable
-    curves : mapping of sensor name to sequence of TransferCurve
-        Measured on the pairs of that sensor.
-
-    Returns
-    -------
-    SensorTable
-        Every sensor with curves knows its noise; see `calibrate_sensor`.
-
-    Raises
-    ------
-    ValueError
-        If all pairs of a sensor are clipped throughout.
+    Curves are by sensor. Raises ValueError if all pairs of one are clipped throughout.
     """
     measured = {}
-    for name, own in curves.items():
-        labels = [f"ISO {curve.iso:g}" for curve in own]
-        measured[name] = _measure(name, table.get(name), own, labels)
+    for name, curves_of_sensor in curves.items():
+        labels = [f"ISO {curve.iso:g}" for curve in curves_of_sensor]
+        measured[name] = _measure(name, table.get(name), curves_of_sensor, labels)
     return table.updated(measured)
 
 
@@ -140,9 +124,9 @@ def _measure(
     labels: Sequence[str],
 ) -> SensorInfo:
     changes: dict[str, Any] = {}
-    odd: dict[int, str] = {}
+    left_out: dict[int, str] = {}
     if not info.knows_noise:
-        fit, odd = fit_transfer(curves, info.span)
+        fit, left_out = fit_transfer(curves, info.span)
         if fit is None:
             raise ValueError(
                 f"no pair of sensor {name!r} has enough unclipped pixels to "
@@ -151,15 +135,19 @@ def _measure(
             )
         fields = ("gain", "read_noise", "gain_error", "read_noise_error")
         changes |= {f: _by_iso(fit.isos, getattr(fit, f)) for f in fields}
-        changes["notes"] = (*info.notes, *_notes(fit, odd, curves, labels))
-    honest = [
+        changes["notes"] = (*info.notes, *_notes(fit, left_out, curves, labels))
+    # Without the pictures that `fit_transfer` takes where there is nothing else: they
+    # tell nothing of black.
+    usable = [
         curve
         for index, curve in enumerate(curves)
-        if index not in odd and curve.signal.size and curve.whiteness >= LEAST_WHITE
+        if index not in left_out
+        and curve.signal.size
+        and curve.whiteness >= LEAST_WHITE
     ]
     for field, measured in (("black_offset", "offset"), ("row_noise", "row_noise")):
-        if getattr(info, field) is None and honest:
-            changes[field] = _medians(honest, measured)
+        if getattr(info, field) is None and usable:
+            changes[field] = _medians(usable, measured)
     return replace(info, **changes)
 
 
@@ -172,33 +160,33 @@ def _medians(curves: Sequence[TransferCurve], measured: str) -> dict[float, Any]
     values: dict[float, list] = {}
     for curve in curves:
         values.setdefault(curve.iso, []).append(getattr(curve, measured))
-    return {iso: np.median(own, axis=0).tolist() for iso, own in values.items()}
+    return {iso: np.median(at_iso, axis=0).tolist() for iso, at_iso in values.items()}
 
 
 def _notes(
     fit: TransferFit,
-    odd: Mapping[int, str],
+    left_out: Mapping[int, str],
     curves: Sequence[TransferCurve],
     labels: Sequence[str],
 ) -> list[str]:
     """Say in plain words what the pairs leave open, and which frame to shoot."""
     notes = []
-    for kind, (what, advice) in _ODD.items():
-        found = [labels[i] for i, why in odd.items() if why == kind]
+    for kind, (what, advice) in _LEFT_OUT.items():
+        found = [labels[i] for i, why in left_out.items() if why == kind]
         if found:
             notes.append(
                 f"{len(found)} of {len(curves)} pairs left out, {what} "
                 f"({_listed(found)}). {advice}."
             )
-    n_used = len(curves) - len(odd)
-    if all(c.whiteness < LEAST_WHITE for i, c in enumerate(curves) if i not in odd):
+    used = [curve for i, curve in enumerate(curves) if i not in left_out]
+    if all(curve.whiteness < LEAST_WHITE for curve in used):
         notes.append(
             "Every residual shows a picture and not noise, so the noise comes out too "
             "high: align each clean frame with its noisy one."
         )
     if fit.disagreement:
         notes.append(
-            f"The {n_used} pairs used disagree by a factor of "
+            f"The {len(used)} pairs used disagree by a factor of "
             f"{np.exp(fit.disagreement):.1f} in noise variance, and do not tell which "
             "is wrong. Check ISO, light factor and levels of each, or add another pair."
         )
@@ -212,7 +200,7 @@ def _notes(
         "Gain",
         fit.isos,
         fit.gain_error,
-        _LOOSE_GAIN,
+        LOOSE_GAIN,
         "too little in the pairs is bright enough for photon noise to show. Add a "
         "pair at ISO {iso:g} with bright, unclipped parts",
     )
@@ -220,7 +208,7 @@ def _notes(
         "Read noise",
         fit.isos,
         fit.read_noise_error,
-        _LOOSE_READ,
+        LOOSE_READ,
         "photon noise rules even the darkest parts. Add a pair at ISO {iso:g} with "
         "deep shadow, or a frame taken with the lens cap on (its clean frame: the "
         "mean of several)",

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from skadl.noise.residual import (
-    TransferCurve,
-    noise_of_pair,
-)
+from skadl.noise.residual import TransferCurve, noise_of_pair
 from skadl.noise.sensors import SensorInfo
 from skadl.raw.pair import RawPair
 

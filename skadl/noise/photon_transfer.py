@@ -15,7 +15,7 @@ from scipy.optimize import least_squares
 
 from skadl.noise.residual import LEAST_WHITE, TransferCurve
 
-# What is believed before the first pair: geometric means over the eight published
+# The prior, value and standard deviation: geometric means over the eight published
 # cameras of skadl.datasets, with about twice their spread (natural logarithms).
 _FULL_WELL = (np.log(30_000.0), 1.5)  # electrons from black to white at ISO 100
 _READ_ELECTRONS = (np.log(3.5), 1.5)
@@ -24,7 +24,7 @@ _READ_POWER = (0.7, 0.3)
 # A sensor leaves its power laws a little, and alike at neighbouring ISOs.
 _GAIN_DEVIATION, _READ_DEVIATION = 0.02, 0.3
 _NEIGHBOURHOOD = 1.0  # of logarithmic ISO: 1.4 stops
-_BIN_ERROR = 0.1  # of a logarithmic variance, one bin's share of its pair's error
+_BIN_ERROR = 0.1  # of a logarithmic variance; beyond it the loss grows linearly
 # Errors of one bin and of a whole pair, each with the number of observations that
 # the figure is worth: few pairs cannot tell how far pairs scatter.
 _BIN_SCATTER = (0.05, 8.0)
@@ -78,7 +78,7 @@ def fit_transfer(
     -------
     fit : TransferFit or None
         None where no curve holds a usable bin.
-    odd : dict of int to str
+    left_out : dict of int to str
         Position of each curve left out, and why: "clipped", "picture" (its residual
         is no noise: misaligned, or another scene's clean frame) or "disagrees" (more
         or less noise than the others predict: a wrong ISO, light factor or level).
@@ -86,8 +86,8 @@ def fit_transfer(
     Notes
     -----
     Gain and read noise are power laws of ISO plus a deviation that is alike at
-    neighbouring ISOs (an Ornstein-Uhlenbeck process in log ISO); weak beliefs about
-    sensors at large fill in what no pair shows. Least squares on the logarithm of
+    neighbouring ISOs (an Ornstein-Uhlenbeck process in log ISO); a weak prior on
+    sensors at large fills in what no pair shows. Least squares on the logarithm of
     the variance, with a soft L1 loss for the bins. Standard errors come from the
     scatter of bins and pairs around the fit, carried through it (a sandwich
     estimate), since the bins of one pair err together.
@@ -96,35 +96,35 @@ def fit_transfer(
     fewer than half can go. Of two pairs none goes: they do not tell which is wrong,
     so their disagreement counts as error.
     """
-    odd = {i: "clipped" for i, c in enumerate(curves) if not c.signal.size}
-    usable = [i for i in range(len(curves)) if i not in odd]
+    left_out = {i: "clipped" for i, c in enumerate(curves) if not c.signal.size}
+    usable = [i for i in range(len(curves)) if i not in left_out]
     if not usable:
-        return None, odd
+        return None, left_out
     white = [i for i in usable if curves[i].whiteness >= LEAST_WHITE]
     if white:  # else the pictures are all there is
-        odd |= {i: "picture" for i in usable if i not in white}
+        left_out |= {i: "picture" for i in usable if i not in white}
         usable = white
     n_removable = (len(usable) - 1) // 2
     while True:
         solution = _solve([curves[i] for i in usable], span)
-        shifts, sigmas = _left_out(solution)
-        suspicion = np.where(np.abs(shifts) > _LEAST_SHIFT, sigmas, 0.0)
-        worst = int(np.argmax(suspicion))
-        agrees = suspicion[worst] <= _MOST_SIGMAS
+        shifts, sigmas = _misfits_to_others(solution)
+        severity = np.where(np.abs(shifts) > _LEAST_SHIFT, sigmas, 0.0)
+        worst = int(np.argmax(severity))
+        agrees = severity[worst] <= _MOST_SIGMAS
         if agrees or not n_removable:
             break
-        odd[usable.pop(worst)] = "disagrees"
+        left_out[usable.pop(worst)] = "disagrees"
         n_removable -= 1
     disagreement = 0.0 if agrees else float(abs(shifts[worst]))
     # A good pair beside a bad one at its ISO may have looked worse than that.
-    for i in [i for i, why in odd.items() if why == "disagrees"]:
+    for i in [i for i, why in left_out.items() if why == "disagrees"]:
         with_it = _solve([curves[j] for j in (*usable, i)], span)
-        shifts, sigmas = _left_out(with_it)
+        shifts, sigmas = _misfits_to_others(with_it)
         if abs(shifts[-1]) <= _LEAST_SHIFT or sigmas[-1] <= _MOST_SIGMAS:
-            del odd[i]
+            del left_out[i]
             usable.append(i)
             solution = with_it
-    return _summarise(solution, disagreement), dict(sorted(odd.items()))
+    return _summarise(solution, disagreement), dict(sorted(left_out.items()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +134,7 @@ class _Solution:
     isos: np.ndarray
     gain_rows: np.ndarray  # (n, p): log gain at each ISO from the parameters
     read_rows: np.ndarray  # (n, p): log read noise
-    beliefs: np.ndarray  # (p, p): rows of unit variance
+    prior: np.ndarray  # (p, p): rows of unit variance
     parameters: np.ndarray  # (p,)
     residual: np.ndarray  # (b,): of log variance
     slopes: np.ndarray  # (b, p): of log variance by the parameters
@@ -143,53 +143,62 @@ class _Solution:
 
     @property
     def information(self) -> np.ndarray:
+        """Normal matrix of the bins and the prior at the solution, (p, p)."""
         weighted = self.weight[:, None] * self.slopes
-        return self.slopes.T @ weighted / _BIN_ERROR**2 + self.beliefs.T @ self.beliefs
+        return self.slopes.T @ weighted / _BIN_ERROR**2 + self.prior.T @ self.prior
 
 
 def _solve(curves: Sequence[TransferCurve], span: float) -> _Solution:
+    # Logarithms of the variance: a variance estimate errs in proportion to itself, so
+    # that dark and bright bins weigh alike, and gain and read noise stay above 0.
     which_pair = np.repeat(range(len(curves)), [len(c.signal) for c in curves])
     isos, which_iso = np.unique([curve.iso for curve in curves], return_inverse=True)
     signal = np.maximum(np.concatenate([c.signal for c in curves]), 0.0)
     log_variance = np.log(np.concatenate([c.variance for c in curves]))
+    # The laws pivot about the ISOs' mean, where level and power err independently.
     reference = float(np.exp(np.log(isos).mean()))
     gain_rows, read_rows = _laws(isos, reference)
-    beliefs, centre = _believe(len(isos), span, reference)
+    prior, centre = _prior(len(isos), span, reference)
     at = which_iso[which_pair]
     n_bins = len(signal)
 
     def evaluate(parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         shot = np.exp(gain_rows[at] @ parameters) * signal
         read = np.exp(2 * read_rows[at] @ parameters)
-        share = (shot / (shot + read))[:, None]
+        share = (shot / (shot + read))[:, None]  # of photon noise in the variance
         slopes = share * gain_rows[at] + 2 * (1 - share) * read_rows[at]
         return log_variance - np.log(shot + read), slopes
 
     def misfit(parameters: np.ndarray) -> np.ndarray:
         residual, _ = evaluate(parameters)
-        return np.concatenate([residual / _BIN_ERROR, beliefs @ parameters - centre])
+        return np.concatenate([residual / _BIN_ERROR, prior @ parameters - centre])
 
     def misfit_slopes(parameters: np.ndarray) -> np.ndarray:
         _, slopes = evaluate(parameters)
-        return np.vstack([-slopes / _BIN_ERROR, beliefs])
+        return np.vstack([-slopes / _BIN_ERROR, prior])
 
     def loss(squares: np.ndarray) -> np.ndarray:
         rho = np.stack([squares, np.ones_like(squares), np.zeros_like(squares)])
-        root = np.sqrt(1 + squares[:n_bins])  # soft L1 for bins, squares for beliefs
+        # Value and two derivatives: soft L1 for bins, plain squares for the prior.
+        root = np.sqrt(1 + squares[:n_bins])
         rho[:, :n_bins] = 2 * (root - 1), 1 / root, -0.5 / root**3
         return rho
 
-    start = np.linalg.solve(beliefs, centre)
+    start = np.linalg.solve(prior, centre)
     found = least_squares(misfit, start, misfit_slopes, loss=loss).x
     residual, slopes = evaluate(found)
-    weight = 1 / np.sqrt(1 + (residual / _BIN_ERROR) ** 2)
+    weight = 1 / np.sqrt(1 + (residual / _BIN_ERROR) ** 2)  # rho' of soft L1
     return _Solution(
-        isos, gain_rows, read_rows, beliefs, found, residual, slopes, weight, which_pair
+        isos, gain_rows, read_rows, prior, found, residual, slopes, weight, which_pair
     )
 
 
 def _laws(isos: np.ndarray, reference: float) -> tuple[np.ndarray, np.ndarray]:
     """Rows that turn parameters into log gain and log read noise at each ISO."""
+    # Level and power at the reference ISO, then a deviation at each ISO. Those are
+    # correlated by exp(-distance) (Ornstein-Uhlenbeck): a Cholesky root turns n
+    # independent parameters of unit variance into such deviations, and 1e-9 keeps the
+    # matrix of nearly equal ISOs regular.
     log_iso = np.log(isos)
     distance = np.abs(log_iso[:, None] - log_iso)
     correlation = np.exp(-distance / _NEIGHBOURHOOD) + 1e-9 * np.eye(len(isos))
@@ -201,10 +210,11 @@ def _laws(isos: np.ndarray, reference: float) -> tuple[np.ndarray, np.ndarray]:
     return np.hstack([gain_part, nothing]), np.hstack([nothing, read_part])
 
 
-def _believe(
-    n_isos: int, span: float, reference: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Beliefs as rows of unit variance: ``rows @ parameters`` is near ``centre``."""
+def _prior(n_isos: int, span: float, reference: float) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of unit variance and what they say: ``rows @ parameters`` is near it.
+
+    Stated in electrons, which sensors have in common; counts depend on the converter.
+    """
     read = 2 + n_isos  # where the parameters of read noise begin
     rows, centre = np.eye(2 * read), np.zeros(2 * read)
     centre[0] = np.log(span * reference / 100) - _FULL_WELL[0]
@@ -217,29 +227,33 @@ def _believe(
     return rows / spread[:, None], centre / spread
 
 
-def _left_out(solution: _Solution) -> tuple[np.ndarray, np.ndarray]:
-    """Misfit of each pair to the others' fit, and the same in standard errors.
-
-    The fit without a pair is taken one step from the fit with it.
-    """
+def _misfits_to_others(solution: _Solution) -> tuple[np.ndarray, np.ndarray]:
+    """Misfit of each pair to the others' fit, and the same in standard errors."""
+    # Cook's case deletion, without a refit: one Newton step from the fit with a pair to
+    # that without it, whose information is the whole less the pair's share. Of the
+    # shift the median over bins, for motion spoils some; its error is that of the
+    # others' prediction, the scatter of pairs and the noise of the pair's own bins.
     information = solution.information
     n_pairs = int(solution.which_pair.max()) + 1
     shifts, sigmas = np.zeros(n_pairs), np.zeros(n_pairs)
     for pair in range(n_pairs):
-        own = solution.which_pair == pair
-        slopes, residual = solution.slopes[own], solution.residual[own]
-        weighted = (solution.weight[own, None] * slopes).T / _BIN_ERROR**2
+        bins = solution.which_pair == pair
+        slopes, residual = solution.slopes[bins], solution.residual[bins]
+        weighted = (solution.weight[bins, None] * slopes).T / _BIN_ERROR**2
         others = np.linalg.inv(information - weighted @ slopes)
         shifts[pair] = np.median(residual + slopes @ (others @ (weighted @ residual)))
         mean_slopes = slopes.mean(axis=0)
         expected = mean_slopes @ others @ mean_slopes
-        expected += _PAIR_SCATTER[0] ** 2 + _BIN_ERROR**2 / own.sum()
+        expected += _PAIR_SCATTER[0] ** 2 + _BIN_ERROR**2 / bins.sum()
         sigmas[pair] = abs(shifts[pair]) / np.sqrt(expected)
     return shifts, sigmas
 
 
 def _summarise(solution: _Solution, disagreement: float) -> TransferFit:
     which_pair, weight = solution.which_pair, solution.weight
+    # How far bins scatter within their pair, and pairs around the line: measured, but
+    # shrunk towards what is usual (an inverse-gamma prior, worth so many observations),
+    # since a few pairs may agree by luck.
     total = np.bincount(which_pair, weight)
     shifts = np.bincount(which_pair, weight * solution.residual) / total
     within = solution.residual - shifts[which_pair]
@@ -249,12 +263,16 @@ def _summarise(solution: _Solution, disagreement: float) -> TransferFit:
     pair_prior, n_pairs = _PAIR_SCATTER
     pair_variance = n_pairs * pair_prior**2 + (shifts**2).sum()
     pair_variance /= n_pairs + len(shifts)
+    # Sandwich estimate (Huber 1967): the inverse information is the bread, and the
+    # filling what the scores really scatter by. Bins of a pair share its error (a wrong
+    # light factor), so their scores are summed before they are squared. The prior's
+    # rows have unit variance by definition.
     weighted = weight[:, None] * solution.slopes
     by_pair = np.zeros((len(total), weighted.shape[1]))
     np.add.at(by_pair, which_pair, weighted)
     scatter = bin_variance * weighted.T @ weighted
     scatter += pair_variance * by_pair.T @ by_pair
-    scatter = scatter / _BIN_ERROR**4 + solution.beliefs.T @ solution.beliefs
+    scatter = scatter / _BIN_ERROR**4 + solution.prior.T @ solution.prior
     inverse = np.linalg.inv(solution.information)
     covariance = inverse @ scatter @ inverse
 
@@ -267,6 +285,7 @@ def _summarise(solution: _Solution, disagreement: float) -> TransferFit:
         np.exp(solution.gain_rows @ solution.parameters),
         np.exp(solution.read_rows @ solution.parameters),
         errors(solution.gain_rows, _GAIN_FLOOR, disagreement),
+        # Read noise is a root of its variance, and errs half as far.
         errors(solution.read_rows, _READ_FLOOR, disagreement / 2),
         disagreement,
     )

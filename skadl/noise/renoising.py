@@ -70,7 +70,7 @@ def renoised_domain(
         target_levels.mean(axis=1),
         noise_rng.spawn(1)[0],
     )
-    # Only their facts and dtype are used, and a lazy frame reads at every access.
+    # Only metadata and dtype are used, and a lazy frame reads at every access.
     models = [p.noisy.with_mosaic(p.noisy.mosaic[:2, :2]) for p in target_pairs]
     drawn = rng.randint(len(models), size=len(chosen))
     exposures = draw_exposures(target_pairs, len(chosen), rng)
@@ -160,7 +160,7 @@ def renoise(
     balance : ndarray of shape (4,)
         Factors for the scene's planes R, Gr, Gb, B: colour and light.
     model : RawImage
-        Noisy frame of the other sensor, whose facts the new frames take.
+        Noisy frame of the other sensor, whose metadata the new frames take.
     info : SensorInfo
         Of the other sensor, with noise; row noise where it is known.
     rng : Generator
@@ -175,7 +175,7 @@ def renoise(
     gain, read_variance = info.noise_at(model.iso)
     row_noise = info.row_noise_at(model.iso)
     is_integer = np.issubdtype(model.mosaic.dtype, np.integer)
-    # Row noise and rounding are in the measured read variance and come again below.
+    # Row noise and rounding are in the measured read variance, and are added below.
     read_variance -= row_noise**2 + (QUANTISATION_VARIANCE if is_integer else 0)
     black = model.black_planes[:, None, None]
     span = model.span

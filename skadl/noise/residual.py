@@ -7,6 +7,7 @@ shows both numbers in its residual, without any dark or flat frame.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.optimize import least_squares
@@ -17,9 +18,8 @@ from skadl.raw.pair import RawPair
 
 N_BINS = 16
 MIN_PIXELS_IN_BIN = 64
-QUANTISATION_VARIANCE = 1 / 12
+QUANTISATION_VARIANCE = 1 / 12  # of an error that is uniform over one count
 LEAST_WHITE = 0.95  # of a residual that may count as noise
-_MAD_TO_SIGMA = 1.4826
 OUTLIER = 5.0  # robust standard deviations
 _TAIL = 12.0  # of them: the tails of real read noise reach far beyond five
 NEARLY_WHITE = 0.98
@@ -62,48 +62,47 @@ class TransferCurve:
 class Residual:
     """Noisy minus clean at the exposure of the noisy frame, in its counts.
 
-    Parameters
-    ----------
-    iso : float
-        As the noisy frame's label has it.
-    signal, residual : ndarray of shape (4, h, w)
-        Clean signal above black, and what the noisy frame has beyond it. Planes R,
-        Gr, Gb, B; of large frames the middle.
-    bins : tuple of ndarray of int
-        Flat positions of pixels of about equal signal, equally many in each bin,
-        rising. A bin that clipping touches is left out whole, since leaving out its
-        clipped pixels would select on the noise.
-    centre, sigma : ndarray of shape (n_bins,)
-        Median and robust standard deviation of the residual in each bin, in counts.
-    least_variance : float
-        That rounding to counts causes.
+    Planes R, Gr, Gb, B; of large frames the middle.
     """
 
-    iso: float
-    signal: np.ndarray
-    residual: np.ndarray
+    iso: float  # as the noisy frame's label has it
+    signal: np.ndarray  # (4, h, w), clean, above black
+    residual: np.ndarray  # (4, h, w)
+    # Flat positions of pixels of about equal signal, equally many in each bin, rising.
+    # A bin that clipping touches is left out whole, since leaving out its clipped
+    # pixels would select on the noise.
     bins: tuple[np.ndarray, ...]
-    centre: np.ndarray
-    sigma: np.ndarray
-    least_variance: float
+    centre: np.ndarray  # (n_bins,), median of the residual
+    sigma: np.ndarray  # (n_bins,), robust standard deviation of it
+    least_variance: float  # that rounding to counts causes
+
+    @cached_property
+    def curve(self) -> TransferCurve:
+        """What `transfer_curve` says of it."""
+        return _measure_curve(self)
+
+    @cached_property
+    def known(self) -> np.ndarray:
+        """1 at the pixels of the bins, 0 where clipping leaves no say; (4, h, w)."""
+        known = np.zeros(self.signal.size)
+        for pixels in self.bins:
+            known[pixels] = 1.0
+        return known.reshape(self.signal.shape)
+
+    @cached_property
+    def pixel_sigma(self) -> np.ndarray:
+        """Sigma of each pixel's bin, 1 where it is not known; (4, h, w)."""
+        spread = np.ones(self.signal.size)
+        for pixels, sigma in zip(self.bins, self.sigma, strict=True):
+            spread[pixels] = sigma
+        return spread.reshape(self.signal.shape)
 
 
 def measure_residual(pair: RawPair) -> Residual:
     """Subtract from a noisy frame what its clean partner lets expect.
 
-    Parameters
-    ----------
-    pair : RawPair
-        Of large frames the middle is measured. Lazy frames are read once.
-
-    Returns
-    -------
-    Residual
-
-    Raises
-    ------
-    ValueError
-        If the frames differ in shape or CFA pattern, or hold NaN or infinity.
+    Lazy frames are read once. Raises ValueError if the frames differ in shape or CFA
+    pattern, or hold NaN or infinity.
     """
     noisy, clean = pair.noisy, pair.clean
     counts, clean_counts = _check_frames(noisy, clean)
@@ -126,8 +125,8 @@ def measure_residual(pair: RawPair) -> Residual:
         for pixels in np.array_split(order, n_bins)
         if clipped.flat[pixels].mean() <= MOST_CLIPPED
     )
-    spreads = np.array([_spread(residual.flat[pixels]) for pixels in bins])
-    centre, sigma = spreads.reshape(-1, 2).T
+    figures = np.array([_centre_and_sigma(residual.flat[pixels]) for pixels in bins])
+    centre, sigma = figures.reshape(-1, 2).T
     sigma = np.maximum(sigma, least**0.5)
     return Residual(noisy.iso, signal, residual, bins, centre, sigma, least)
 
@@ -150,7 +149,10 @@ def transfer_curve(pair: RawPair | Residual) -> TransferCurve:
     ValueError
         As `measure_residual`.
     """
-    measured = pair if isinstance(pair, Residual) else measure_residual(pair)
+    return (pair if isinstance(pair, Residual) else measure_residual(pair)).curve
+
+
+def _measure_curve(measured: Residual) -> TransferCurve:
     residual, signal = measured.residual, measured.signal
     score = np.zeros(residual.size)  # standardised residual, 0 where clipped
     weight = np.zeros(residual.size)  # inverse variance, 0 where clipped
@@ -158,21 +160,27 @@ def transfer_curve(pair: RawPair | Residual) -> TransferCurve:
     for pixels, centre, sigma in zip(
         measured.bins, measured.centre, measured.sigma, strict=True
     ):
-        own = residual.flat[pixels]
-        score[pixels] = np.clip((own - centre) / sigma, -OUTLIER, OUTLIER)
+        values = residual.flat[pixels]
+        score[pixels] = np.clip((values - centre) / sigma, -OUTLIER, OUTLIER)
         is_noise = np.abs(score[pixels]) < OUTLIER
-        tail_too = np.abs(own - centre) < _TAIL * sigma
-        variance = max(own[tail_too].var(), measured.least_variance)
+        # The robust sigma only says where to cut: read noise has heavy tails, and its
+        # variance is what adds up with photon noise. Cut at five sigma, read noise
+        # would come out up to a fifth too low.
+        is_tail_or_noise = np.abs(values - centre) < _TAIL * sigma
+        variance = max(values[is_tail_or_noise].var(), measured.least_variance)
         weight[pixels] = is_noise / variance
         means.append(signal.flat[pixels].mean())
         variances.append(variance)
     weight = weight.reshape(residual.shape)
     offset, row_noise = _shared_offsets(residual, weight)
+    score = score.reshape(residual.shape)
+    # Each plane's mean is a black-level error or a wrong ratio, not a picture.
+    score = score - score.mean(axis=(1, 2), keepdims=True)
     return TransferCurve(
         measured.iso,
         np.array(means),
         np.array(variances),
-        _whiteness(score.reshape(residual.shape)),
+        whiteness(score),
         offset,
         row_noise,
     )
@@ -183,37 +191,27 @@ def noise_of_pair(
 ) -> tuple[float, float]:
     """Measure gain and read variance on one pair, as far as it shows them.
 
-    Parameters
-    ----------
-    curve : TransferCurve
-        Of the pair.
-    gain, read_variance : float
-        What to believe where the curve says nothing (a dark frame does not show the
-        gain), in counts per electron and counts squared; each weighs as much as one
-        bin.
-
-    Returns
-    -------
-    gain, read_variance : float
-        What was given, where the curve has no usable bin.
-
-    Notes
-    -----
-    Least squares on the logarithm of the variance with a soft L1 loss.
+    What is given is believed where the curve says nothing: a dark frame does not show
+    the gain.
     """
     if curve.signal.size == 0:
         return gain, read_variance
     signal = np.maximum(curve.signal, 0.0)
     start = np.log([gain, read_variance])
-    pull = np.array([1.0, 0.5])  # an error of the read noise is half of its variance's
+    # Gain and read noise are taken to be right within a factor of e, a prior that a
+    # single bin outweighs; the logarithm of a variance errs twice as far.
+    pull = np.array([1.0, 0.5])
 
     def misfit(parameters: np.ndarray) -> np.ndarray:
         shot, read = np.exp(parameters)
         model = shot * signal + read
+        # Relative errors, alike for dark and bright bins: two hundred pixels tell their
+        # variance to 10 %. Soft L1 bears a bin that something moved in.
         return np.concatenate(
             [np.log(curve.variance / model) / 0.1, pull * (parameters - start)]
         )
 
+    # Far from any sensor; the bounds only keep the exponentials finite.
     lower = np.array([-25.0, np.log(curve.variance.min()) - 6])
     upper = np.array([25.0, 50.0])
     start_inside = np.clip(start, lower + 1e-6, upper - 1e-6)
@@ -245,21 +243,31 @@ def middle(packed: np.ndarray, side: int) -> np.ndarray:
     return packed[:, rows, columns][:, :side, :side]
 
 
-def _spread(values: np.ndarray) -> tuple[float, float]:
-    """Median and robust standard deviation."""
+def robust_sigma(
+    deviations: np.ndarray, axis: int | None = None
+) -> np.ndarray | np.floating:
+    """Estimate the standard deviation of Gaussian deviations by their median size."""
+    # Half of a Gaussian lies within 0.6745 of its sigma, and 1 / 0.6745 = 1.4826;
+    # unlike the root mean square it bears outliers in up to half of the values.
+    return 1.4826 * np.median(np.abs(deviations), axis=axis)
+
+
+def _centre_and_sigma(values: np.ndarray) -> tuple[float, float]:
     centre = np.median(values)
-    return centre, _MAD_TO_SIGMA * np.median(np.abs(values - centre))
+    return centre, robust_sigma(values - centre)
 
 
-def _whiteness(score: np.ndarray) -> float:
-    if min(score.shape[1:]) < 2:
+def whiteness(score: np.ndarray) -> float:
+    """1 minus the correlation of diagonal neighbours in planes of mean 0, (4, h, w).
+
+    Diagonal, because neighbours in a row or a column share row or column noise.
+    """
+    power = np.mean(score**2)
+    if min(score.shape[1:]) < 2 or not power > 0:
         return 1.0
-    # Each plane's mean is a black-level error or a wrong ratio, not a picture.
-    score = score - score.mean(axis=(1, 2), keepdims=True)
     down_right = np.mean(score[:, 1:, 1:] * score[:, :-1, :-1])
     down_left = np.mean(score[:, 1:, :-1] * score[:, :-1, 1:])
-    power = np.mean(score**2)
-    return float(1 - (down_right + down_left) / (2 * power)) if power > 0 else 1.0
+    return float(1 - (down_right + down_left) / (2 * power))
 
 
 def _shared_offsets(

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import numbers
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 
+from skadl.noise.iso_table import IsoTable, check_not_negative, check_planes
 from skadl.raw.image import check_positive
 from skadl.raw.levels import level_span
 from skadl.raw.mosaic import check_cfa
 from skadl.raw.pair import RawPair
 
+# Fields that become an `IsoTable`, and what their values must be.
+_ISO_TABLES = {
+    "gain": check_positive,
+    "read_noise": check_positive,
+    "black_offset": check_planes,
+    "row_noise": check_not_negative,
+    "gain_error": check_not_negative,
+    "read_noise_error": check_not_negative,
+}
+
 
 @dataclass(frozen=True, eq=False)
 class SensorInfo:
-    """Facts of one sensor, enough to read a bare mosaic and to expect its noise.
+    """One sensor: what it takes to read a bare mosaic and to expect its noise.
 
     Parameters
     ----------
@@ -80,10 +88,10 @@ class SensorInfo:
                 f"white_level {self.white_level} must lie above black_level "
                 f"{self.black_level}."
             )
-        for name, check in _TABLES.items():
+        for name, check in _ISO_TABLES.items():
             table = getattr(self, name)
             if table is not None:
-                super().__setattr__(name, _check_iso_table(name, table, check))
+                super().__setattr__(name, IsoTable(name, table, check))
         super().__setattr__("notes", tuple(self.notes))
         if (self.gain is None) != (self.read_noise is None):
             raise ValueError(
@@ -127,10 +135,8 @@ class SensorInfo:
                 "read_noise by ISO, or measure them on pairs with "
                 "skadl.calibrate_sensor(pairs)."
             )
-        return (
-            _interpolate_log(self.gain, iso),
-            _interpolate_log(self.read_noise, iso) ** 2,
-        )
+        gain = self.gain.power_law_at(iso, beyond=1.0)
+        return gain, self.read_noise.power_law_at(iso, beyond=1.0) ** 2
 
     def offset_at(self, iso: float) -> np.ndarray:
         """Error of the black level at an ISO, interpolated in its logarithm.
@@ -144,11 +150,7 @@ class SensorInfo:
         ndarray of shape (4,)
             For the planes R, Gr, Gb, B, in counts; zeros where it is not known.
         """
-        if not self.black_offset:
-            return np.zeros(4)
-        log_isos = np.log(list(self.black_offset))
-        planes = np.array(list(self.black_offset.values())).T
-        return np.array([np.interp(np.log(iso), log_isos, p) for p in planes])
+        return np.zeros(4) if self.black_offset is None else self.black_offset.at(iso)
 
     def row_noise_at(self, iso: float) -> float:
         """Row noise at an ISO, interpolated in its logarithm; 0 where not known.
@@ -162,23 +164,7 @@ class SensorInfo:
         float
             Standard deviation of what a row of the mosaic shares, in counts.
         """
-        if not self.row_noise:
-            return 0.0
-        log_isos = np.log(list(self.row_noise))
-        return float(np.interp(np.log(iso), log_isos, list(self.row_noise.values())))
-
-    def __getstate__(self) -> dict:
-        # A mapping proxy does not pickle; a plain dict does.
-        state = dict(self.__dict__)
-        for name in _TABLES:
-            state[name] = None if state[name] is None else dict(state[name])
-        return state
-
-    def __setstate__(self, state: dict) -> None:
-        for name in _TABLES:
-            if state[name] is not None:
-                state[name] = MappingProxyType(state[name])
-        self.__dict__.update(state)
+        return 0.0 if self.row_noise is None else float(self.row_noise.at(iso))
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,7 +215,7 @@ class SensorTable:
         return f"SensorTable({', '.join(self.names)})"
 
     def get(self, name: str) -> SensorInfo:
-        """Return the facts of one sensor.
+        """Return what is known of one sensor.
 
         Parameters
         ----------
@@ -310,51 +296,3 @@ class SensorTable:
                 iso_range = (min(low, image.iso), max(high, image.iso))
                 sensors[image.sensor] = replace(known, iso_range=iso_range)
         return cls(sensors)
-
-
-def _check_not_negative(what: str, value: Any) -> float:
-    if not isinstance(value, numbers.Real) or not 0 <= value < np.inf:
-        raise ValueError(f"{what} must be a finite number of 0 or more, got {value!r}.")
-    return float(value)
-
-
-def _check_planes(what: str, value: Any) -> tuple[float, ...]:
-    try:
-        planes = np.asarray(value, float)
-    except (TypeError, ValueError):
-        planes = np.empty(0)
-    if planes.shape != (4,) or not np.isfinite(planes).all():
-        raise ValueError(
-            f"{what} must be four finite numbers, for R, Gr, Gb and B, got {value!r}."
-        )
-    return tuple(planes.tolist())
-
-
-_TABLES = {
-    "gain": check_positive,
-    "read_noise": check_positive,
-    "black_offset": _check_planes,
-    "row_noise": _check_not_negative,
-    "gain_error": _check_not_negative,
-    "read_noise_error": _check_not_negative,
-}
-
-
-def _check_iso_table(
-    name: str, table: Any, check: Callable[[str, Any], Any]
-) -> Mapping:
-    if not isinstance(table, Mapping) or not table:
-        raise ValueError(f"{name} must map at least one ISO to a value, got {table!r}.")
-    checked = {
-        check_positive("ISO", iso): check(f"{name} at ISO {iso}", value)
-        for iso, value in table.items()
-    }
-    return MappingProxyType(dict(sorted(checked.items())))
-
-
-def _interpolate_log(table: Mapping[float, float], iso: float) -> float:
-    isos = np.log(list(table))
-    values = np.log(list(table.values()))
-    log_iso = np.log(check_positive("iso", iso))
-    inside = np.clip(log_iso, isos[0], isos[-1])
-    return float(np.exp(np.interp(inside, isos, values) + (log_iso - inside)))

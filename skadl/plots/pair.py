@@ -17,7 +17,6 @@ from skadl.raw.pair import RawPair
 from skadl.screening.measurements import motion_of_pair, read_pair, small_copy
 from skadl.screening.motion import BLOCK
 from skadl.screening.result import CheckedPair
-from skadl.screening.symptoms import expected_sigma
 from skadl.support.text import short_label
 
 if TYPE_CHECKING:
@@ -57,9 +56,8 @@ def draw_pair(pair: RawPair, checked: CheckedPair | None = None) -> Figure:
     pair = read_pair(pair)
     small = small_copy(pair)
     measured = measure_residual(small)
-    moved = motion_of_pair(small)[1].moved
-    sigma, known = expected_sigma(measured)
-    scores = known * measured.residual / sigma  # (4, h, w)
+    moved = motion_of_pair(small).moved
+    scores = measured.known * measured.residual / measured.pixel_sigma  # (4, h, w)
     # The mean of 3x3 pixels of four colours, again in standard deviations.
     scores = 3 * uniform_filter(scores.sum(axis=0) / 2, 3)
     height, width = scores.shape

@@ -8,10 +8,9 @@ import numpy as np
 
 from skadl.raw.pair import RawPair
 from skadl.screening.measurements import PairMeasurements
-from skadl.screening.outliers import noise_shifts
+from skadl.screening.outliers import compare_noise
 from skadl.screening.result import CheckedPair, Finding
-from skadl.screening.screen import LEAST_PEERS, Screening
-from skadl.screening.symptoms import LEAST_BINS
+from skadl.screening.screen import Screening
 
 # Standard errors; logarithm of the variance: a Wiener filter that is told a variance
 # off by that factor of 1.6 loses 0.1 dB.
@@ -23,72 +22,47 @@ _WIDEST_GAP = 4.5  # factor between neighbouring ISOs
 
 def find_noise_outliers(
     pairs: Sequence[RawPair],
-    figures: Sequence[PairMeasurements],
+    measured: Sequence[PairMeasurements],
     screenings: Sequence[Screening],
 ) -> list[list[Finding]]:
-    """Find noise off the line of the others by less than a screening calls odd.
+    """Find noise that is off by less than a screening calls a fault, pair by pair.
 
-    Parameters
-    ----------
-    pairs : sequence of n RawPair
-    figures : sequence of n PairMeasurements
-    screenings : sequence of n Screening
-        Of these pairs, completed by `skadl.screening.screen.screen`.
-
-    Returns
-    -------
-    list of n lists of Finding
+    The screenings are complete: what they call faulty is left out of the comparison.
     """
     found: list[list[Finding]] = [[] for _ in pairs]
-    for sensor in dict.fromkeys(pair.sensor for pair in pairs):
-        own = [
-            i
-            for i, pair in enumerate(pairs)
-            if pair.sensor == sensor
-            and len(figures[i].examination.curve.signal) >= LEAST_BINS
-            and not screenings[i].is_faulty
-        ]
-        if len(own) <= LEAST_PEERS:
-            continue
-        curves = [figures[i].examination.curve for i in own]
-        for i, shift, sigmas in zip(own, *noise_shifts(curves), strict=True):
-            is_off = abs(sigmas) > _NOISE[0] and abs(shift) > _NOISE[1]
-            if is_off:
-                what = (
-                    f"its noise has {np.exp(shift):.2g} times the variance that the "
-                    f"other pairs predict for ISO {pairs[i].iso:g}"
-                )
-                step = "Compare iso with the camera's record of that frame."
-                found[i].append(Finding("noise", "look", what, step))
+    curves = [measurements.analysis.curve for measurements in measured]
+    is_faulty = [screening.is_faulty for screening in screenings]
+    for i, shift, sigmas in compare_noise(pairs, curves, is_faulty):
+        if abs(sigmas) > _NOISE[0] and abs(shift) > _NOISE[1]:
+            what = (
+                f"its noise has {np.exp(shift):.2g} times the variance that the "
+                f"other pairs predict for ISO {pairs[i].iso:g}"
+            )
+            step = "Compare iso with the camera's record of that frame."
+            found[i].append(Finding("noise", "look", what, step))
     return found
 
 
-def find_duplicates(seen: dict[int, PairMeasurements]) -> dict[int, list[Finding]]:
-    """Find frames that occur twice; one clean frame may serve several pairs.
+def find_duplicates(
+    measured: dict[int, PairMeasurements],
+) -> dict[int, list[Finding]]:
+    """Find noisy frames that occur twice; one clean frame may serve several pairs.
 
-    Parameters
-    ----------
-    seen : dict of int to PairMeasurements
-        By index of the pair.
-
-    Returns
-    -------
-    dict of int to list of Finding
-        Of the pairs that share a noisy frame with another.
+    Keys are the pairs' indices.
     """
     found: dict[int, list[Finding]] = {}
     first_noisy: dict[str, int] = {}
     first_clean: dict[str, int] = {}
-    for index, figures in seen.items():
-        first_noisy.setdefault(figures.digests[0], index)
-        first_clean.setdefault(figures.digests[1], index)
+    for index, measurements in measured.items():
+        first_noisy.setdefault(measurements.digests[0], index)
+        first_clean.setdefault(measurements.digests[1], index)
 
     def add(index: int, verdict: str, what: str, next_step: str) -> None:
         finding = Finding("duplicates", verdict, what, next_step)
         found.setdefault(index, []).append(finding)
 
-    for index, figures in seen.items():
-        noisy, clean = figures.digests
+    for index, measurements in measured.items():
+        noisy, clean = measurements.digests
         first = first_noisy[noisy]
         if noisy == clean:
             what = "noisy and clean frame are the same"
@@ -97,7 +71,7 @@ def find_duplicates(seen: dict[int, PairMeasurements]) -> dict[int, list[Finding
         elif noisy in first_clean:
             what = f"its noisy frame is the clean frame of pair {first_clean[noisy]}"
             add(index, "bad", what, "Sort the files anew: which exposure is which?")
-        elif first != index and seen[first].digests == figures.digests:
+        elif first != index and measured[first].digests == measurements.digests:
             what = f"it is the same as pair {first}"
             add(index, "bad", what, "Leave one of the two out: it would count twice.")
         elif first != index:
@@ -108,26 +82,15 @@ def find_duplicates(seen: dict[int, PairMeasurements]) -> dict[int, list[Finding
 
 
 def check_set(
-    table: Sequence[CheckedPair], wanted: tuple[float, float] | None
+    pairs: Sequence[CheckedPair], iso_range: tuple[float, float] | None
 ) -> tuple[Finding, ...]:
-    """Judge number and ISOs of the pairs that are not bad, sensor by sensor.
-
-    Parameters
-    ----------
-    table : sequence of CheckedPair
-    wanted : tuple of two floats or None
-        Lowest and highest ISO that images will be denoised at.
-
-    Returns
-    -------
-    tuple of Finding
-    """
+    """Judge number and ISOs of the pairs that are not bad, sensor by sensor."""
     findings = []
-    sensors = dict.fromkeys(pair.sensor for pair in table if pair.sensor is not None)
+    sensors = dict.fromkeys(pair.sensor for pair in pairs if pair.sensor is not None)
     for sensor in sensors:
         isos = sorted(
             pair.iso
-            for pair in table
+            for pair in pairs
             if pair.sensor == sensor and pair.iso and pair.verdict != "bad"
         )
         if len(isos) < _LEAST_GOOD:
@@ -141,15 +104,15 @@ def check_set(
                     "shoot more.",
                 )
             )
-        if isos and wanted is not None:
-            findings += _judge_isos(sensor, isos, wanted)
+        if isos and iso_range is not None:
+            findings += _judge_isos(sensor, isos, iso_range)
     return tuple(findings)
 
 
 def _judge_isos(
-    sensor: str, isos: Sequence[float], wanted: tuple[float, float]
+    sensor: str, isos: Sequence[float], iso_range: tuple[float, float]
 ) -> list[Finding]:
-    low, high = wanted
+    low, high = iso_range
     missing = []
     if isos[0] > _REACH * low:
         missing.append(low)
@@ -158,7 +121,7 @@ def _judge_isos(
     inside = [low if low in missing else isos[0], *isos]
     inside.append(high if high in missing else isos[-1])
     for below, above in zip(inside[:-1], inside[1:], strict=True):
-        # Only gaps that some wanted ISO lies in.
+        # Only gaps that some intended ISO lies in.
         if above / below > _WIDEST_GAP and below < high and above > low:
             n_steps = int(np.ceil(np.log(above / below) / np.log(4.0)))
             steps = np.geomspace(below, above, n_steps + 1)[1:-1]

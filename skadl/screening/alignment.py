@@ -17,13 +17,12 @@ from skadl.noise.residual import (
     Residual,
     middle,
     noise_of_pair,
-    transfer_curve,
+    robust_sigma,
 )
 from skadl.raw.mosaic import pack_bayer, unpack_bayer
 from skadl.screening.symptoms import (
     LEAST_BINS,
     brightness_slope,
-    expected_sigma,
     is_hot,
     without_offsets,
 )
@@ -31,37 +30,29 @@ from skadl.screening.symptoms import (
 _LEAST_SIDE = 16  # packed pixels that a shift can be told on
 _FARTHEST = 0.25  # of the side: less overlap proves nothing
 _MOST_DIMMED = 1.2  # logarithm of brightness, beyond which it is another picture
-_LEAST_GAIN = 12.0  # logarithm of likelihood by which a far shift must win
+# Logarithm of likelihood by which a far shift must win. Chance alone reaches it once in
+# e^12 = 160,000, and a peak is the best of up to 16,000 positions.
+_LEAST_GAIN = 12.0
 _EDGE_ERROR = 0.1  # of an interpolated value, relative to the step to the next pixel
 _MOST_UNSURE = 3.0  # pixels; a shift that is known less well is not known
 _STEP = 0.25  # packed pixels, of a derivative
 _SMALL = 0.4  # packed pixels, for which one step is right
 _N_ROUNDS = 6
 _N_BLOCKS = 8  # along a side, for the scatter of what blocks say of the shift
-_MAD_TO_SIGMA = 1.4826
 
 
 @dataclass(frozen=True)
 class Shift:
     """How far the noisy frame lies below and to the right of the clean one.
 
-    Parameters
-    ----------
-    rows, columns : float
-        In pixels of the mosaic; 0 where nothing can be told.
-    error : float
-        Standard error of either, in pixels; infinite where nothing can be told.
-    sigmas : float
-        The length of the shift in its standard errors.
-    energy : float
-        Mean square of what the shift leaves in the residual, relative to the mean
-        variance of the noise.
+    In pixels of the mosaic; all 0 and the error infinite where nothing can be told.
     """
 
     rows: float = 0.0
     columns: float = 0.0
-    error: float = np.inf
-    sigmas: float = 0.0
+    error: float = np.inf  # standard error of either
+    sigmas: float = 0.0  # length of the shift in its standard errors
+    # Mean square of what the shift leaves in the residual, relative to the noise's.
     energy: float = 0.0
 
     @property
@@ -74,61 +65,28 @@ class Shift:
 class Aligned:
     """What is left of a residual once shift and brightness are accounted for.
 
-    Parameters
-    ----------
-    shift : Shift
-    slope, slope_error : float
-        How much brighter the noisy frame is than its light factor says, and the
-        standard error.
-    signal : ndarray of shape (4, h, w)
-        Clean signal above black, as it lies in the residual, in counts.
-    residual : ndarray of shape (4, h, w)
-        Noisy minus the moved and brightened clean frame, in counts, without the mean
-        of planes, rows and columns.
-    sigma : ndarray of shape (4, h, w)
-        Of the noise, in counts.
-    known : ndarray of shape (4, h, w)
-        1 where noise is known, 0 at clipped and hot pixels and at the border.
+    Planes are of shape (4, h, w), in counts.
     """
 
     shift: Shift
-    slope: float
+    slope: float  # how much brighter the noisy frame is than its light factor says
     slope_error: float
-    signal: np.ndarray
+    signal: np.ndarray  # clean, above black, as it lies in the residual
+    # Noisy minus the moved and brightened clean frame, without the mean of planes, rows
+    # and columns.
     residual: np.ndarray
-    sigma: np.ndarray
-    known: np.ndarray
+    sigma: np.ndarray  # of the noise
+    known: np.ndarray  # 1; 0 at clipped and hot pixels and at the border
 
 
 def align(measured: Residual, cfa: str, side: int, least_sigmas: float) -> Aligned:
     """Find shift and brightness of a noisy frame relative to its clean one.
 
-    Parameters
-    ----------
-    measured : Residual
-    cfa : str
-        Of the mosaics that it was measured on.
-    side : int
-        Packed pixels a side that are looked at, in the middle.
-    least_sigmas : float
-        Shifts that are known less well are stated but not applied.
-
-    Returns
-    -------
-    Aligned
-
-    Notes
-    -----
-    Where to begin is the best, by likelihood, of no shift and of the peaks of phase
-    correlation and of plain cross-correlation of the greens (Guizar-Sicairos et al.,
-    Optics Letters 33, 2008, in scikit-image): the second bears more noise. From there
-    on Gauss-Newton steps as in Lucas and Kanade (1981), each pixel in units of its
-    noise, no residual counted beyond five of them. The error is the larger of what
-    the noise lets expect and of the scatter between 8x8 blocks, so that one thing
-    that moved is no shift of the frame.
+    `side` packed pixels in the middle are looked at. Shifts of less than `least_sigmas`
+    are stated but not applied.
     """
-    sigma, known = _sigma_of_pixels(measured)
-    planes = (sigma, known, measured.residual, measured.signal)
+    sigma = _graded_sigma(measured)
+    planes = (sigma, measured.known, measured.residual, measured.signal)
     sigma, known, residual, signal = (middle(x, side) for x in planes)
     known = known * ~is_hot(residual, sigma)
     still = _remainder(residual, signal, sigma, known)
@@ -137,16 +95,18 @@ def align(measured: Residual, cfa: str, side: int, least_sigmas: float) -> Align
     frames = _Frames(residual + signal, signal, sigma, known, cfa)
     start, far = _start(frames)
     found, covariance, near = _refine(frames, start)
+    # In the worst direction; a packed pixel is two of the mosaic.
     error = float(2 * np.sqrt(max(np.linalg.eigvalsh(covariance)[-1], 0.0)))
     if not np.isfinite(found).all() or not error < _MOST_UNSURE:
         return Aligned(Shift(), *still[1:], signal, still[0], sigma, known)
     moved, inside = frames.moved(found)
     change = (moved - signal)[:, inside[0], inside[1]]
-    rest, slope, slope_error = _remainder(
-        frames.noisy - moved, moved, sigma, _only(known, inside)
+    inner = _only(known, inside)
+    remainder, slope, slope_error = _remainder(
+        frames.noisy - moved, moved, sigma, inner
     )
     # Misfit at edges looks like noise to the bins; what is left tells it apart.
-    scale = _scale(rest, sigma, _only(known, inside))
+    scale = _scale(remainder, sigma, inner)
     shift = Shift(
         rows=float(2 * found[0]),
         columns=float(2 * found[1]),
@@ -156,20 +116,19 @@ def align(measured: Residual, cfa: str, side: int, least_sigmas: float) -> Align
     )
     if shift.sigmas < least_sigmas:
         return Aligned(shift, *still[1:], signal, still[0], sigma, known)
-    inner = _only(known, inside)
-    return Aligned(shift, slope, slope_error, signal, rest, scale * sigma, inner)
+    return Aligned(shift, slope, slope_error, signal, remainder, scale * sigma, inner)
 
 
-def _sigma_of_pixels(measured: Residual) -> tuple[np.ndarray, np.ndarray]:
+def _graded_sigma(measured: Residual) -> np.ndarray:
     """Noise of every pixel: that of its bin, graded within it by photon noise.
 
     The brightest bin of a dark picture reaches far, and a lamp in it is noisier than
     its median.
     """
-    sigma, known = expected_sigma(measured)
     if len(measured.bins) < LEAST_BINS:
-        return sigma, known
-    curve = transfer_curve(measured)
+        return measured.pixel_sigma
+    curve = measured.curve
+    # What to believe where the curve leaves it open: a line through its ends.
     low, high = curve.variance.min(), curve.variance.max()
     rise = max((high - low) / max(curve.signal.max(), 1e-9), 1e-9)
     gain, read_variance = noise_of_pair(curve, rise, low)
@@ -179,7 +138,7 @@ def _sigma_of_pixels(measured: Residual) -> tuple[np.ndarray, np.ndarray]:
     variance, of_bin = (
         gain * np.maximum(x, 0) + read_variance for x in (measured.signal, typical)
     )
-    return sigma * np.sqrt(variance / of_bin), known
+    return measured.pixel_sigma * np.sqrt(variance / of_bin)
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,6 +151,7 @@ class _Frames:
 
     def moved(self, by: np.ndarray) -> tuple[np.ndarray, tuple[slice, slice]]:
         """Clean frame moved by packed pixels, and where nothing entered."""
+        # Two pixels fewer at every border: a cubic spline draws on that many around it.
         inside = tuple(
             slice(2 + max(0, int(np.ceil(d))), n - 2 - max(0, int(np.ceil(-d))))
             for d, n in zip(by, self.clean.shape[1:], strict=True)
@@ -211,14 +171,22 @@ class _Frames:
         return max(1 + slope, 1e-9)
 
     def penalty(self, by: np.ndarray) -> np.ndarray:
-        """Half the squared misfit in standard deviations, 0 where not known."""
+        """Half the squared misfit in standard deviations, 0 where not known.
+
+        A logarithm of likelihood with a minus, of Gaussian noise whose outliers are
+        bounded.
+        """
         moved, _ = self.moved(by)
-        rest, _, _ = _remainder(self.noisy - moved, moved, self.sigma, self.known)
-        return self.known * np.clip(rest / self.sigma, -OUTLIER, OUTLIER) ** 2 / 2
+        misfit, _, _ = _remainder(self.noisy - moved, moved, self.sigma, self.known)
+        return self.known * np.clip(misfit / self.sigma, -OUTLIER, OUTLIER) ** 2 / 2
 
 
 def _start(frames: _Frames) -> tuple[np.ndarray, float]:
     """Whole packed pixels to begin with, and how many sigmas they are worth."""
+    # Of no shift and of the peaks of phase correlation and of plain cross-correlation
+    # of the greens (Guizar-Sicairos et al., Optics Letters 33, 2008, in scikit-image)
+    # the likeliest. Phase correlation has the sharper peak, but gives frequencies of
+    # mere noise the same say as others: under much noise the plain one still finds it.
     known = frames.known / frames.sigma
     noisy, clean = (
         (without_offsets(x, known**2) * known)[1:3].mean(axis=0)
@@ -239,15 +207,16 @@ def _start(frames: _Frames) -> tuple[np.ndarray, float]:
         gain = (nothing - frames.penalty(peak))[:, rows, columns].sum()
         if gain > most and abs(np.log(frames.light(peak))) < _MOST_DIMMED:
             best, most = peak, gain
+    # Wilks: twice the gain is a chi-squared value, a square of standard errors.
     return best, float(np.sqrt(2 * most)) if best.any() else 0.0
 
 
 def _refine(frames: _Frames, start: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Go on from whole pixels: the shift, its covariance, and sigmas from `start`.
-
-    The first step has slopes of the mosaic as instruments, since they see sharp edges
-    that the planes alone sample too coarsely; farther off, plain steps do better.
-    """
+    """Go on from whole pixels: the shift, its covariance, and sigmas from `start`."""
+    # Gauss-Newton steps as in Lucas and Kanade (1981), each pixel in units of its
+    # noise. The first has slopes of the mosaic as instruments, since they see sharp
+    # edges that the planes alone sample too coarsely. Up to `_SMALL`
+    # that one step is right, and so is its error; farther off, plain steps do better.
     edges = _steepness(frames.moved(start)[0], frames.cfa)
     step, covariance = _step(frames, start, edges, _changes(frames, start))
     if not np.isfinite(step).all():
@@ -261,6 +230,7 @@ def _refine(frames: _Frames, start: np.ndarray) -> tuple[np.ndarray, np.ndarray,
         plain, _ = _step(frames, by, slopes, tuple(-x for x in slopes))
         if not np.isfinite(plain).all():
             break
+        # Linear in half a pixel at most; farther a step may jump to another detail.
         by = by + np.clip(plain, -0.5, 0.5)
         if np.abs(plain).max() < 0.01 or np.abs(by - start).max() > 2:
             break
@@ -273,7 +243,16 @@ def _step(
     slopes: tuple[np.ndarray, ...],
     changes: tuple[np.ndarray, ...],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Solve for the shift that is left, with the slopes as instruments."""
+    """Solve for the shift that is left, with the slopes as instruments: (2,), (2, 2).
+
+    The residual is taken to be ``step @ changes + brightness * moved + noise``.
+    """
+    # Least squares would weigh the residual with `changes` themselves. These are
+    # derivatives of the interpolated planes: at sharp edges they are wrong (aliased),
+    # and an error in the regressor draws the step towards 0. The slopes of the mosaic
+    # err in another way, so with Z the slopes and X the changes,
+    # step = (Z'WX)^-1 Z'W residual, an instrumental-variable estimate. Brightness is
+    # fitted along (the third row), or a frame that is brighter would seem to move.
     moved, inside = frames.moved(at)
     known = _only(frames.known, inside)
     # A sampled edge is known no better than to a part of its steepness.
@@ -283,21 +262,26 @@ def _step(
         np.stack([without_offsets(x, weight) for x in (*pair, moved)])
         for pair in ((-slopes[0], -slopes[1]), changes)
     )
-    rest, _, _ = _remainder(frames.noisy - moved, moved, frames.sigma, known)
+    misfit, _, _ = _remainder(frames.noisy - moved, moved, frames.sigma, known)
     # What a step of one pixel changes is no outlier.
-    limit = OUTLIER * _scale(rest, sigma, known) * sigma + np.hypot(*slopes)
-    rest = np.clip(rest, -limit, limit)
+    limit = OUTLIER * _scale(misfit, sigma, known) * sigma + np.hypot(*slopes)
+    misfit = np.clip(misfit, -limit, limit)
     weighted = rows * weight
     normal = np.einsum("iphw,jphw->ij", weighted, columns)
-    if not np.linalg.cond(normal) < 1e12:
+    if not np.linalg.cond(normal) < 1e12:  # a flat frame, or one of stripes
         return np.full(2, np.nan), np.eye(2)
-    step = np.linalg.solve(normal, np.einsum("iphw,phw->i", weighted, rest))
-    rest = rest - np.einsum("i,iphw->phw", step, columns)
-    blocks = _block_sums(weighted * np.clip(rest, -limit, limit)).reshape(3, -1)
+    step = np.linalg.solve(normal, np.einsum("iphw,phw->i", weighted, misfit))
+    misfit = misfit - np.einsum("i,iphw->phw", step, columns)
+    # The error bar twice. `expected` is what independent noise lets expect. `scatter`
+    # is a sandwich estimate clustered by block (Liang and Zeger 1986): the 8x8 blocks'
+    # sums of Z'W misfit are 0 on average, and their scatter tells how far they
+    # disagree, whatever correlates inside a block. One thing that moved pulls its
+    # block only, and so is no sure shift of the frame. n / (n - 3) for 3 parameters.
+    blocks = _block_sums(weighted * np.clip(misfit, -limit, limit)).reshape(3, -1)
     n_blocks = blocks.shape[1]
     inverse = np.linalg.inv(normal)
     scatter = inverse @ (blocks @ blocks.T) @ inverse.T * n_blocks / (n_blocks - 3)
-    spread = float((rest**2 * weight).sum() / max(known.sum(), 1))
+    spread = float((misfit**2 * weight).sum() / max(known.sum(), 1))
     expected = spread * inverse @ np.einsum("iphw,jphw->ij", weighted, rows) @ inverse.T
     # The larger of both in every direction would be no covariance; the sum of what
     # the blocks add to the expectation is one, and never less.
@@ -332,7 +316,7 @@ def _steepness(planes: np.ndarray, cfa: str) -> tuple[np.ndarray, np.ndarray]:
 def _remainder(
     residual: np.ndarray, signal: np.ndarray, sigma: np.ndarray, known: np.ndarray
 ) -> tuple[np.ndarray, float, float]:
-    """Residual less offsets and brightness, with the slope of that and its error."""
+    """Residual less offsets and brightness; the slope of that, and its error."""
     weight = known / sigma**2
     residual, signal = (without_offsets(x, weight) for x in (residual, signal))
     if not known.any():
@@ -341,19 +325,20 @@ def _remainder(
     return residual - slope * signal, slope, error
 
 
-def _scale(rest: np.ndarray, sigma: np.ndarray, known: np.ndarray) -> float:
-    scores = np.abs(rest / sigma)[known > 0]
-    return float(max(_MAD_TO_SIGMA * np.median(scores), 1e-6)) if scores.size else 1.0
+def _scale(residual: np.ndarray, sigma: np.ndarray, known: np.ndarray) -> float:
+    """How much larger the residual is than its sigma says."""
+    scores = (residual / sigma)[known > 0]
+    return float(max(robust_sigma(scores), 1e-6)) if scores.size else 1.0
 
 
 def _only(known: np.ndarray, inside: tuple[slice, slice]) -> np.ndarray:
-    kept = np.zeros_like(known)
-    kept[:, inside[0], inside[1]] = known[:, inside[0], inside[1]]
-    return kept
+    inner = np.zeros_like(known)
+    inner[:, inside[0], inside[1]] = known[:, inside[0], inside[1]]
+    return inner
 
 
 def _block_sums(planes: np.ndarray) -> np.ndarray:
-    """Sum over planes and over 8x8 blocks of the frame."""
+    """Sum over planes and over 8x8 blocks of the frame: (3, 4, h, w) to (3, 8, 8)."""
     total = planes.sum(axis=1)  # (3, h, w)
     for axis in (1, 2):
         parts = np.array_split(total, _N_BLOCKS, axis=axis)

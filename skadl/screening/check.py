@@ -4,8 +4,8 @@ A defect is weighed by what it costs. Where noisy minus clean holds, beside nois
 variance s, a defect of mean square e, a network that learns from such pairs learns the
 defect, too: with a denoiser that gains `GAIN` over the noisy frame, its error grows
 from ``s / GAIN`` to ``s / GAIN + p**2 * e``, where p is the share of the pairs that
-have the defect. From a loss of `LEAST_COST` on, if all pairs had it (p = 1), it is
-worth a look; if it costs as much as the only one of twenty (p = 1/20), the pair is bad.
+have the defect. From a loss of `LEAST_COST` on, if all pairs had it (p = 1), it should
+be looked at; if it costs as much as the only one of twenty (p = 1/20), the pair is bad.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from skadl.raw.pair import RawPair, check_pairs_sequence
 from skadl.screening.across_pairs import check_set, find_duplicates, find_noise_outliers
 from skadl.screening.measurements import SIGMAS, PairMeasurements, measure_pair
 from skadl.screening.result import CheckedPair, Finding, PairCheck
-from skadl.screening.screen import REASONS, REMEDIES, Screening, screen
+from skadl.screening.screen import FAULTS, Screening, screen
 from skadl.support.progress import Progress
 
 GAIN = 10.0  # of a good denoiser, in power: 10 dB
@@ -35,14 +35,6 @@ _BLACK = (5.0, 1.6)  # standard errors; deviations of the noise in the dark
 _BELOW_BLACK = 4.0  # deviations of the noise in the dark
 _CLIPPED = (0.05, 0.5)  # share of the frame: look, bad
 _WRONG_GREENS = 1.5  # differing this much more than red and blue do
-
-# Of the reasons of a screening: which check they belong to.
-_CHECKS = {
-    REASONS["exchanged"]: "exchange",
-    REASONS["picture"]: "content",
-    REASONS["brightness"]: "brightness",
-    REASONS["noise"]: "noise",
-}
 
 
 def check_pairs(
@@ -102,7 +94,7 @@ def check_pairs(
     checked = check_pairs_sequence(pairs, "pairs")
     if not checked:
         raise ValueError("got no pairs to check; give at least one RawPair.")
-    wanted = _check_iso_range(iso_range)
+    iso_range = _check_iso_range(iso_range)
     measured: list[PairMeasurements | Exception] = []
     # One pair at a time, so that memory holds no more.
     for pair in Progress(verbose).track("checking", checked, len(checked)):
@@ -110,7 +102,7 @@ def check_pairs(
             measured.append(measure_pair(pair))
         except (OSError, ValueError) as error:
             measured.append(error)
-    return judge_pairs(checked, measured, wanted)
+    return judge_pairs(checked, measured, iso_range)
 
 
 def judge_pairs(
@@ -118,63 +110,50 @@ def judge_pairs(
     measured: Sequence[PairMeasurements | Exception],
     iso_range: tuple[float, float] | None = None,
 ) -> PairCheck:
-    """Judge pairs whose figures are known; see `check_pairs`.
-
-    Parameters
-    ----------
-    pairs : sequence of n RawPair
-    measured : sequence of n PairMeasurements or Exception
-        From `measure_pair`, or why that failed.
-    iso_range : tuple of two floats, optional
-
-    Returns
-    -------
-    PairCheck
-    """
-    seen = {i: f for i, f in enumerate(measured) if isinstance(f, PairMeasurements)}
-    members = [pairs[index] for index in seen]
-    screenings = screen(members, [figures.examination for figures in seen.values()])
-    odd = dict(zip(seen, screenings, strict=True))
-    strays = find_noise_outliers(members, list(seen.values()), screenings)
-    more = find_duplicates(seen)
-    for index, found in zip(seen, strays, strict=True):
-        more.setdefault(index, []).extend(found)
+    """Judge pairs from what `measure_pair` found, or why it failed: `check_pairs`."""
+    readable = {i: m for i, m in enumerate(measured) if isinstance(m, PairMeasurements)}
+    members = [pairs[index] for index in readable]
+    screenings = screen(members, [m.analysis for m in readable.values()])
+    screening_of = dict(zip(readable, screenings, strict=True))
+    outliers = find_noise_outliers(members, list(readable.values()), screenings)
+    beside_others = find_duplicates(readable)
+    for index, findings in zip(readable, outliers, strict=True):
+        beside_others.setdefault(index, []).extend(findings)
     names = _names(pairs)
-    table = tuple(
-        _judge(index, names[index], pair, figures, odd[index], more[index])
-        if isinstance(figures, PairMeasurements)
-        else _unreadable(index, names[index], figures)
-        for index, (pair, figures) in enumerate(zip(pairs, measured, strict=True))
+    checked = tuple(
+        _judge(index, names[index], pair, m, screening_of[index], beside_others[index])
+        if isinstance(m, PairMeasurements)
+        else _unreadable(index, names[index], m)
+        for index, (pair, m) in enumerate(zip(pairs, measured, strict=True))
     )
-    return PairCheck(table, check_set(table, iso_range))
+    return PairCheck(checked, check_set(checked, iso_range))
 
 
 def _judge(
     index: int,
     name: str,
     pair: RawPair,
-    figures: PairMeasurements,
+    measured: PairMeasurements,
     screening: Screening,
-    more: Sequence[Finding],
+    beside_others: Sequence[Finding],
 ) -> CheckedPair:
-    shift = figures.shift
-    findings = list(more)
+    shift = measured.shift
+    findings = list(beside_others)
     is_moved = shift.sigmas > SIGMAS and shift.energy > _SUSPECT
-    findings += _judge_content(figures, screening, is_moved)
-    findings += _judge_levels(pair, figures, screening)
+    findings += _judge_content(measured, screening, is_moved)
+    findings += _judge_levels(pair, measured, screening)
     # Of equal gravity what explains most comes first, as they were found.
     findings.sort(key=lambda finding: finding.verdict != "bad")
-    costs = [0.0]
+    energies = {
+        "motion": measured.motion.energy,
+        "brightness": measured.brightness_energy,
+        "sharpness": measured.contrast_energy,
+    }
+    costs = [energies[f.check] for f in findings if f.check in energies]
     if is_moved:
         costs.append(shift.energy)
-    if any(finding.check == "motion" for finding in findings):
-        costs.append(figures.moved_energy)
-    if any(finding.check == "brightness" for finding in findings):
-        costs.append(figures.brightness_energy)
-    if any(finding.check == "sharpness" for finding in findings):
-        costs.append(figures.contrast_energy)
     is_known = np.isfinite(shift.error)
-    has_light = np.isfinite(figures.brightness_error)
+    has_light = np.isfinite(measured.brightness_error)
     return CheckedPair(
         index=index,
         name=name,
@@ -185,45 +164,45 @@ def _judge(
         shift_rows=shift.rows if is_known else None,
         shift_columns=shift.columns if is_known else None,
         shift_error=shift.error if is_known else None,
-        moved_share=figures.moved_share,
-        brightness=figures.brightness if has_light else None,
-        brightness_error=figures.brightness_error if has_light else None,
-        black_error=figures.black_error,
-        clipped_share=figures.clipped_share,
-        green_ratio=figures.green_ratio,
-        hot_pixels=figures.hot_pixels,
-        noise=figures.noise,
-        cost=max(costs),
+        moved_share=measured.motion.share,
+        brightness=measured.brightness if has_light else None,
+        brightness_error=measured.brightness_error if has_light else None,
+        black_error=measured.black_error,
+        clipped_share=measured.clipped_share,
+        green_ratio=measured.green_ratio,
+        hot_pixels=measured.hot_pixels,
+        noise=measured.noise,
+        cost=max(costs, default=0.0),
     )
 
 
 def _judge_content(
-    figures: PairMeasurements, screening: Screening, is_moved: bool
+    measured: PairMeasurements, screening: Screening, is_moved: bool
 ) -> list[Finding]:
     """Judge what the clean frame shows: another order, place, time or light."""
-    shift = figures.shift
+    shift = measured.shift
     findings = []
-    if figures.green_ratio > _WRONG_GREENS:
+    if measured.green_ratio > _WRONG_GREENS:
         findings.append(
             Finding(
                 "Bayer order",
                 "bad",
-                f"the two greens differ {figures.green_ratio:.1f} times as much as red "
-                "and blue",
+                f"the two greens differ {measured.green_ratio:.1f} times as much as "
+                "red and blue",
                 "Give the CFA pattern with its greens on the other diagonal (RGGB or "
                 "BGGR instead of GRBG or GBRG, and the reverse), or crop by even "
                 "numbers of pixels.",
             )
         )
-    reason = screening.reason
-    if reason == REASONS["exchanged"]:
-        findings.append(Finding("exchange", "bad", reason, REMEDIES[reason]))
+    fault = screening.fault
+    if fault is FAULTS["exchanged"]:
+        findings.append(Finding(fault.check, "bad", fault.reason, fault.remedy))
         return findings  # all else follows from it
-    if reason == REASONS["brightness"] and figures.contrast is not None:
-        reason = None  # stars out of place, not light
-    moved = figures.moved_energy
+    if fault is FAULTS["brightness"] and measured.contrast is not None:
+        fault = None  # stars out of place, not light
+    moved = measured.motion.energy
     # What differs in one place only is no other scene.
-    is_local = moved > _SUSPECT and figures.still_whiteness > _LOCAL
+    is_local = moved > _SUSPECT and measured.motion.whiteness > _LOCAL
     if is_moved:
         is_bad = shift.energy > HARMFUL or screening.is_faulty
         findings.append(
@@ -237,29 +216,29 @@ def _judge_content(
                 "numbers of pixels can be undone.",
             )
         )
-    elif reason is not None and not (is_local and _CHECKS[reason] == "content"):
-        what = reason
-        if reason == REASONS["brightness"]:
-            what += f": the noisy frame is {figures.brightness:.3g} times as bright"
-        findings.append(Finding(_CHECKS[reason], "bad", what, REMEDIES[reason]))
+    elif fault is not None and not (is_local and fault.check == "content"):
+        what = fault.reason
+        if fault is FAULTS["brightness"]:
+            what += f": the noisy frame is {measured.brightness:.3g} times as bright"
+        findings.append(Finding(fault.check, "bad", what, fault.remedy))
     if moved > _SUSPECT + _LEAST_MOVED * is_moved * shift.energy:
         findings.append(
             Finding(
                 "motion",
                 "bad" if moved > HARMFUL or screening.is_faulty else "look",
-                f"something differs in {figures.moved_share:.1%} of the frame",
+                f"something differs in {measured.motion.share:.1%} of the frame",
                 "Look at its picture: leave the pair out if something moved or the "
                 "light changed there, or mask or crop that part.",
             )
         )
-    brightness, error = figures.brightness, figures.brightness_error
-    if figures.contrast is not None:
-        if not is_moved and figures.contrast_energy > max(_SUSPECT, moved):
+    brightness, error = measured.brightness, measured.brightness_error
+    if measured.contrast is not None:
+        if not is_moved and measured.contrast_energy > max(_SUSPECT, moved):
             findings.append(
                 Finding(
                     "sharpness",
-                    "bad" if figures.contrast_energy > HARMFUL else "look",
-                    f"detail has {figures.contrast:.3g} times the contrast in the "
+                    "bad" if measured.contrast_energy > HARMFUL else "look",
+                    f"detail has {measured.contrast:.3g} times the contrast in the "
                     "noisy frame, which as a whole is as bright as it should be",
                     "Look at its picture: one of the frames is blurred, or moved "
                     "while it was exposed; leave it out.",
@@ -267,9 +246,9 @@ def _judge_content(
             )
     elif (
         not is_moved
-        and reason is None
+        and fault is None
         and abs(brightness - 1) > SIGMAS * error
-        and figures.brightness_energy > max(_SUSPECT, moved)
+        and measured.brightness_energy > max(_SUSPECT, moved)
     ):
         findings.append(
             Finding(
@@ -285,22 +264,22 @@ def _judge_content(
 
 
 def _judge_levels(
-    pair: RawPair, figures: PairMeasurements, screening: Screening
+    pair: RawPair, measured: PairMeasurements, screening: Screening
 ) -> list[Finding]:
     """Judge black level, white level and clipping against the data."""
     findings = []
     is_black = (
         not screening.is_faulty
-        and figures.black_sigmas > _BLACK[0]
-        and abs(figures.black_error) > _BLACK[1]
+        and measured.black_sigmas > _BLACK[0]
+        and abs(measured.black_error) > _BLACK[1]
     )
-    if is_black or figures.below_black > _BELOW_BLACK:
+    if is_black or measured.below_black > _BELOW_BLACK:
         what = (
-            f"the clean frame goes {figures.below_black:.1f} standard deviations of "
+            f"the clean frame goes {measured.below_black:.1f} standard deviations of "
             "the noise below its black level"
-            if figures.below_black > _BELOW_BLACK
+            if measured.below_black > _BELOW_BLACK
             else f"without light the noisy frame is off its black level by "
-            f"{figures.black_error:+.1f} standard deviations of the noise"
+            f"{measured.black_error:+.1f} standard deviations of the noise"
         )
         findings.append(
             Finding(
@@ -310,23 +289,23 @@ def _judge_levels(
                 "Measure black_level on a frame with the lens cap on.",
             )
         )
-    if figures.saturation is not None:
+    if measured.saturation is not None:
         findings.append(
             Finding(
                 "white level",
                 "look",
-                f"the data saturate at {figures.saturation:.0f} counts, white_level "
+                f"the data saturate at {measured.saturation:.0f} counts, white_level "
                 f"is {pair.noisy.white_level:g}",
-                f"Give white_level={figures.saturation:.0f}, if other saturated frames "
-                "stop there, too.",
+                f"Give white_level={measured.saturation:.0f}, if other saturated "
+                "frames stop there, too.",
             )
         )
-    if figures.clipped_share > _CLIPPED[0]:
+    if measured.clipped_share > _CLIPPED[0]:
         findings.append(
             Finding(
                 "clipping",
-                "bad" if figures.clipped_share > _CLIPPED[1] else "look",
-                f"{figures.clipped_share:.0%} of a frame are clipped",
+                "bad" if measured.clipped_share > _CLIPPED[1] else "look",
+                f"{measured.clipped_share:.0%} of a frame are clipped",
                 "Shoot again with a shorter exposure, or crop to what is not clipped.",
             )
         )

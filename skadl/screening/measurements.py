@@ -13,7 +13,6 @@ from skadl.noise.residual import (
     OUTLIER,
     Residual,
     measure_residual,
-    transfer_curve,
 )
 from skadl.raw.image import RawImage
 from skadl.raw.mosaic import unpack_bayer
@@ -21,16 +20,11 @@ from skadl.raw.pair import RawPair
 from skadl.screening.alignment import Aligned, Shift, align
 from skadl.screening.motion import Motion, find_motion
 from skadl.screening.screen import ResidualAnalysis, Screening
-from skadl.screening.symptoms import (
-    LEAST_BINS,
-    expected_sigma,
-    find_symptoms,
-    without_offsets,
-)
+from skadl.screening.symptoms import LEAST_BINS, find_symptoms, without_offsets
 
 SIGMAS = 3.5  # standard errors before a shift or a brightness is believed
-_ALIGNED_SIDE = 256  # packed pixels, in the middle, that shifts are told on
-_SEEN_SIDE = 512  # packed pixels of a whole frame, made smaller, that motion is told on
+_ALIGNED_SIDE = 256  # packed pixels, in the middle, for shifts
+_WHOLE_SIDE = 512  # packed pixels of a whole frame, made smaller, for motion
 _GREEN_BLOCK = 4  # packed pixels a side, over which sampling of detail averages out
 _LEAST_COLOUR = 0.02  # of the signal: greens that differ less may be one colour
 _PILE = (0.002, 8.0)  # share of pixels at a limit, and times as many as just below it
@@ -44,92 +38,52 @@ _HOT = 10.0  # standard deviations above all neighbours
 class PairMeasurements:
     """Measured on one pair, without any judgement.
 
-    Parameters
-    ----------
-    examination : ResidualAnalysis
-        Transfer curve and screening of the pair by itself.
-    shift : Shift
-    moved_share, moved_energy, still_whiteness : float
-        Of :class:`~skadl.screening.motion.Motion`.
-    brightness : float
-        Light of the noisy frame over what its light factor promises.
-    brightness_error : float
-        Standard error; infinite where the picture has no contrast.
-    brightness_energy : float
-        Mean square of what the wrong brightness leaves in the residual, relative to
-        the mean variance of the noise.
-    contrast : float or None
-        Of detail in the noisy frame relative to the clean one, where it is another
-        though the frame as a whole is as bright: a blur, or stars out of place.
-    contrast_energy : float
-        As `brightness_energy`, of that.
-    black_error, black_sigmas : float
-        What the noisy frame has where there is no light, in standard deviations of
-        the noise in the dark, in the worst plane; and that in its standard errors.
-    below_black : float
-        How far the darkest thousandth of the clean frame lies below its black level,
-        in standard deviations of the noise in the dark.
-    clipped_share : float
-        Pixels near white, or at zero counts, in the worse of the two frames.
-    saturation : float or None
-        Counts at which a frame saturates, where that is not its white level.
-    green_ratio : float
-        How much the greens differ, relative to how much red and blue do: below 1
-        where the CFA pattern is right.
-    hot_pixels : int
-        In the noisy frame, of its middle where it is large.
-    noise : float
-        Median standard deviation of the noise, in counts.
-    digests : tuple of two str
-        Of the counts of noisy and clean frame, to tell identical ones.
+    An energy is the mean square of what a defect leaves in the residual, relative to
+    the mean variance of the noise. Deviations are those of the noise in the dark.
     """
 
-    examination: ResidualAnalysis
+    analysis: ResidualAnalysis  # transfer curve, and screening of the pair by itself
     shift: Shift
-    moved_share: float
-    moved_energy: float
-    still_whiteness: float
-    brightness: float
-    brightness_error: float
+    motion: Motion
+    brightness: float  # light of the noisy frame over what its light factor promises
+    brightness_error: float  # standard error; infinite where there is no contrast
     brightness_energy: float
+    # Of detail in the noisy frame relative to the clean one, where it is another though
+    # the frame as a whole is as bright: a blur, or stars out of place.
     contrast: float | None
     contrast_energy: float
+    # What the noisy frame has where there is no light, in deviations, in the worst
+    # plane; and that in its standard errors.
     black_error: float
     black_sigmas: float
-    below_black: float
-    clipped_share: float
-    saturation: float | None
+    # How far the darkest thousandth of the clean frame lies below its black level.
+    below_black: float  # deviations
+    clipped_share: float  # near white, or at zero counts, in the worse frame
+    saturation: float | None  # counts, where that is not the white level
+    # Difference of the greens relative to that of red and blue: below 1 where the CFA
+    # pattern is right.
     green_ratio: float
-    hot_pixels: int
-    noise: float
-    digests: tuple[str, str]
+    hot_pixels: int  # in the noisy frame, of its middle where it is large
+    noise: float  # median standard deviation, in counts
+    digests: tuple[str, str]  # of the counts of noisy and clean frame
 
 
 def measure_pair(pair: RawPair) -> PairMeasurements:
     """Measure everything that tells good pairs from bad ones.
 
-    Parameters
-    ----------
-    pair : RawPair
-        Lazy frames are read once.
-
-    Returns
-    -------
-    PairMeasurements
-
-    Raises
-    ------
-    OSError, ValueError
-        If a frame cannot be read, or the two do not fit together.
+    Raises OSError or ValueError if a frame cannot be read, or the two do not fit
+    together.
     """
     pair = read_pair(pair)
     measured = measure_residual(pair)
-    curve = transfer_curve(measured)
-    examination = ResidualAnalysis(curve, Screening(**find_symptoms(measured)))
+    analysis = ResidualAnalysis(measured.curve, Screening(**find_symptoms(measured)))
     aligned = align(measured, pair.noisy.cfa, _ALIGNED_SIDE, SIGMAS)
     is_small = max(pair.noisy.mosaic.shape) <= 2 * _ALIGNED_SIDE
-    motion = find_motion(aligned) if is_small else motion_of_pair(pair)[1]
+    motion = find_motion(aligned) if is_small else motion_of_pair(pair)
     power = np.mean(aligned.sigma**2)
+    # Fine detail tells the brightness best where there is some, large areas where they
+    # are smooth: the more significant of the two. Where the frame as a whole has less
+    # than half of that error, what differs is not light but the contrast of detail.
     slope, slope_error = aligned.slope, aligned.slope_error
     broad, broad_error = _broad_slope(measured)
     if abs(broad) * slope_error > abs(slope) * broad_error:
@@ -143,11 +97,9 @@ def measure_pair(pair: RawPair) -> PairMeasurements:
         slope, slope_error = level, level_error
     black_error, black_sigmas, below_black = _black_figures(pair, measured, aligned)
     return PairMeasurements(
-        examination=examination,
+        analysis=analysis,
         shift=aligned.shift,
-        moved_share=motion.share,
-        moved_energy=motion.energy,
-        still_whiteness=motion.whiteness,
+        motion=motion,
         brightness=1 + slope,
         brightness_error=slope_error,
         brightness_energy=float(
@@ -168,52 +120,21 @@ def measure_pair(pair: RawPair) -> PairMeasurements:
 
 
 def read_pair(pair: RawPair) -> RawPair:
-    """Hold the frames of a pair in memory, so that lazy ones are read once.
-
-    Parameters
-    ----------
-    pair : RawPair
-
-    Returns
-    -------
-    RawPair
-    """
+    """Hold the frames of a pair in memory, so that lazy ones are read once."""
     frames = (frame.with_mosaic(frame.mosaic) for frame in (pair.noisy, pair.clean))
     return RawPair(*frames, pair.scene)
 
 
-def motion_of_pair(pair: RawPair) -> tuple[Aligned, Motion]:
-    """Look at the whole frame for what moved; of a large one, at a smaller copy.
-
-    Parameters
-    ----------
-    pair : RawPair
-
-    Returns
-    -------
-    aligned : Aligned
-        Of the whole frame, at the size that was looked at.
-    motion : Motion
-    """
+def motion_of_pair(pair: RawPair) -> Motion:
+    """Look at the whole frame for what moved; of a large one, at a smaller copy."""
     pair = small_copy(pair)
-    aligned = align(measure_residual(pair), pair.noisy.cfa, _SEEN_SIDE, SIGMAS)
-    return aligned, find_motion(aligned)
+    measured = measure_residual(pair)
+    return find_motion(align(measured, pair.noisy.cfa, _WHOLE_SIDE, SIGMAS))
 
 
 def small_copy(pair: RawPair) -> RawPair:
-    """Make a large pair small enough to be looked at as a whole.
-
-    Parameters
-    ----------
-    pair : RawPair
-
-    Returns
-    -------
-    RawPair
-        At most 1024 pixels a side, each the mean of neighbours of its colour; `pair`
-        itself where it is no larger.
-    """
-    factor = -(-max(pair.noisy.mosaic.shape) // (2 * _SEEN_SIDE))
+    """Make a pair at most 1024 pixels a side: means of neighbours of one colour."""
+    factor = -(-max(pair.noisy.mosaic.shape) // (2 * _WHOLE_SIDE))
     if factor == 1:
         return pair
     noisy, clean = (_shrink(frame, factor) for frame in (pair.noisy, pair.clean))
@@ -236,24 +157,27 @@ def _broad_slope(measured: Residual) -> tuple[float, float]:
     Rows and columns keep their means here, for a sky or a wall shows in nothing else;
     that they share noise is in the error.
     """
-    sigma, known = expected_sigma(measured)
-    weight = known / sigma**2
+    sigma = measured.pixel_sigma
+    weight = measured.known / sigma**2
     total = np.maximum(weight.sum(axis=(1, 2), keepdims=True), 1e-300)
     residual, signal = (
         x - (weight * x).sum(axis=(1, 2), keepdims=True) / total
         for x in (measured.residual, measured.signal)
     )
-    # Neighbours share no noise of the clean frame with a pixel.
+    # The mean of the eight neighbours is the instrument, which shares no noise of the
+    # clean frame with a pixel; see `brightness_slope`.
     around = (9 * uniform_filter(signal, (1, 3, 3)) - signal) / 8
     scale = (weight * around * signal).sum()
     if len(measured.bins) < LEAST_BINS or not scale > 1e-9:
         return 0.0, np.inf
     slope = 0.0
     for _ in range(3):
-        rest = np.clip((residual - slope * signal) / sigma, -OUTLIER, OUTLIER)
-        slope += float((weight * around * sigma * rest).sum() / scale)
-    scores = weight * around * sigma * rest
-    # A row of the mosaic lies in R and Gr, or in Gb and B; a column in R and Gb.
+        score = np.clip((residual - slope * signal) / sigma, -OUTLIER, OUTLIER)
+        slope += float((weight * around * sigma * score).sum() / scale)
+    scores = weight * around * sigma * score
+    # The error as if all pixels, all rows or all columns were independent; the largest
+    # is right, whichever of them share noise. A row of the mosaic lies in R and Gr, or
+    # in Gb and B; a column in R and Gb.
     rows = scores.sum(axis=2).reshape(2, 2, -1).sum(axis=1)
     columns = scores.sum(axis=1).reshape(2, 2, -1).sum(axis=0)
     chance = max((x**2).sum() for x in (scores, rows, columns))
@@ -265,12 +189,12 @@ def _level(measured: Residual) -> tuple[float, float]:
 
     Stars and edges that lie elsewhere or are blurred change contrast, but not this.
     """
-    sigma, known = expected_sigma(measured)
-    weight = known / sigma**2
+    weight = measured.known / measured.pixel_sigma**2
     light = float((weight * measured.signal).sum())
     if len(measured.bins) < LEAST_BINS or not light > 0:
         return 0.0, np.inf
     total = float(weight.sum())
+    # What a black level off by that much would add, beside noise.
     black = _BLACK_ERROR * float(measured.sigma[0]) * total
     level = float((weight * measured.residual).sum()) / light
     return level, float(np.hypot(total**0.5, black)) / light
@@ -289,9 +213,9 @@ def _black_figures(
     below = max(0.0, float(-lowest.min() * scale / dark))
     if not np.isfinite(aligned.slope_error):
         return 0.0, 0.0, below
-    sigma, known = expected_sigma(measured)
-    weight = known / sigma**2
+    weight = measured.known / measured.pixel_sigma**2
     total = np.maximum(weight.sum(axis=(1, 2)), 1e-300)
+    # The line of residual on signal, read off at no light.
     residual, signal = (
         (weight * planes).sum(axis=(1, 2)) / total
         for planes in (measured.residual, measured.signal)
@@ -311,6 +235,8 @@ def _clipped_share(image: RawImage) -> float:
 
 def _saturation(image: RawImage) -> float | None:
     """Find the counts that a frame stops at, where these are not its white level."""
+    # Above the white level, or piled up below it: at the highest counts are many more
+    # pixels than just under them, while an unclipped histogram falls off.
     counts = image.mosaic
     beyond = counts > _BEYOND_WHITE[0] * image.white_level
     if beyond.mean() > _BEYOND_WHITE[1]:
@@ -327,7 +253,10 @@ def _saturation(image: RawImage) -> float | None:
 
 
 def _green_ratio(image: RawImage) -> float:
-    """Difference of the greens relative to that of red and blue, in rms."""
+    """Difference of the greens relative to that of red and blue, in rms.
+
+    With the wrong pattern the greens are taken for red and blue, and the reverse.
+    """
     light = image.packed() - image.black_planes[:, None, None]
     n_rows, n_columns = (side // _GREEN_BLOCK for side in light.shape[1:])
     if not n_rows or not n_columns:
@@ -342,12 +271,11 @@ def _green_ratio(image: RawImage) -> float:
 
 
 def _count_hot(measured: Residual) -> int:
-    sigma, known = expected_sigma(measured)
     around = np.ones((1, 3, 3), bool)
     around[0, 1, 1] = False
     highest = rank_filter(measured.residual, -1, footprint=around)
-    is_hot = (measured.residual - highest > _HOT * sigma) & (known > 0)
-    return int(is_hot.sum())
+    is_hot = measured.residual - highest > _HOT * measured.pixel_sigma
+    return int((is_hot & (measured.known > 0)).sum())
 
 
 def _digest(image: RawImage) -> str:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skadl.support.text import wrapped
+from skadl.support.text import aligned, wrapped
 from skadl.support.writing import atomic_write, check_folder
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _TITLES = ("pair", "ISO", "ratio", "shift", "light", "moved", "clipped", "verdic
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is odd about a pair or about the set.
+    """One thing that is wrong with a pair or with the set.
 
     Parameters
     ----------
@@ -45,61 +45,29 @@ class Finding:
 
 @dataclass(frozen=True)
 class CheckedPair:
-    """What the check says of one pair; figures are None where they are not known.
+    """What the check says of one pair; figures are None where they are not known."""
 
-    Parameters
-    ----------
-    index : int
-        Position in the pairs that were given.
-    name : str
-        File of the noisy frame, or its scene, or the index.
-    sensor : str or None
-    iso, ratio : float or None
-    findings : tuple of Finding
-        The gravest first.
-    shift_rows, shift_columns : float or None
-        How far the noisy frame lies below and right of the clean one, in pixels of
-        the mosaic.
-    shift_error : float or None
-        Standard error of either.
-    moved_share : float or None
-        Part of the frame in which something moved.
-    brightness : float or None
-        Light of the noisy frame over what its light factor promises.
-    brightness_error : float or None
-        Standard error.
-    black_error : float or None
-        In standard deviations of the noise in the dark.
-    clipped_share : float or None
-        In the worse of the two frames.
-    green_ratio : float or None
-        Difference of the greens over that of red and blue.
-    hot_pixels : int or None
-        For information: they are no fault of a pair.
-    noise : float or None
-        Median standard deviation, in counts.
-    cost : float
-        Mean square of the defects that were found in the residual, relative to the
-        mean variance of the noise, as far as that can be measured.
-    """
-
-    index: int
-    name: str
+    index: int  # in the pairs that were given
+    name: str  # file of the noisy frame, or its scene, or the index
     sensor: str | None = None
     iso: float | None = None
     ratio: float | None = None
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Finding, ...] = ()  # the gravest first
+    # How far the noisy frame lies below and right of the clean one, and the standard
+    # error of either, in pixels of the mosaic.
     shift_rows: float | None = None
     shift_columns: float | None = None
     shift_error: float | None = None
-    moved_share: float | None = None
-    brightness: float | None = None
+    moved_share: float | None = None  # of the frame, in which something moved
+    brightness: float | None = None  # light over what the light factor promises
     brightness_error: float | None = None
-    black_error: float | None = None
-    clipped_share: float | None = None
-    green_ratio: float | None = None
-    hot_pixels: int | None = None
-    noise: float | None = None
+    black_error: float | None = None  # in standard deviations of the noise in the dark
+    clipped_share: float | None = None  # in the worse of the two frames
+    green_ratio: float | None = None  # difference of the greens over red and blue's
+    hot_pixels: int | None = None  # for information: they are no fault of a pair
+    noise: float | None = None  # median standard deviation, in counts
+    # Mean square of the defects that were found in the residual, relative to the mean
+    # variance of the noise, as far as that can be measured.
     cost: float = 0.0
 
     @property
@@ -173,17 +141,9 @@ class PairCheck:
         str
             Several lines, without a final line break.
         """
-        rows = [_TITLES, *map(_cells, self.pairs)]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(
-                [row[0].ljust(widths[0])]
-                + [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
-            ).rstrip()
-            for row in rows
-        ]
+        lines = aligned([_TITLES, *map(_cells, self.pairs)])
         lines += ["(shift in pixels; light: measured over declared)", ""]
-        lines += _told(self.pairs)
+        lines += _finding_lines(self.pairs)
         for finding in self.findings:
             lines.append(wrapped(f"the set: {finding.what}. {finding.next_step}"))
         is_quiet = not lines[-1]
@@ -275,19 +235,19 @@ def _gravest(findings: Sequence[Finding]) -> str:
     return VERDICTS[max(ranks, default=0)]
 
 
-def _told(pairs: Sequence[CheckedPair]) -> list[str]:
-    """Tell the findings, and what they have for a next step in common only once."""
+def _finding_lines(pairs: Sequence[CheckedPair]) -> list[str]:
+    """All findings; a next step that several have in common only once."""
     by_step: dict[str, list[str]] = {}
     for pair in pairs:
         for finding in pair.findings:
-            told = f"{_label(pair.name, 60)}: {finding.what}"
-            by_step.setdefault(finding.next_step, []).append(told)
+            clause = f"{_label(pair.name, 60)}: {finding.what}"
+            by_step.setdefault(finding.next_step, []).append(clause)
     lines = []
-    for step, told in by_step.items():
-        if len(told) == 1:
-            lines.append(wrapped(f"{told[0]}. {step}"))
+    for step, clauses in by_step.items():
+        if len(clauses) == 1:
+            lines.append(wrapped(f"{clauses[0]}. {step}"))
         else:
-            lines += [*map(wrapped, told), wrapped(f"  For these: {step}", "    ")]
+            lines += [*map(wrapped, clauses), wrapped(f"  For these: {step}", "    ")]
     return lines
 
 
@@ -304,15 +264,15 @@ def _cells(pair: CheckedPair) -> tuple[str, ...]:
         shift = f"{length:.2f} ±{pair.shift_error:.2f}"
     return (
         _label(pair.name, 40),
-        _figure(pair.iso, "{:g}"),
-        _figure(pair.ratio, "{:.4g}"),
+        _format_number(pair.iso, "{:g}"),
+        _format_number(pair.ratio, "{:.4g}"),
         shift,
-        _figure(pair.brightness, "{:.3f}"),
-        _figure(pair.moved_share, "{:.1%}"),
-        _figure(pair.clipped_share, "{:.1%}"),
+        _format_number(pair.brightness, "{:.3f}"),
+        _format_number(pair.moved_share, "{:.1%}"),
+        _format_number(pair.clipped_share, "{:.1%}"),
         pair.verdict,
     )
 
 
-def _figure(value: float | None, form: str) -> str:
+def _format_number(value: float | None, form: str) -> str:
     return "-" if value is None else form.format(value)

@@ -10,27 +10,57 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
-from skadl.noise.residual import (
-    LEAST_WHITE,
-    TransferCurve,
-    measure_residual,
-    transfer_curve,
-)
+from skadl.noise.residual import LEAST_WHITE, TransferCurve, measure_residual
 from skadl.raw.pair import RawPair
-from skadl.screening.outliers import noise_shifts
-from skadl.screening.symptoms import LEAST_BINS, find_symptoms, severity
+from skadl.screening.outliers import compare_noise
+from skadl.screening.symptoms import find_symptoms, severity
 
-LEAST_PEERS = 5  # before a pair's noise can be compared
 _NOISE = (2.5, 0.5)  # standard errors; logarithm of the variance: a factor 1.65
 
 
 @dataclass(frozen=True)
-class Screening:
-    """How odd a pair is, and in what respect; all zero for a pair without fault.
+class FaultKind:
+    """What can be wrong with a pair, and what to do about it."""
 
-    Every part, and the score, is relative to its threshold: above 1 is odd. Over the
-    simulated cameras of `skadl.datasets`, at 128 to 512 pixels a side, less than 1 %
-    of honest pairs are.
+    check: str  # that it belongs to in a `PairCheck`
+    reason: str  # a clause
+    remedy: str  # a sentence
+
+
+_ANOTHER_PICTURE = FaultKind(
+    "content",
+    "clean frame is misaligned or shows something else",
+    "Align the frames, or give the clean frame of that scene.",
+)
+# By part of a `Screening`; of several that comes first which explains most: a wrong
+# scene is of wrong brightness, too, and has too much noise.
+FAULTS = {
+    "exchanged": FaultKind(
+        "exchange", "the noise is in the clean frame", "Exchange the two frames."
+    ),
+    "picture": _ANOTHER_PICTURE,
+    "misaligned": _ANOTHER_PICTURE,
+    "brightness": FaultKind(
+        "brightness",
+        "brightness does not fit the light factor",
+        "Correct ratio or the black levels; a frame that is blurred or moved by part "
+        "of a pixel looks the same.",
+    ),
+    "noise": FaultKind(
+        "noise",
+        "noise does not fit the ISO",
+        "Correct iso, or give these pairs a sensor name of their own.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Screening:
+    """How faulty a pair is, and in what respect; all zero for a pair without fault.
+
+    Every part, and the score, is relative to its threshold: above 1 is a fault. Over
+    the simulated cameras of `skadl.datasets`, at 128 to 512 pixels a side, less than
+    1 % of good pairs have one.
 
     Parameters
     ----------
@@ -65,7 +95,7 @@ class Screening:
 
     @property
     def score(self) -> float:
-        """The largest part: 0 is faultless, above 1 is odd."""
+        """The largest part: 0 is faultless, above 1 is a fault."""
         return max(getattr(self, part.name) for part in fields(self))
 
     @property
@@ -74,35 +104,19 @@ class Screening:
         return self.score > 1
 
     @property
+    def fault(self) -> FaultKind | None:
+        """What is wrong, None for nothing; of several faults what explains most."""
+        return next((f for part, f in FAULTS.items() if getattr(self, part) > 1), None)
+
+    @property
     def reason(self) -> str | None:
-        """What is odd, None for nothing; of several parts that which explains most.
-
-        A wrong scene is of wrong brightness, too, and has too much noise.
-        """
-        return next(
-            (REASONS[name] for name in REASONS if getattr(self, name) > 1), None
-        )
-
-
-REASONS = {
-    "exchanged": "the noise is in the clean frame",
-    "picture": "clean frame is misaligned or shows something else",
-    "misaligned": "clean frame is misaligned or shows something else",
-    "brightness": "brightness does not fit the light factor",
-    "noise": "noise does not fit the ISO",
-}
-REMEDIES = {
-    REASONS["exchanged"]: "Exchange the two frames.",
-    REASONS["picture"]: "Align the frames, or give the clean frame of that scene.",
-    REASONS["brightness"]: "Correct ratio or the black levels; a frame that is blurred "
-    "or moved by part of a pixel looks the same.",
-    REASONS["noise"]: "Correct iso, or give these pairs a sensor name of their own.",
-}
+        """What is wrong, in words; None for nothing."""
+        return None if self.fault is None else self.fault.reason
 
 
 @dataclass(frozen=True, eq=False)
 class ResidualAnalysis:
-    """What one pair shows without its peers.
+    """What one pair shows by itself.
 
     Parameters
     ----------
@@ -133,47 +147,36 @@ def analyse_residual(pair: RawPair) -> ResidualAnalysis:
         As `measure_residual`.
     """
     measured = measure_residual(pair)
-    return ResidualAnalysis(
-        transfer_curve(measured), Screening(**find_symptoms(measured))
-    )
+    return ResidualAnalysis(measured.curve, Screening(**find_symptoms(measured)))
 
 
 def screen(
-    pairs: Sequence[RawPair], examinations: Sequence[ResidualAnalysis]
+    pairs: Sequence[RawPair], analyses: Sequence[ResidualAnalysis]
 ) -> list[Screening]:
     """Complete the screening of a domain: compare the noise of pairs of one sensor.
 
     Parameters
     ----------
     pairs : sequence of RawPair
-        Of one domain; the pairs of each sensor are one another's peers.
-    examinations : sequence of ResidualAnalysis
+        Of one domain; the pairs of each sensor are compared with one another.
+    analyses : sequence of ResidualAnalysis
         Of these pairs.
 
     Returns
     -------
     list of Screening
-        In the same order. Noise is judged where at least `LEAST_PEERS` other pairs
-        are not odd by themselves and not clipped nearly throughout.
+        In the same order. Noise is judged where at least five other pairs are not
+        faulty by themselves and not clipped nearly throughout.
     """
-    screenings = [seen.screening for seen in examinations]
-    for sensor in dict.fromkeys(pair.sensor for pair in pairs):
-        comparable = [
-            i
-            for i, (pair, seen) in enumerate(zip(pairs, examinations, strict=True))
-            if pair.sensor == sensor
-            and len(seen.curve.signal) >= LEAST_BINS
-            and not seen.screening.is_faulty
-        ]
-        if len(comparable) <= LEAST_PEERS:
-            continue
-        shifts, sigmas = noise_shifts([examinations[i].curve for i in comparable])
-        for i, shift, sigma in zip(comparable, shifts, sigmas, strict=True):
-            # More than noise, and not white: half a pixel off, say.
-            whiteness = examinations[i].curve.whiteness
-            name = "picture" if shift > 0 and whiteness < LEAST_WHITE else "noise"
-            part = max(getattr(screenings[i], name), severity(sigma, shift, _NOISE))
-            screenings[i] = replace(screenings[i], **{name: part})
+    screenings = [analysis.screening for analysis in analyses]
+    curves = [analysis.curve for analysis in analyses]
+    is_faulty = [screening.is_faulty for screening in screenings]
+    for i, shift, sigmas in compare_noise(pairs, curves, is_faulty):
+        # More than noise, and not white: half a pixel off, say.
+        is_picture = shift > 0 and curves[i].whiteness < LEAST_WHITE
+        part = "picture" if is_picture else "noise"
+        value = max(getattr(screenings[i], part), severity(sigmas, shift, _NOISE))
+        screenings[i] = replace(screenings[i], **{part: value})
     return screenings
 
 
@@ -183,7 +186,7 @@ def screen_pairs(pairs: Sequence[RawPair]) -> list[Screening]:
     Parameters
     ----------
     pairs : sequence of RawPair
-        Of one domain; the pairs of each sensor are one another's peers.
+        Of one domain; the pairs of each sensor are compared with one another.
 
     Returns
     -------
@@ -202,7 +205,7 @@ def screen_pairs(pairs: Sequence[RawPair]) -> list[Screening]:
     >>> pairs, spoiled = spoil_pairs(pairs, "ratio times 2", 0.1, random_state=0)
     >>> spoiled
     {6: 'ratio times 2'}
-    >>> [seen.reason for seen in screen_pairs(pairs) if seen.is_faulty]
+    >>> [pair.reason for pair in screen_pairs(pairs) if pair.is_faulty]
     ['brightness does not fit the light factor']
     """
     return screen(pairs, [analyse_residual(pair) for pair in pairs])

@@ -1,7 +1,7 @@
 """What is wrong in a pair's residual, in standard errors and in size.
 
-Each part is relative to its threshold: above 1 is odd. A part must be beyond chance,
-and large enough to do harm: a slight blur or flicker is found in every real pair.
+Each part is relative to its threshold: above 1 is a fault. A part must be beyond
+chance, and large enough to do harm: a slight blur or flicker is in every real pair.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import rank_filter
 
-from skadl.noise.residual import OUTLIER, Residual, middle
+from skadl.noise.residual import OUTLIER, Residual, middle, robust_sigma
 
 LEAST_BINS = 4  # of a transfer curve: 256 pixels; fewer say nothing
-_PICTURE = (4.0, 0.15)  # standard errors; amplitude relative to the clean picture
+# Limits of two parts are in standard errors, and in size.
+_PICTURE = (4.0, 0.15)  # amplitude relative to the clean picture
 _MISALIGNED = 10.0  # logarithm of likelihood; chance alone exceeds it once in e^10
-_EXCHANGED = (4.0, 0.5)  # and share of the noise that is in the clean frame
-_BRIGHTNESS = (4.0, 0.1)  # and difference of the logarithm
+_EXCHANGED = (4.0, 0.5)  # share of the noise that is in the clean frame
+_BRIGHTNESS = (4.0, 0.1)  # difference of the logarithm
 _SMOOTH = 0.01  # part of a frame on which noise can be told from detail
 _LEAST_SIDE = 8  # packed pixels, or blocks of them, that show a picture
 _MOST_HALVINGS = 3
@@ -28,23 +29,17 @@ _AROUND = np.array([[[1, 1, 1], [1, 0, 1], [1, 1, 1]]])
 
 
 def find_symptoms(measured: Residual) -> dict[str, float]:
-    """Look for what noise cannot have left in the residual of one pair.
-
-    Parameters
-    ----------
-    measured : Residual
-
-    Returns
-    -------
-    dict of str to float
-        The parts picture, misaligned, exchanged and brightness of a `Screening`;
-        empty where too little of the pair is not clipped.
-    """
+    """Parts of a `Screening` but the noise; none where nearly all is clipped."""
     if len(measured.bins) < LEAST_BINS:
         return {}
     sigma, known, residual, signal = (
         middle(planes, _LARGEST_SIDE)
-        for planes in (*expected_sigma(measured), measured.residual, measured.signal)
+        for planes in (
+            measured.pixel_sigma,
+            measured.known,
+            measured.residual,
+            measured.signal,
+        )
     )
     known = known * ~is_hot(residual, sigma)
     # Black level, row and column noise are free: they say nothing on the picture.
@@ -53,31 +48,18 @@ def find_symptoms(measured: Residual) -> dict[str, float]:
     slope, error = brightness_slope(residual, signal, sigma, known)
     frames = _Frames(residual, signal, sigma, known)
     # The best brightness first, or a wrong light factor would show a picture.
-    rest = _Frames(residual - slope * signal, signal, sigma, known)
+    levelled = _Frames(residual - slope * signal, signal, sigma, known)
     factor = np.log(max(1 + slope, 0.01))
     return {
-        "picture": max(_picture(*level) for level in _resolutions(rest)),
+        "picture": max(_picture(*level) for level in _resolutions(levelled)),
         "misaligned": max(_misalignment(*level) for level in _resolutions(frames)),
-        "exchanged": _exchange(rest),
+        "exchanged": _exchange(levelled),
         "brightness": severity(slope / error, factor, _BRIGHTNESS),
     }
 
 
 def severity(sigmas: float, size: float, limits: tuple[float, float]) -> float:
-    """Weigh a finding: its significance or its size, whichever is less beyond.
-
-    Parameters
-    ----------
-    sigmas, size : float
-        In standard errors, and as it is; the sign does not matter.
-    limits : tuple of two floats
-        What either must exceed.
-
-    Returns
-    -------
-    float
-        Above 1 where both do.
-    """
+    """Significance or size, whichever exceeds its limit less; above 1 where both do."""
     return float(min(abs(sigmas) / limits[0], abs(size) / limits[1]))
 
 
@@ -94,62 +76,40 @@ class _Frames:
         return self.n_known >= 0.5 * size**2
 
 
-def expected_sigma(measured: Residual) -> tuple[np.ndarray, np.ndarray]:
-    """Spread the robust standard deviations of the bins over the pixels.
-
-    Parameters
-    ----------
-    measured : Residual
-
-    Returns
-    -------
-    sigma : ndarray of shape (4, h, w)
-        In counts; 1 where it is not known.
-    known : ndarray of shape (4, h, w)
-        1 in the bins, 0 where clipping leaves no say.
-    """
-    sigma, known = np.ones(measured.signal.size), np.zeros(measured.signal.size)
-    for pixels, spread in zip(measured.bins, measured.sigma, strict=True):
-        sigma[pixels], known[pixels] = spread, 1.0
-    shape = measured.signal.shape
-    return sigma.reshape(shape), known.reshape(shape)
-
-
 def brightness_slope(
     residual: np.ndarray, signal: np.ndarray, sigma: np.ndarray, known: np.ndarray
 ) -> tuple[float, float]:
     """Slope of the residual on the clean signal, and its standard error.
 
-    The signal's diagonal neighbours are its instrument: noise in the clean frame,
-    which they do not share, would draw the slope towards -1.
-
-    Parameters
-    ----------
-    residual, signal, sigma, known : ndarray of shape (4, h, w)
-        In counts, `known` 0 or 1; both frames without offsets.
-
-    Returns
-    -------
-    slope, error : float
-        How much brighter the noisy frame is than its light factor says: 0.1 is
-        10 %. The error is infinite where the picture has no contrast.
+    Frames are in counts, without offsets; `known` is 0 or 1. A slope of 0.1 says that
+    the noisy frame is 10 % brighter than its light factor says. The error is infinite
+    where the picture has no contrast.
     """
+    # Plain least squares would divide by the sum of signal**2, which holds the clean
+    # frame's noise, and that noise is in the residual with a minus: the slope would be
+    # drawn towards -1. Diagonal neighbours do not share it, nor row or column noise:
+    # an instrument (Durbin 1954), correlated with the picture and not with the errors.
     instrument = _diagonal_mean(signal) * known
     scale = (instrument * signal / sigma**2).sum()
     power = (instrument**2 / sigma**2).sum()
     if not scale > 1e-9 * power or power == 0:
         return 0.0, np.inf
     slope = float((instrument * residual / sigma**2).sum() / scale)
-    for _ in range(3):  # hot pixels pull no harder than five standard deviations
-        rest = np.clip((residual - slope * signal) / sigma, -OUTLIER, OUTLIER)
-        slope += float((instrument * rest / sigma).sum() / scale)
-    rest = np.clip((residual - slope * signal) / sigma, -OUTLIER, OUTLIER)
-    spread = np.sqrt((known * rest**2).sum() / known.sum())
+    # Hot pixels pull no harder than five standard deviations (Huber's M-estimate, by
+    # modified residuals).
+    for _ in range(3):
+        score = np.clip((residual - slope * signal) / sigma, -OUTLIER, OUTLIER)
+        slope += float((instrument * score / sigma).sum() / scale)
+    score = np.clip((residual - slope * signal) / sigma, -OUTLIER, OUTLIER)
+    spread = np.sqrt((known * score**2).sum() / known.sum())
     return slope, float(max(spread, 1.0) * np.sqrt(power) / scale)
 
 
 def _resolutions(frames: _Frames) -> Iterator[tuple[_Frames, np.ndarray]]:
-    """Frames and their known blocks, at full and at halved resolutions."""
+    """Frames and their known blocks, at full and at halved resolutions.
+
+    What is too faint for a pixel's noise, or shared by many pixels, shows in blocks.
+    """
     for halvings in range(_MOST_HALVINGS + 1):
         if halvings and min(frames.signal.shape[1:]) < 2 * _LEAST_SIDE:
             return
@@ -168,12 +128,15 @@ def _resolutions(frames: _Frames) -> Iterator[tuple[_Frames, np.ndarray]]:
 
 def _picture(frames: _Frames, known: np.ndarray) -> float:
     """Evidence that diagonal neighbours of the residual go together."""
+    # Independent noise gives products of mean 0, and the variance of their sum is the
+    # expected sum of their squares, whatever the noise's distribution.
     score = np.clip(frames.residual / frames.sigma, -OUTLIER, OUTLIER)
     products = _diagonal_products(_centred(score, known))
     shared = products.sum()
     chance = np.sqrt((products**2).sum())
     if shared <= 0:
         return 0.0
+    # The same sum for the clean picture: the root of the ratio is an amplitude.
     clean = _centred(frames.signal / frames.sigma, known)
     contrast = max(_diagonal_products(clean).sum(), 1e-9 * shared)
     return severity(shared / chance, np.sqrt(shared / contrast), _PICTURE)
@@ -185,7 +148,7 @@ def _misalignment(frames: _Frames, known: np.ndarray) -> float:
     if min(height, width) < _LEAST_SIDE or not known.any():
         return 0.0
     # Row noise and what else blocks share makes them vary more than pixels tell.
-    excess = 1.4826 * np.median(np.abs(frames.residual / frames.sigma)[known])
+    excess = robust_sigma((frames.residual / frames.sigma)[known])
     residual, signal = (
         x / (frames.sigma * max(1.0, excess)) for x in (frames.residual, frames.signal)
     )
@@ -196,6 +159,7 @@ def _misalignment(frames: _Frames, known: np.ndarray) -> float:
         there = (slice(None), rows[1], columns[1])
         change = frames.signal[there] - frames.signal[here]
         change = change / (frames.sigma[here] * max(1.0, excess))
+        # Log likelihood of Gaussian noise, each pixel's bounded: no hot one decides.
         gained = _penalty(residual[here]) - _penalty(residual[here] - change)
         best = max(best, float(gained[known[here] & known[there]].sum()))
     return best / _MISALIGNED
@@ -204,10 +168,8 @@ def _misalignment(frames: _Frames, known: np.ndarray) -> float:
 def _exchange(frames: _Frames) -> float:
     """Evidence that the residual's noise comes from the clean frame.
 
-    Noise in the clean frame enters the residual with a minus. It is looked for where
-    the clean frame is smooth. How smooth, its neighbours in rows and columns tell:
-    like the squares of a chessboard they share no pixel with the diagonals, and so
-    no noise with what they weigh.
+    Noise in the clean frame enters the residual with a minus, so where the clean
+    frame is smooth the two are high-passed copies of each other, one upside down.
     """
     sigma = frames.sigma * np.sqrt(1.25)  # of a pixel less the mean of four
     known = frames.n_known * (_diagonal_mean(frames.n_known) == 1)
@@ -215,6 +177,9 @@ def _exchange(frames: _Frames) -> float:
         (x - _diagonal_mean(x)) / sigma for x in (frames.residual, frames.signal)
     )
     residual = np.clip(residual, -OUTLIER, OUTLIER)
+    # How smooth a place is, the neighbours in rows and columns tell: as on a
+    # chessboard they share no pixel with the diagonals, so no noise with what they
+    # weigh, and the weight cannot favour pixels by their own noise.
     weight = known / (1 + _neighbour_mean(signal**2)) ** 2
     shared = -weight * residual * signal
     blocks = _bin(_bin(known)) == 16
@@ -231,32 +196,15 @@ def _exchange(frames: _Frames) -> float:
 
 
 def is_hot(residual: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    """Find pixels far above or below all neighbours but one; no picture is so sharp.
-
-    Parameters
-    ----------
-    residual, sigma : ndarray of shape (4, h, w)
-
-    Returns
-    -------
-    ndarray of shape (4, h, w), bool
-    """
+    """Pixels far above or below all neighbours but one: no picture is so sharp."""
+    # All but one, since defects come in pairs.
     above = residual - rank_filter(residual, -2, footprint=_AROUND)
     below = rank_filter(residual, 1, footprint=_AROUND) - residual
     return np.maximum(above, below) > OUTLIER * sigma
 
 
 def without_offsets(planes: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Subtract the weighted means of planes, then of their rows and columns.
-
-    Parameters
-    ----------
-    planes, weight : ndarray of shape (4, h, w)
-
-    Returns
-    -------
-    ndarray of shape (4, h, w)
-    """
+    """Subtract the weighted means of planes, then of their rows and columns."""
     for axes in ((1, 2), (2,), (1,)):
         total = (weight * planes).sum(axes, keepdims=True)
         planes = planes - total / np.maximum(weight.sum(axes, keepdims=True), 1e-300)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from skadl.adaptation.gates import GATES, QueueGate, Trial, make_gate
 from skadl.screening import Screening
-from skadl.screening.screen import REASONS
+from skadl.screening.screen import FAULTS
 
 scores = st.floats(0, 96)
 sequences = st.lists(scores, min_size=1, max_size=40)
@@ -156,7 +156,7 @@ def test_every_gate__pair_with_nothing_odd__is_admitted(name):
 def test_evidence__odd_pair__is_refused_before_training_with_its_reason(part):
     verdict = make_gate("evidence", 20).refuse(Screening(**{part: 1.5}))
     assert not verdict.accepted and verdict.score < verdict.threshold
-    assert verdict.reason == REASONS[part]
+    assert verdict.reason == FAULTS[part].reason
 
 
 @pytest.mark.parametrize("name", ["queue", "paired", "none"])

@@ -28,7 +28,7 @@ from skadl.adaptation.patches import Batch
 from skadl.adaptation.stages import adapt, pretrain
 from skadl.network.choice import build_network
 from skadl.screening import Screening
-from skadl.screening.screen import REASONS
+from skadl.screening.screen import FAULTS
 
 # Rejection
 
@@ -132,7 +132,7 @@ def test_adapt__pairs_that_show_a_picture__never_reach_a_batch():
     learner, decisions = evidence_run(sources)
     assert all(666 not in numbers(batch) for batch, _ in learner.stepped)
     assert len(learner.stepped) == SCHEDULE.n_iter
-    refused = [d for d in decisions if d.reason == REASONS["picture"]]
+    refused = [d for d in decisions if d.reason == FAULTS["picture"].reason]
     assert refused and all(d.pair_ids == (1,) and not d.accepted for d in refused)
     assert all(d.domain == "near" for d in refused)
     trained = [d for d in decisions if d not in refused]
@@ -144,8 +144,10 @@ def test_adapt__pairs_refused_for_several_reasons__are_recorded_by_reason():
     sources = {"near": [make_stored(i, screening=s) for i, s in enumerate(odd)]}
     schedule = replace(SCHEDULE, n_iter=40)
     _, decisions = run(make_gate("evidence", 5), sources=sources, schedule=schedule)
-    refused = [d for d in decisions if d.reason in REASONS.values()]
-    allowed = {REASONS["picture"]: {(0,), (2,), (0, 2)}, REASONS["noise"]: {(1,)}}
+    picture, noise = FAULTS["picture"].reason, FAULTS["noise"].reason
+    reasons = {fault.reason for fault in FAULTS.values()}
+    refused = [d for d in decisions if d.reason in reasons]
+    allowed = {picture: {(0,), (2,), (0, 2)}, noise: {(1,)}}
     assert {(d.reason, d.pair_ids) for d in refused} == {
         (reason, ids) for reason, found in allowed.items() for ids in found
     }

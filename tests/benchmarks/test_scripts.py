@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from skadl import ADLDenoiser
 from skadl.adaptation.gates import Trial, Verdict
 from skadl.datasets import SPOILED_KINDS
-from skadl.screening.screen import REASONS
+from skadl.screening.screen import FAULTS
 
 SMALL_NETWORK = {"base_channels": 4, "n_levels": 2, "patch_size": 16}
 
@@ -122,7 +122,7 @@ def test_decide_twice__watching__changes_no_decision(benchmark, gate):
     watched = precision.decide_twice(ADLDenoiser(**parameters), target, sources)
     report = ADLDenoiser(**parameters).fit(target, sources).selection_report_
     frame = report.to_frame()
-    judged = frame[~frame.reason.isin(REASONS.values())]
+    judged = frame[~frame.reason.isin([fault.reason for fault in FAULTS.values()])]
     assert watched.accepted.tolist() == judged.accepted.tolist()
     assert watched.score.tolist() == judged.score.tolist()
     assert (watched.psnr_error[watched.is_measured] != 0).any()

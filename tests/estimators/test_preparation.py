@@ -13,7 +13,7 @@ from skadl.datasets import SPOILED_KINDS, make_domain, spoil_pairs
 from skadl.estimators.preparation import prepare
 from skadl.noise.renoising import RENOISED
 from skadl.noise.sensors import SensorTable
-from skadl.screening.screen import REASONS, REMEDIES
+from skadl.screening.screen import FAULTS
 
 
 def prepared(pairs, domains=None):
@@ -61,8 +61,9 @@ def test_prepare__odd_target_pair__is_named_with_the_next_step_and_kept(
         data = prepared(mixed)
     (message,) = (str(warning.message) for warning in caught)
     assert data.notes == (message,)
-    reason = REASONS[part]
-    for fact in (f"pair {index} ", repr(mixed[index].scene), reason, REMEDIES[reason]):
+    fault = FAULTS[part]
+    told = (repr(mixed[index].scene), fault.reason, fault.remedy)
+    for fact in (f"pair {index} ", *told):
         assert fact in message
     assert len(data.target.pairs) == len(target)
     odd = [i for i, pair in enumerate(data.target.pairs) if pair.fault.is_faulty]
@@ -74,7 +75,7 @@ def test_prepare__odd_pairs_of_several_kinds__one_note_a_reason(target):
     mixed, spoiled = spoil_pairs(target, kinds, 3 / 8, random_state=0)
     with pytest.warns(UserWarning):
         data = prepared(mixed)
-    notes = {note for note in data.notes if REASONS["picture"] in note}
+    notes = {note for note in data.notes if FAULTS["picture"].reason in note}
     (note,) = notes
     assert len(data.notes) == 2 and note.startswith("target pairs ")
     assert all(f"{i} (" in note for i, kind in spoiled.items() if "mis" in kind)
@@ -129,4 +130,4 @@ def test_fit__odd_target_pair__is_in_the_report(target):
     mixed, _ = spoil_pairs(target, "ratio times 2", 0.1, random_state=0)
     with pytest.warns(UserWarning, match="light factor"):
         report = tiny_denoiser().fit(mixed).selection_report_
-    assert any(REASONS["brightness"] in note for note in report.notes)
+    assert any(FAULTS["brightness"].reason in note for note in report.notes)

@@ -322,9 +322,9 @@ def test_fit_transfer__many_isos__follow_a_sensor_that_leaves_the_power_law():
         colour_bias=None,
     )
     pairs = make_domain(camera, 6, size=128, iso=isos, ratio=30, random_state=0)
-    fit, odd = fit_transfer(
+    fit, left_out = fit_transfer(
         [transfer_curve(pair) for pair in pairs], camera.info().span
     )
-    assert odd == {}
+    assert left_out == {}
     np.testing.assert_allclose(fit.read_noise, list(read.values()), rtol=0.1)
     np.testing.assert_allclose(fit.gain, 0.004 * np.array(isos), rtol=0.06)

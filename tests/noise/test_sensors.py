@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skadl.noise.iso_table import IsoTable
 from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.raw.image import RawImage
 from skadl.raw.pair import RawPair
@@ -24,6 +25,23 @@ def sensor_info(gain, read_noise=None):
 def pair(sensor="S", iso=100, cfa="RGGB"):
     image = RawImage(np.zeros((2, 2)), cfa, 64, 1023, sensor, iso)
     return RawPair(image, image)
+
+
+def test_iso_table__is_a_sorted_mapping_that_nobody_changes():
+    table = IsoTable("gain", {400: 4, 100.0: 1.0})
+    assert table == {100.0: 1.0, 400.0: 4.0} and list(table) == [100.0, 400.0]
+    assert repr(table) == "{100.0: 1.0, 400.0: 4.0}"
+    assert pickle.loads(pickle.dumps(table)) == table
+    with pytest.raises(TypeError):
+        table[800] = 8.0
+
+
+@given(tables, st.floats(20, 2e5))
+def test_iso_table__between_and_beyond__stays_within_what_was_given(table, iso):
+    figures = IsoTable("gain", table)
+    low, high = min(table.values()), max(table.values())
+    for value in (figures.at(iso), figures.power_law_at(iso)):
+        assert low * (1 - 1e-9) <= value <= high * (1 + 1e-9)
 
 
 @given(tables)

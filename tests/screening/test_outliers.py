@@ -1,4 +1,4 @@
-"""Curves off their peers' line are told by how far off they are."""
+"""Curves off the line of the others are told by how far off they are."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def curve(iso, *, label=1.0, seed=0, brightest=5000.0, read_power=0.6):
 
 
 @pytest.mark.parametrize("read_power", [0.3, 0.6, 1.0])
-def test_noise_shifts__honest_curves__are_small(read_power):
+def test_noise_shifts__right_labels__are_small(read_power):
     shifts, sigmas = noise_shifts([curve(iso, read_power=read_power) for iso in ISOS])
     assert np.abs(shifts).max() < 0.25 and np.abs(sigmas).max() < 1
 
@@ -40,12 +40,12 @@ def test_noise_shifts__wrong_labels__stand_out(label, wrong, brightest):
         for i, iso in enumerate(ISOS)
     ]
     shifts, sigmas = noise_shifts(curves)
-    odd = np.flatnonzero((np.abs(sigmas) > 2.5) & (np.abs(shifts) > 0.5))
+    found = np.flatnonzero((np.abs(sigmas) > 2.5) & (np.abs(shifts) > 0.5))
     if label in (0.5, 2.0):  # a factor two in noise is the limit of what is told
-        assert set(odd) <= wrong
+        assert set(found) <= wrong
     else:
-        assert set(odd) == wrong
-        assert all(np.sign(shifts[i]) == -np.sign(np.log(label)) for i in odd)
+        assert set(found) == wrong
+        assert all(np.sign(shifts[i]) == -np.sign(np.log(label)) for i in found)
 
 
 def test_noise_shifts__one_iso__compares_levels():
@@ -58,11 +58,11 @@ def test_noise_shifts__one_iso__compares_levels():
     assert np.abs(shifts[:-1]).max() < 0.1
 
 
-def test_noise_shifts__far_from_all_peers__is_less_certain():
-    peers = [curve(iso) for iso in ISOS[:6]]
+def test_noise_shifts__far_from_all_others__is_less_certain():
+    others = [curve(iso) for iso in ISOS[:6]]
     near, far = curve(1000.0, label=0.5), curve(25600.0, label=0.5)
-    _, sigmas_near = noise_shifts([*peers, near])
-    _, sigmas_far = noise_shifts([*peers, far])
+    _, sigmas_near = noise_shifts([*others, near])
+    _, sigmas_far = noise_shifts([*others, far])
     assert 0 < sigmas_far[-1] < sigmas_near[-1]
 
 

@@ -14,7 +14,8 @@ from skadl.raw.image import LazyRawImage, RawImage
 from skadl.raw.mosaic import pack_bayer, unpack_bayer
 from skadl.raw.pair import RawPair
 from skadl.screening import Screening, analyse_residual, screen, screen_pairs
-from skadl.screening.screen import LEAST_PEERS, REASONS, REMEDIES
+from skadl.screening.outliers import LEAST_PEERS
+from skadl.screening.screen import FAULTS
 
 PARTS = [field.name for field in fields(Screening)]
 EXPECTED = {
@@ -58,7 +59,7 @@ def with_clean(pair, mosaic):
 
 
 @pytest.mark.parametrize("camera", camera_names())
-def test_screen_pairs__honest_pairs_of_every_camera__are_not_odd(camera):
+def test_screen_pairs__honest_pairs_of_every_camera__are_not_faulty(camera):
     pairs = make_domain(camera, 10, size=128, random_state=0)
     pairs += make_domain(camera, 2, size=128, ratio=300, random_state=1)
     assert [seen.reason for seen in screen_pairs(pairs)] == [None] * 12
@@ -113,14 +114,14 @@ def move_a_tenth_of_a_pixel(pair, rng):
         move_a_tenth_of_a_pixel,
     ],
 )
-def test_examine__what_real_frames_have__is_not_odd(change, domains):
+def test_examine__what_real_frames_have__is_not_faulty(change, domains):
     rng = np.random.default_rng(0)
     for pairs, _ in domains.values():
         seen = [analyse_residual(change(pair, rng)).screening for pair in pairs]
         assert [screening.reason for screening in seen] == [None] * len(pairs)
 
 
-def test_screen_pairs__scenes_half_of_it_clipped__are_not_odd():
+def test_screen_pairs__scenes_half_of_it_clipped__are_not_faulty():
     rng = np.random.default_rng(0)
     blocks = rng.uniform(0, 2, (8, 16, 16, 3)).clip(0, 1)
     scenes = list(blocks.repeat(8, axis=1).repeat(8, axis=2).astype(np.float32))
@@ -128,7 +129,7 @@ def test_screen_pairs__scenes_half_of_it_clipped__are_not_odd():
     assert not any(seen.is_faulty for seen in screen_pairs(pairs))
 
 
-def test_screen_pairs__dark_and_flat_frames__are_not_odd():
+def test_screen_pairs__dark_and_flat_frames__are_not_faulty():
     scenes = [np.full((64, 64, 3), level, np.float32) for level in (0, 0.01, 0.5)]
     pairs = make_domain("CanonEOS700D", 12, size=64, scenes=scenes, random_state=0)
     assert not any(seen.is_faulty for seen in screen_pairs(pairs))
@@ -145,15 +146,15 @@ def test_screen__spoiled_pairs__are_found_with_their_reason(kind, domains):
             analyse_residual(pair) if index in spoiled else honest[index]
             for index, pair in enumerate(mixed)
         ]
-        reasons = {
-            index: screening.reason
+        faults = {
+            index: screening.fault
             for index, screening in enumerate(screen(mixed, seen))
             if screening.is_faulty
         }
-        assert reasons == dict.fromkeys(spoiled, REASONS[EXPECTED[kind]])
+        assert faults == dict.fromkeys(spoiled, FAULTS[EXPECTED[kind]])
 
 
-def test_examine__light_factor_further_off__is_odder(domains):
+def test_examine__light_factor_further_off__is_faultier(domains):
     for pairs, _ in domains.values():
         for pair in pairs[:4]:
             scores = [
@@ -165,7 +166,7 @@ def test_examine__light_factor_further_off__is_odder(domains):
             assert scores == sorted(scores) and scores[0] < 1 < scores[1]
 
 
-def test_screen_pairs__one_frame_as_its_own_truth__is_finite_and_not_odd():
+def test_screen_pairs__one_frame_as_its_own_truth__is_finite_and_not_faulty():
     pairs = [
         RawPair(p.clean, p.clean)
         for p in make_domain("IMX686", 6, size=64, random_state=0)
@@ -189,7 +190,7 @@ def test_screen_pairs__pairs_of_another_sensor__are_no_peers():
     assert not any(seen.is_faulty for seen in screen_pairs(quiet + noisy))
     alike = [replace(p, noisy=replace(p.noisy, sensor="SonyA7S2")) for p in noisy[:2]]
     seen = screen_pairs(quiet + alike)
-    assert [s.reason for s in seen[6:]] == [REASONS["noise"]] * 2
+    assert [s.fault for s in seen[6:]] == [FAULTS["noise"]] * 2
 
 
 def test_screen__order_of_the_pairs__does_not_matter(domains):
@@ -269,14 +270,15 @@ def test_screen_pairs__shapes_differ__is_explained():
 
 
 @given(st.lists(st.floats(0, 9), min_size=len(PARTS), max_size=len(PARTS)))
-def test_screening__any_parts__odd_with_a_reason_and_a_remedy_or_neither(parts):
+def test_screening__any_parts__faulty_with_a_reason_and_a_remedy_or_neither(parts):
     seen = Screening(*parts)
     assert seen.score == max(parts)
     assert seen.is_faulty == (max(parts) > 1) == (seen.reason is not None)
     if seen.is_faulty:
-        named = [name for name in PARTS if REASONS[name] == seen.reason]
+        named = [name for name in PARTS if FAULTS[name] == seen.fault]
         assert any(getattr(seen, name) > 1 for name in named)
-        assert REMEDIES[seen.reason].endswith(".")
+        assert seen.reason == seen.fault.reason
+        assert seen.fault.remedy.endswith(".")
 
 
 def test_screening__changed__is_refused():

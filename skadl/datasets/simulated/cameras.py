@@ -7,6 +7,7 @@ else's camera is one `Camera` record.
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -15,10 +16,28 @@ import numpy as np
 
 from skadl.datasets.simulated.published import camera_names, published_figures
 from skadl.datasets.simulated.tukey_lambda import tukey_lambda_variance
+from skadl.noise.iso_table import IsoTable, check_planes
 from skadl.noise.residual import QUANTISATION_VARIANCE
 from skadl.noise.sensors import SensorInfo
 from skadl.raw.image import check_positive
 from skadl.raw.mosaic import check_cfa
+
+
+def _check_shape(what: str, value: float) -> float:
+    # At -0.5 the variance of a Tukey-lambda distribution becomes infinite.
+    if not isinstance(value, numbers.Real) or not -0.5 < value < np.inf:
+        raise ValueError(f"{what} must be a finite number above -0.5, got {value!r}.")
+    return float(value)
+
+
+# Fields that become an `IsoTable`, and what their values must be.
+_ISO_TABLES = {
+    "gain": check_positive,
+    "read_scale": check_positive,
+    "read_shape": _check_shape,
+    "row_noise": check_positive,
+    "colour_bias": check_planes,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,14 +109,10 @@ class Camera:
                 "levels must satisfy 0 <= black_level < white_level <= 65535, got "
                 f"{self.black_level!r} and {self.white_level!r}."
             )
-        _check_table("gain", self.gain, above=0)
-        _check_table("read_scale", self.read_scale, above=0)
-        if self.read_shape is not None:  # at -0.5 the variance becomes infinite
-            _check_table("read_shape", self.read_shape, above=-0.5)
-        if self.row_noise is not None:
-            _check_table("row_noise", self.row_noise, above=0)
-        if self.colour_bias is not None:
-            _check_table("colour_bias", self.colour_bias, shape=(4,))
+        for table, check in _ISO_TABLES.items():
+            values = getattr(self, table)
+            if values is not None or table in ("gain", "read_scale"):  # required
+                super().__setattr__(table, IsoTable(table, values, check))
         if len(self.white_balance) != 3 or not self.ratios:
             raise ValueError(
                 "white_balance must be three multipliers and ratios at least one "
@@ -123,7 +138,7 @@ class Camera:
         -------
         float
         """
-        return _interpolate_log(self.gain, self._check_iso(iso))
+        return self.gain.power_law_at(self._check_iso(iso))
 
     def read_scale_at(self, iso: float) -> float:
         """Scale of the read noise at an ISO, in counts.
@@ -137,7 +152,7 @@ class Camera:
         -------
         float
         """
-        return _interpolate_log(self.read_scale, self._check_iso(iso))
+        return self.read_scale.power_law_at(self._check_iso(iso))
 
     def read_shape_at(self, iso: float) -> float | None:
         """Tukey-lambda shape of the read noise at an ISO; None if it is Gaussian.
@@ -153,7 +168,7 @@ class Camera:
         """
         if self.read_shape is None:
             return None
-        return float(_interpolate(self.read_shape, self._check_iso(iso)))
+        return float(self.read_shape.at(self._check_iso(iso)))
 
     def row_noise_at(self, iso: float) -> float:
         """Row noise at an ISO: standard deviation of the row offsets, in counts.
@@ -169,7 +184,7 @@ class Camera:
         """
         if self.row_noise is None:
             return 0.0
-        return _interpolate_log(self.row_noise, self._check_iso(iso))
+        return self.row_noise.power_law_at(self._check_iso(iso))
 
     def colour_bias_at(self, iso: float) -> np.ndarray:
         """Offsets of the planes R, Gr, Gb, B at an ISO, in counts.
@@ -185,7 +200,7 @@ class Camera:
         """
         if self.colour_bias is None:
             return np.zeros(4)
-        return _interpolate(self.colour_bias, self._check_iso(iso))
+        return self.colour_bias.at(self._check_iso(iso))
 
     def noise_at(self, iso: float) -> tuple[float, float]:
         """Gain and total signal-independent variance: what an oracle would know.
@@ -344,37 +359,3 @@ def _optional_table(entry: Mapping | None) -> dict | None:
     if entry is None:
         return None
     return dict(zip(map(float, entry["iso"]), entry["value"], strict=True))
-
-
-def _check_table(
-    name: str, table: Mapping, above: float = -np.inf, shape: tuple[int, ...] = ()
-) -> None:
-    if not isinstance(table, Mapping) or not table:
-        raise ValueError(f"{name} must map at least one ISO to a value, got {table!r}.")
-    for iso, value in table.items():
-        check_positive("ISO", iso)
-        numbers = np.asarray(value, float)
-        if numbers.shape != shape or not (
-            np.isfinite(numbers).all() and (numbers > above).all()
-        ):
-            raise ValueError(
-                f"{name} must map ISO to finite values above {above:g} of shape "
-                f"{shape}, got {value!r} at ISO {iso:g}."
-            )
-
-
-def _interpolate(table: Mapping, iso: float) -> np.ndarray:
-    isos = sorted(table)
-    values = np.array([table[known] for known in isos], float)
-    if len(isos) == 1:
-        return values[0]
-    log_isos = np.log(isos)
-    log_iso = np.clip(np.log(iso), log_isos[0], log_isos[-1])
-    upper = int(np.clip(np.searchsorted(log_isos, log_iso), 1, len(isos) - 1))
-    weight = (log_iso - log_isos[upper - 1]) / (log_isos[upper] - log_isos[upper - 1])
-    return (1 - weight) * values[upper - 1] + weight * values[upper]
-
-
-def _interpolate_log(table: Mapping[float, float], iso: float) -> float:
-    logs = {known: np.log(value) for known, value in table.items()}
-    return float(np.exp(_interpolate(logs, iso)))
