@@ -15,24 +15,12 @@ LEAST_ADMITTED = 0.5  # share of its pairs that a domain needs to fill a batch
 
 @dataclass(frozen=True, eq=False)
 class SourceDraw:
-    """One draw of source pairs, and those that the gate would not let in.
+    """One draw of source pairs, and those that the gate would not let in."""
 
-    Parameters
-    ----------
-    domain : str or None
-        Where the batch comes from; None where no domain has a pair left.
-    pair_ids : ndarray of shape (n,), int
-        Positions of its pairs in that domain.
-    refused_domain : str
-        Domain that was drawn first.
-    refused_ids : ndarray of shape (n,), int
-        Pairs of that domain that were drawn and refused; often empty.
-    """
-
-    domain: str | None
-    pair_ids: np.ndarray
-    refused_domain: str
-    refused_ids: np.ndarray
+    domain: str | None  # of the batch; None where no domain has a pair left
+    pair_ids: np.ndarray  # (n,) positions of its pairs in that domain
+    refused_domain: str  # that was drawn first
+    refused_ids: np.ndarray  # (n,) pairs of it that were refused; often empty
 
 
 class SourceSampler:

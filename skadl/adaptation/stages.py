@@ -214,38 +214,14 @@ def finetune(
 
 
 def validation_size(fraction: float, n_pairs: int) -> int:
-    """Return k: `fraction` of `n_pairs`, at least one image, at most all but one.
-
-    Parameters
-    ----------
-    fraction : float
-        From 0 to 1.
-    n_pairs : int
-        Two or more.
-
-    Returns
-    -------
-    int
-    """
+    """Return k: `fraction` of `n_pairs`, at least one image, at most all but one."""
     return min(max(1, round(fraction * n_pairs)), n_pairs - 1)
 
 
 def draw_diverse(
     gains: np.ndarray, size: int, rng: np.random.RandomState
 ) -> np.ndarray:
-    """Draw images whose system gains span the range: one from each of `size` strata.
-
-    Parameters
-    ----------
-    gains : ndarray of shape (n,)
-    size : int
-        From 1 to n.
-    rng : RandomState
-
-    Returns
-    -------
-    ndarray of shape (size,), int
-    """
+    """Draw images whose system gains (n,) span the range: one of each of `size` strata."""
     # Ties are broken at random, or equal gains would freeze the strata.
     order = np.lexsort((rng.random_sample(len(gains)), gains))
     return np.array([rng.choice(stratum) for stratum in np.array_split(order, size)])

@@ -55,18 +55,9 @@ class WeightInterpolation:
 def hold_out(
     target: TargetData, rng: np.random.RandomState
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Split the target pairs into those to fine-tune on and those that decide.
+    """Split the target's pairs, by position, into those to train on and those that decide.
 
-    Parameters
-    ----------
-    target : TargetData
-        Of two pairs or more.
-    rng : RandomState
-
-    Returns
-    -------
-    trained_on, held_out : ndarrays of shape (n,), int
-        Positions; the held-out ones span the range of gains.
+    The held-out ones span the range of gains.
     """
     n_pairs = len(target.pairs)
     held_out = draw_diverse(target.gains, max(1, round(HELD_OUT * n_pairs)), rng)
@@ -78,18 +69,7 @@ def interpolate_weights(
 ) -> WeightInterpolation:
     """Walk back from the learner's weights to where held-out pairs fare best.
 
-    Parameters
-    ----------
-    learner : Learner
-        Its weights are moved.
-    before : list of Tensor
-        Weights before the stage, from `Learner.weights`.
-    validation : Batch
-        Patches of the held-out pairs.
-
-    Returns
-    -------
-    WeightInterpolation
+    `before` are the weights before the stage, `validation` patches of the held-out pairs.
     """
     after = learner.weights()
     psnrs = []

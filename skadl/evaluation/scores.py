@@ -11,6 +11,7 @@ from skimage.metrics import structural_similarity
 from skadl.evaluation.metrics import decibels
 from skadl.evaluation.protocols import Protocol, Score, get_protocol
 from skadl.raw.image import RawImage
+from skadl.raw.mosaic import of_mosaic
 from skadl.raw.pair import RawPair, check_pairs_sequence
 
 # A clean frame with less than this share of its pixels above one step of 8 bits is
@@ -188,7 +189,7 @@ def _middle(image: RawImage, rules: Protocol) -> RawImage:
     height, width = mosaic.shape
     rows, columns = _middle_slices(height // 2, width // 2, rules)
     if rules.crop is not None:  # whole 2x2 cells: the CFA pattern stays
-        rows, columns = (slice(2 * s.start, 2 * s.stop) for s in (rows, columns))
+        rows, columns = of_mosaic(rows, height // 2), of_mosaic(columns, width // 2)
     return image.with_mosaic(mosaic[rows, columns])
 
 

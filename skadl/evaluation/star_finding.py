@@ -11,6 +11,7 @@ from scipy.ndimage import correlate, maximum_filter
 from skimage.feature import peak_local_max
 
 from skadl.raw.image import RawImage, check_positive
+from skadl.support.robust import robust_sigma
 
 SHARE_IN_APERTURE = 1 - 2.0**-4  # of a Gaussian star, within a radius of one FWHM
 _SIGMA_PER_FWHM = 1 / math.sqrt(8 * math.log(2))
@@ -132,11 +133,6 @@ def star_margin(fwhm: float) -> int:
     return math.ceil(_SKY[1] * fwhm) + 1
 
 
-def robust_sigma(values: np.ndarray) -> float:
-    """Estimate the standard deviation by the median absolute deviation, as Gaussian."""
-    return float(1.4826 * np.median(np.abs(values - np.median(values))))
-
-
 def filter_stars(image: np.ndarray, fwhm: float) -> tuple[np.ndarray, float]:
     """Response of the matched filter, (h, w), and the sigma of its sky, positive."""
     radius = max(2, round(_FILTER_RADIUS * fwhm))
@@ -161,7 +157,7 @@ def _sky_noise(response: np.ndarray, radius: int) -> float:
     for _ in range(_SKY_ROUNDS):
         sky = response[is_sky]
         level = np.median(sky)
-        sigma = robust_sigma(sky)
+        sigma = float(robust_sigma(sky - np.median(sky)))
         # A star also darkens the filtered sky around it, so all within the filter's
         # reach of a bright peak goes: the maximum over a window of that size.
         peaks = maximum_filter(response, 2 * radius + 1)

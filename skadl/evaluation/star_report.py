@@ -18,12 +18,12 @@ from skadl.evaluation.star_finding import (
     Stars,
     aperture_flux,
     filter_stars,
-    robust_sigma,
     search_stars,
     star_brightness,
     star_margin,
 )
 from skadl.raw.image import check_positive
+from skadl.support.robust import robust_sigma
 from skadl.support.text import aligned, percent
 
 # SNR from which a peak of the clean frame may be a star. That frame is an average with
@@ -267,7 +267,7 @@ def _bins(
                 float(np.median(snr[inside])),
                 tuple(float(found[inside].mean()) for found in is_found),
                 tuple(float(np.median(error[inside])) for error in errors),
-                tuple(robust_sigma(error[inside]) for error in errors),
+                tuple(_scatter(error[inside]) for error in errors),
             )
         )
     return tuple(bins)
@@ -300,3 +300,7 @@ def describe_stars(report: StarReport) -> str:
             )
         )
     return "\n".join(lines + aligned(rows))
+
+
+def _scatter(errors: np.ndarray) -> float:
+    return float(robust_sigma(errors - np.median(errors)))

@@ -55,39 +55,16 @@ def noise_level(
 
 
 def expected_noise(info: SensorInfo, iso: float, ratio: float) -> NoiseLevel:
-    """Noise level that an image of a calibrated sensor should have.
-
-    Parameters
-    ----------
-    info : SensorInfo
-        With gain and read noise.
-    iso, ratio : float
-
-    Returns
-    -------
-    NoiseLevel
-    """
+    """Noise level that an image of a calibrated sensor should have."""
     return noise_level(*info.noise_at(iso), ratio, info.span)
 
 
 def measured_noise(pair: RawPair, curve: TransferCurve, info: SensorInfo) -> NoiseLevel:
     """Noise level that a pair shows, whatever its label says.
 
-    A source pair may carry a wrong ISO, come from a simulator, or be an average;
-    its residual tells the truth, and the sensor's figures fill in what a single
-    pair leaves open.
-
-    Parameters
-    ----------
-    pair : RawPair
-    curve : TransferCurve
-        Of that pair.
-    info : SensorInfo
-        Of its sensor, with gain and read noise.
-
-    Returns
-    -------
-    NoiseLevel
+    A source pair may carry a wrong ISO, come from a simulator, or be an average; its
+    residual tells the truth, and the sensor's figures fill in what a single pair leaves
+    open.
     """
     gain, read_variance = noise_of_pair(curve, *info.noise_at(pair.iso))
     return noise_level(gain, read_variance, pair.ratio, pair.noisy.span)

@@ -85,23 +85,11 @@ def renoised_domain(
 def draw_exposures(
     pairs: Sequence[RawPair], size: int, rng: np.random.RandomState
 ) -> list[tuple[float, float]]:
-    """Draw ISOs and light factors between those of some pairs.
+    """Draw ISOs and light factors between those of some pairs, independent of each other.
 
-    A few pairs hold a few points of a plane. A network that has seen these alone
-    fails between them, by several dB; the noise between them is known as well as at
-    them.
-
-    Parameters
-    ----------
-    pairs : sequence of RawPair
-    size : int
-    rng : RandomState
-
-    Returns
-    -------
-    list of (iso, ratio)
-        ISO in third stops from the lowest to the highest of the pairs; light factor
-        log-uniform over their range. Independent of each other.
+    ISO in third stops, light factor log-uniform. A few pairs hold a few points of a
+    plane. A network that has seen these alone fails between them, by several dB; the
+    noise between them is known as well as at them.
     """
     isos = [pair.iso for pair in pairs]
     n_steps = max(1, round(3 * np.log2(max(isos) / min(isos))))
@@ -116,24 +104,10 @@ def draw_exposures(
 def draw_dimming(
     levels: np.ndarray, target_levels: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Choose how scenes are dimmed or lit to be as bright as the target's.
+    """Choose factors that make scenes as bright as the target's, from mean signals (n,).
 
-    Of the sky of one night, photographs by day hold nothing: trained on both, a
-    network knows the one level of that night's sky, and fails on the next night's.
-
-    Parameters
-    ----------
-    levels, target_levels : ndarray of shape (n,), (n_target,)
-        Mean signal of each clean frame, over the range from black to white.
-    rng : Generator
-
-    Returns
-    -------
-    ndarray of shape (n,)
-        Factors. 1 for every scene within a factor of `NEAR` of the target's range,
-        and for one half of the others, so that bright light is not forgotten; the
-        other half come to a level log-uniform over the target's range, widened by
-        `NEAR` at both ends.
+    Of the sky of one night, photographs by day hold nothing: trained on both, a network
+    knows the one level of that night's sky, and fails on the next night's.
     """
     levels = levels.clip(DARK)
     low = max(target_levels.min(), DARK) / NEAR
@@ -196,34 +170,12 @@ def renoise(
 
 
 def plane_levels(pairs: Sequence[RawPair]) -> np.ndarray:
-    """Mean signal of the planes of some pairs' clean frames.
-
-    Parameters
-    ----------
-    pairs : sequence of RawPair
-
-    Returns
-    -------
-    ndarray of shape (n_pairs, 4)
-        For the planes R, Gr, Gb, B, over the range from black to white.
-    """
+    """Mean signal (n_pairs, 4) of R, Gr, Gb, B of clean frames, over black to white."""
     return np.array([pair.clean.normalised().mean(axis=(1, 2)) for pair in pairs])
 
 
 def mean_colour(levels: np.ndarray) -> np.ndarray:
-    """Mean colour of some frames, relative to their green.
-
-    Parameters
-    ----------
-    levels : ndarray of shape (n_pairs, 4)
-        From `plane_levels`.
-
-    Returns
-    -------
-    ndarray of shape (4,)
-        For the planes R, Gr, Gb, B; the greens are 1. All ones where the frames are
-        too dark to tell.
-    """
+    """Mean colour (4,) relative to green; all ones where it is too dark to tell."""
     total = levels.sum(axis=0)
     green = total[1:3].mean()
     if total.min() <= DARK * len(levels):

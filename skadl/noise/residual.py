@@ -14,7 +14,9 @@ from scipy.optimize import least_squares
 
 from skadl.raw.image import RawImage
 from skadl.raw.levels import normalise
+from skadl.raw.mosaic import row_sums
 from skadl.raw.pair import RawPair
+from skadl.support.robust import robust_sigma
 
 N_BINS = 16
 MIN_PIXELS_IN_BIN = 64
@@ -243,15 +245,6 @@ def middle(packed: np.ndarray, side: int) -> np.ndarray:
     return packed[:, rows, columns][:, :side, :side]
 
 
-def robust_sigma(
-    deviations: np.ndarray, axis: int | None = None
-) -> np.ndarray | np.floating:
-    """Estimate the standard deviation of Gaussian deviations by their median size."""
-    # Half of a Gaussian lies within 0.6745 of its sigma, and 1 / 0.6745 = 1.4826;
-    # unlike the root mean square it bears outliers in up to half of the values.
-    return 1.4826 * np.median(np.abs(deviations), axis=axis)
-
-
 def _centre_and_sigma(values: np.ndarray) -> tuple[float, float]:
     centre = np.median(values)
     return centre, robust_sigma(values - centre)
@@ -278,8 +271,7 @@ def _shared_offsets(
     offset = (weight * residual).sum(axis=(1, 2)) / np.maximum(total, 1e-300)
     residual = residual - offset[:, None, None]
     # A row of the mosaic lies in R and Gr, or in Gb and B.
-    row_weight = weight.reshape(2, 2, *weight.shape[1:]).sum(axis=(1, 3))
-    row_sum = (weight * residual).reshape(2, 2, *weight.shape[1:]).sum(axis=(1, 3))
+    row_weight, row_sum = row_sums(weight), row_sums(weight * residual)
     known = row_weight > 0.5 * row_weight.max()
     if known.sum() < 2:
         return offset, 0.0

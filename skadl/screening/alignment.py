@@ -17,7 +17,6 @@ from skadl.noise.residual import (
     Residual,
     middle,
     noise_of_pair,
-    robust_sigma,
 )
 from skadl.raw.mosaic import pack_bayer, unpack_bayer
 from skadl.screening.symptoms import (
@@ -26,6 +25,7 @@ from skadl.screening.symptoms import (
     is_hot,
     without_offsets,
 )
+from skadl.support.robust import robust_sigma
 
 _LEAST_SIDE = 16  # packed pixels that a shift can be told on
 _FARTHEST = 0.25  # of the side: less overlap proves nothing

@@ -15,7 +15,7 @@ from skadl.noise.residual import (
     measure_residual,
 )
 from skadl.raw.image import RawImage
-from skadl.raw.mosaic import unpack_bayer
+from skadl.raw.mosaic import column_sums, row_sums, unpack_bayer
 from skadl.raw.pair import RawPair
 from skadl.screening.alignment import Aligned, Shift, align
 from skadl.screening.motion import Motion, find_motion
@@ -178,8 +178,7 @@ def _broad_slope(measured: Residual) -> tuple[float, float]:
     # The error as if all pixels, all rows or all columns were independent; the largest
     # is right, whichever of them share noise. A row of the mosaic lies in R and Gr, or
     # in Gb and B; a column in R and Gb.
-    rows = scores.sum(axis=2).reshape(2, 2, -1).sum(axis=1)
-    columns = scores.sum(axis=1).reshape(2, 2, -1).sum(axis=0)
+    rows, columns = row_sums(scores), column_sums(scores)
     chance = max((x**2).sum() for x in (scores, rows, columns))
     return slope, float(np.sqrt(chance) / scale)
 

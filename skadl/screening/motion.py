@@ -8,9 +8,10 @@ import numpy as np
 from scipy.ndimage import maximum_filter, uniform_filter
 from scipy.stats import chi2
 
-from skadl.noise.residual import OUTLIER, robust_sigma, whiteness
+from skadl.noise.residual import OUTLIER, whiteness
 from skadl.screening.alignment import Aligned
 from skadl.screening.symptoms import without_offsets
+from skadl.support.robust import robust_sigma
 
 BLOCK = 4  # packed pixels a side
 _WIDER = 3  # blocks a side, of the second look for what is larger and fainter

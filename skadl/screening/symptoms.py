@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import rank_filter
 
-from skadl.noise.residual import OUTLIER, Residual, middle, robust_sigma
+from skadl.noise.residual import OUTLIER, Residual, middle
+from skadl.support.robust import robust_sigma
 
 LEAST_BINS = 4  # of a transfer curve: 256 pixels; fewer say nothing
 # Limits of two parts are in standard errors, and in size.

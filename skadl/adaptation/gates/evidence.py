@@ -8,6 +8,7 @@ from collections import deque
 import numpy as np
 
 from skadl.adaptation.gates.base import Fault, Gate, Trial, Verdict
+from skadl.support.robust import robust_sigma
 
 SMALLEST_SPREAD = 1e-6  # dB; float32 shows no smaller difference of PSNR
 
@@ -101,6 +102,5 @@ class EvidenceGate(Gate):
         domains = [np.array(values) for values in self.differences.values()]
         medians = [np.median(values) for values in domains]
         deviations = [abs(v - m) for v, m in zip(domains, medians, strict=True)]
-        # 1.4826: from the median absolute deviation of a normal to its sigma.
-        spread = 1.4826 * float(np.median(np.concatenate(deviations)))
+        spread = float(robust_sigma(np.concatenate(deviations)))
         return float(np.median(medians)), max(spread, SMALLEST_SPREAD)

@@ -16,6 +16,7 @@ from skadl.commands.demo.run import DemoResult
 from skadl.plots import plot_acceptance, plot_before_after
 from skadl.raw.dng import write_dng
 from skadl.raw.image import RawImage
+from skadl.raw.mosaic import spread_planes
 
 FILES = {
     "report.html": "everything on one page",
@@ -131,10 +132,7 @@ def _numbers(result: DemoResult) -> dict:
 
 def _brightened(image: RawImage) -> RawImage:
     """Multiply the signal by the light factor, which a DNG cannot carry."""
-    black = np.tile(
-        np.broadcast_to(image.black_level, 4).reshape(2, 2),
-        [side // 2 for side in image.mosaic.shape],
-    )
+    black = spread_planes(image.black_planes, image.cfa, image.mosaic.shape)
     counts = black + image.ratio * (image.mosaic - black)
     counts = np.clip(counts, 0, image.white_level)
     return replace(image.with_mosaic(counts), ratio=1.0)

@@ -29,10 +29,11 @@ from scipy.ndimage import (
     minimum_filter,
 )
 
-from skadl.data.folders.shots import MAD_TO_SIGMA, Shot
+from skadl.data.folders.shots import Shot
 from skadl.raw.image import LazyRawImage, RawImage
 from skadl.raw.levels import cast_counts, scale_to_16_bits
 from skadl.raw.mosaic import plane_views
+from skadl.support.robust import robust_sigma
 
 _OUTLIER = 6.0  # standard deviations from the median
 _LEAST_FRAMES = 3  # for a median to say which one is an outlier
@@ -269,7 +270,7 @@ def _measure_noise(
 
 
 def _spread(differences: np.ndarray) -> float:
-    spread = MAD_TO_SIGMA * np.median(np.abs(differences))
+    spread = robust_sigma(differences)
     if spread == 0:  # less noise than a step of the counts
         spread = np.sqrt(np.mean(differences.astype(float) ** 2))
     return float(spread)

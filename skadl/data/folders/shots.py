@@ -12,8 +12,8 @@ import numpy as np
 from skadl.raw.exif import exif_number, exif_tags, libraw_number
 from skadl.raw.image import HEADER_FIELDS, LazyRawImage, RawImage
 from skadl.raw.rawfile import open_libraw, read_raw
+from skadl.support.robust import robust_sigma
 
-MAD_TO_SIGMA = 1.4826  # of the normal distribution
 _GRID = 12  # cells of a thumbnail, along each side
 _LEAST_LIKE = 0.6  # correlation of two thumbnails of one scene
 _LEAST_CELLS, _SATURATED = 16, 0.9
@@ -122,7 +122,7 @@ def _make_thumbnail(image: RawImage) -> Thumbnail:
     # Diagonal neighbours differ by their noise, where there is no edge: the median of
     # the differences is that of the noise, of which two share in each.
     differences = np.abs(packed[1:, 1:] - packed[:-1, :-1])
-    sigmas = [np.median(cell) * MAD_TO_SIGMA / 2**0.5 for cell in _cells(differences)]
+    sigmas = [robust_sigma(cell) / 2**0.5 for cell in _cells(differences)]
     size = packed.size / len(cells)
     return Thumbnail(
         np.array([cell.mean(dtype=float) for cell in cells]),

@@ -32,7 +32,7 @@ from skadl.datasets.sidd.instances import (
 from skadl.datasets.sidd.matfile import mat_problem, read_mat
 from skadl.datasets.sidd.metadata import read_sidd_metadata
 from skadl.raw.image import LazyRawImage, RawImage
-from skadl.raw.mosaic import check_cfa, pack_bayer
+from skadl.raw.mosaic import check_cfa
 from skadl.raw.pair import RawPair
 
 _SMALL_FRAMES, _MEDIUM_FRAMES = frozenset({10}), frozenset({10, 11})
@@ -341,9 +341,7 @@ def _read_frame(path: Path, metadata: dict) -> RawImage:
 
 def _check_greens(image: RawImage, path: Path) -> None:
     """Refuse a mosaic whose greens lie where its red and blue should be."""
-    height, width = image.mosaic.shape
-    even = image.mosaic[: height - height % 2, : width - width % 2]
-    red, gr, gb, blue = pack_bayer(even, image.cfa).mean(axis=(1, 2), dtype=float)
+    red, gr, gb, blue = image.packed().mean(axis=(1, 2), dtype=float)
     if min(red, gr, gb, blue) < _TOO_DARK:
         return
     if abs(gr - gb) > _GREENS_DIFFER * max(gr, gb) and (

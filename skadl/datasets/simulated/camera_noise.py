@@ -6,7 +6,7 @@ import numpy as np
 
 from skadl.datasets.simulated.cameras import Camera
 from skadl.datasets.simulated.tukey_lambda import draw_tukey_lambda
-from skadl.raw.mosaic import unpack_bayer
+from skadl.raw.mosaic import sample_rgb, spread_planes
 
 
 def expose(scene: np.ndarray, camera: Camera) -> np.ndarray:
@@ -20,10 +20,7 @@ def expose(scene: np.ndarray, camera: Camera) -> np.ndarray:
 
 def mosaic_scene(rgb: np.ndarray, camera: Camera) -> np.ndarray:
     """Sample unbalanced RGB, (H, W, 3), at the CFA's sites, and scale it to counts."""
-    mosaic = np.empty(rgb.shape[:2], np.float32)
-    for site, colour in enumerate(camera.cfa):
-        row, column = divmod(site, 2)
-        mosaic[row::2, column::2] = rgb[row::2, column::2, "RGB".index(colour)]
+    mosaic = sample_rgb(rgb, camera.cfa).astype(np.float32)
     span = camera.white_level - camera.black_level
     return np.clip(mosaic, 0, 1) * np.float32(span) + np.float32(camera.black_level)
 
@@ -57,12 +54,5 @@ def add_camera_noise(
         read = draw_tukey_lambda(shape, clean.shape, rng)
     counts += camera.read_scale_at(iso) * read
     counts += camera.row_noise_at(iso) * rng.standard_normal((len(clean), 1))
-    counts += _tile_sites(camera.colour_bias_at(iso), camera.cfa, clean.shape)
+    counts += spread_planes(camera.colour_bias_at(iso), camera.cfa, clean.shape)
     return np.clip(np.rint(counts), 0, camera.white_level).astype(np.uint16)
-
-
-def _tile_sites(planes: np.ndarray, cfa: str, shape: tuple[int, int]) -> np.ndarray:
-    """Spread one value a plane (R, Gr, Gb, B) over a mosaic."""
-    pattern = unpack_bayer(planes.reshape(4, 1, 1), cfa)
-    repeats = (shape[0] // 2 + 1, shape[1] // 2 + 1)
-    return np.tile(pattern, repeats)[: shape[0], : shape[1]]
