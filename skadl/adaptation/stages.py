@@ -221,7 +221,7 @@ def validation_size(fraction: float, n_pairs: int) -> int:
 def draw_diverse(
     gains: np.ndarray, size: int, rng: np.random.RandomState
 ) -> np.ndarray:
-    """Draw images whose system gains (n,) span the range: one of each of `size` strata."""
+    """Draw images whose gains (n,) span the range: one from each of `size` strata."""
     # Ties are broken at random, or equal gains would freeze the strata.
     order = np.lexsort((rng.random_sample(len(gains)), gains))
     return np.array([rng.choice(stratum) for stratum in np.array_split(order, size)])

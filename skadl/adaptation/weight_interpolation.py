@@ -55,7 +55,7 @@ class WeightInterpolation:
 def hold_out(
     target: TargetData, rng: np.random.RandomState
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Split the target's pairs, by position, into those to train on and those that decide.
+    """Split the target pairs, by position, into those to train on and those to decide.
 
     The held-out ones span the range of gains.
     """
@@ -69,7 +69,8 @@ def interpolate_weights(
 ) -> WeightInterpolation:
     """Walk back from the learner's weights to where held-out pairs fare best.
 
-    `before` are the weights before the stage, `validation` patches of the held-out pairs.
+    `before` are the weights before the stage, `validation` patches of the held-out
+    pairs.
     """
     after = learner.weights()
     psnrs = []

@@ -67,21 +67,21 @@ def fit_transfer(
 ) -> tuple[TransferFit | None, dict[int, str]]:
     """Fit gain and read noise to the curves that agree, and say which do not.
 
-    None where no curve holds a usable bin; `left_out` gives, by position, why: "clipped",
-    "picture" (the residual is no noise: misaligned, or another scene's clean frame) or
-    "disagrees" (more or less noise than the others predict: a wrong ISO, light factor or
-    level).
+    None where no curve holds a usable bin; `left_out` gives, by position, why:
+    "clipped", "picture" (the residual is no noise: misaligned, or another scene's clean
+    frame) or "disagrees" (more or less noise than the others predict: a wrong ISO,
+    light factor or level).
 
     Gain and read noise are power laws of ISO plus a deviation that is alike at
-    neighbouring ISOs (an Ornstein-Uhlenbeck process in log ISO); a weak prior on sensors
-    at large fills in what no pair shows. Least squares on the logarithm of the variance,
-    with a soft L1 loss for the bins. Standard errors come from the scatter of bins and
-    pairs around the fit, carried through it (a sandwich estimate), since the bins of one
-    pair err together.
+    neighbouring ISOs (an Ornstein-Uhlenbeck process in log ISO); a weak prior on
+    sensors at large fills in what no pair shows. Least squares on the logarithm of the
+    variance, with a soft L1 loss for the bins. Standard errors come from the scatter of
+    bins and pairs around the fit, carried through it (a sandwich estimate), since the
+    bins of one pair err together.
 
-    Of the pairs that disagree the worst is left out first, then all is fitted anew; fewer
-    than half can go. Of two pairs none goes: they do not tell which is wrong, so their
-    disagreement counts as error.
+    Of the pairs that disagree the worst is left out first, then all is fitted anew;
+    fewer than half can go. Of two pairs none goes: they do not tell which is wrong, so
+    their disagreement counts as error.
     """
     left_out = {i: "clipped" for i, c in enumerate(curves) if not c.signal.size}
     usable = [i for i in range(len(curves)) if i not in left_out]

@@ -85,7 +85,7 @@ def renoised_domain(
 def draw_exposures(
     pairs: Sequence[RawPair], size: int, rng: np.random.RandomState
 ) -> list[tuple[float, float]]:
-    """Draw ISOs and light factors between those of some pairs, independent of each other.
+    """Draw ISOs and light factors between those of some pairs, each by itself.
 
     ISO in third stops, light factor log-uniform. A few pairs hold a few points of a
     plane. A network that has seen these alone fails between them, by several dB; the
@@ -104,7 +104,7 @@ def draw_exposures(
 def draw_dimming(
     levels: np.ndarray, target_levels: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Choose factors that make scenes as bright as the target's, from mean signals (n,).
+    """Choose factors that make scenes, of mean signals (n,), as bright as the target's.
 
     Of the sky of one night, photographs by day hold nothing: trained on both, a network
     knows the one level of that night's sky, and fails on the next night's.
@@ -114,6 +114,7 @@ def draw_dimming(
     high = max(target_levels.max(), DARK) * NEAR
     aims = np.exp(rng.uniform(np.log(low), np.log(high), size=levels.shape))
     is_far = (levels < low) | (levels > high)
+    # Half of what is far off stays, so that bright light is not forgotten.
     is_moved = is_far & (rng.random(levels.shape) < 0.5)
     return np.where(is_moved, aims / levels, 1.0)
 
