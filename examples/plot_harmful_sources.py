@@ -44,28 +44,28 @@ print(
 # That is two of each kind, too few for a rate; ``benchmarks/pairs/screening.py``
 # counts more.
 #
-# The largest part of the oddness decides: above 1 a pair is refused. Rows are kinds of
+# The largest part of the severity decides: above 1 a pair is refused. Rows are kinds of
 # harm, columns what was looked at; the values are medians.
 
 parts = ("picture", "misaligned", "exchanged", "brightness", "noise")
 kinds = {"honest": [i for i in range(len(mixed)) if i not in spoiled]}
 kinds |= {k: [i for i in spoiled if spoiled[i] == k] for k in SPOILED_KINDS}
-oddness = np.array(
+severity = np.array(
     [
         np.median([[getattr(screenings[i], p) for p in parts] for i in ids], axis=0)
         for ids in kinds.values()
     ]
 )
 figure, ax = plt.subplots(figsize=(8, 6.4), layout="constrained")
-mesh = ax.imshow(oddness, cmap="viridis", vmin=0, vmax=3, aspect="auto")
-for (row, column), value in np.ndenumerate(oddness):
+mesh = ax.imshow(severity, cmap="viridis", vmin=0, vmax=3, aspect="auto")
+for (row, column), value in np.ndenumerate(severity):
     text = {"ha": "center", "va": "center", "fontsize": 11}
     text["color"] = "black" if value > 1.8 else "white"
     ax.text(column, row, f"{value:.1f}" if value < 10 else f"{value:.0f}", **text)
 ax.set_xticks(range(len(parts)), parts, fontsize=11)
 ax.set_yticks(range(len(kinds)), kinds, fontsize=11)
 bar = figure.colorbar(mesh, extend="max")
-bar.set_label("oddness; above 1 (white line) is refused", fontsize=12)
+bar.set_label("severity; above 1 (white line) is refused", fontsize=12)
 line = bar.ax.axhline(1, color="white", linewidth=2)
 
 # %%
@@ -73,7 +73,7 @@ line = bar.ax.axhline(1, color="white", linewidth=2)
 # -------------
 # The two harmful sets of the paper: bright pictures with plain Gaussian noise, and
 # wrong ground truth throughout. In the first the clean frame is the right one, and
-# little is odd about a pair by itself.
+# little is wrong with a pair by itself.
 
 size = dict(size=128, camera="Pixel4a")
 harmful = {
@@ -81,8 +81,8 @@ harmful = {
     "wrong truth": make_harmful_truth(16, **size, random_state=2),
 }
 for name, members in harmful.items():
-    n_odd = sum(seen.is_faulty for seen in screen_pairs(members))
-    print(f"{name}: {n_odd} of {len(members)} odd")
+    n_faulty = sum(seen.is_faulty for seen in screen_pairs(members))
+    print(f"{name}: {n_faulty} of {len(members)} faulty")
 
 # %%
 # In training
@@ -118,7 +118,7 @@ for gate in ("evidence", "none"):
 # %%
 # What the gate took
 # ------------------
-# Wrong truth never enters. Other noise does, where its pairs are not odd, until enough
+# Wrong truth never enters. Other noise does, where its pairs show no fault, until enough
 # steps show harm; 300 steps are few for that.
 
 acceptance = plot_acceptance(reports["evidence"], n_epochs=6)

@@ -46,7 +46,7 @@ def draw():
         column[2].imshow(residual, cmap="gray", vmin=-limit, vmax=limit)
         column[0].set_title(title, fontsize=12)
         (seen,) = screen_pairs([pair])
-        verdict = "not odd" if not seen.is_faulty else f"oddness {seen.score:.1f}"
+        verdict = "no fault" if not seen.is_faulty else f"severity {seen.score:.1f}"
         column[2].set_xlabel(verdict, fontsize=12)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])

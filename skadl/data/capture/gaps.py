@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from skadl.data.capture.plan import CaptureGap, CaptureSetting, listed_numbers
-from skadl.noise.calibration import calibrate
+from skadl.noise.calibration import LOOSE_GAIN, LOOSE_READ, calibrate
 from skadl.noise.residual import transfer_curve
 from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.raw.pair import RawPair
@@ -17,8 +17,6 @@ from skadl.raw.pair import RawPair
 LEAST_SCENES = 2  # at each setting: one to learn from, one to test on
 SAME_STOPS = 1 / 6  # labels of one ISO lie within half a third stop
 _SAME_RATIO = 0.5  # stops; EXIF times are rounded
-# Relative standard errors from which the photon-transfer line needs another frame.
-_LOOSE_GAIN, _LOOSE_READ = 0.1, 0.2
 
 
 def count_scenes(
@@ -138,7 +136,7 @@ def measure_noise(
         signals = [curve.signal for curve in usable if curve.iso == iso]
         darkest = max(0.0, min(signal.min() for signal in signals)) / info.span
         brightest = max(signal.max() for signal in signals) / info.span
-        if info.gain_error[iso] > _LOOSE_GAIN:
+        if info.gain_error[iso] > LOOSE_GAIN:
             gaps.append(
                 CaptureGap(
                     "brightness",
@@ -147,7 +145,7 @@ def measure_noise(
                     "bright, unclipped parts.",
                 )
             )
-        if info.read_noise_error[iso] > _LOOSE_READ:
+        if info.read_noise_error[iso] > LOOSE_READ:
             gaps.append(
                 CaptureGap(
                     "brightness",
