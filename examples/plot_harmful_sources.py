@@ -118,7 +118,7 @@ for gate in ("evidence", "none"):
 # %%
 # What the gate took
 # ------------------
-# Wrong truth never enters. Other noise does, where its pairs show no fault, until enough
-# steps show harm; 300 steps are few for that.
+# Wrong truth never enters. Other noise does, where its pairs show no fault, until
+# enough steps show harm; 300 steps are few for that.
 
 acceptance = plot_acceptance(reports["evidence"], n_epochs=6)
