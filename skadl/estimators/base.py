@@ -45,7 +45,7 @@ class RawDenoiser(BaseEstimator, ABC):
     -----
     Every denoiser is scored alike: on normalised planes, before they are rounded to
     counts. What has a network derives from `NetworkDenoiser`; the others return a
-    :class:`skadl.prediction.model.PlaneFunction` from `fitted_model`.
+    `skadl.prediction.model.PlaneFunction` from `fitted_model`.
     """
 
     # So that searches route these without set_fit_request in user code.

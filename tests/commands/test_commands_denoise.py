@@ -377,7 +377,7 @@ def test_denoise__noise_for_a_one_hot_model__is_a_usage_error(run, card, one_hot
 
 
 def test_denoise__file_without_iso__asks_for_it_and_takes_it(run, card, monkeypatch):
-    monkeypatch.setattr("skadl.raw.rawfile._libraw_iso", lambda raw: None)
+    monkeypatch.setattr("skadl.raw.rawfile.libraw_iso", lambda raw: None)
     monkeypatch.setattr("skadl.raw.exif._ISO_TAGS", ())
     outcome = run("card/a.dng")
     assert outcome.exit_code == 1 and "--iso NUMBER" in outcome.stderr
