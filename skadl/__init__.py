@@ -6,8 +6,9 @@ to nothing and `skadl --help` needs no torch.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from skadl.support.lazy import attach
 
 if TYPE_CHECKING:  # what completion and type checkers read; a test compares
     from skadl.adaptation.report.report import (
@@ -49,91 +50,33 @@ if TYPE_CHECKING:  # what completion and type checkers read; a test compares
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "skadl.adaptation.report.report": ("DataSelectionReport",),
-    "skadl.data.capture.plan": ("CapturePlan",),
-    "skadl.data.capture.recommend": ("recommend_captures",),
-    "skadl.data.folders.load": (
-        "LoadedPairs",
-        "load_pairs",
-    ),
-    "skadl.data.pool": ("SourcePool",),
-    "skadl.data.store.patch_store": ("PatchStore",),
-    "skadl.estimators.adl": (
-        "ADLDenoiser",
-        "PAPER_PARAMS",
-    ),
-    "skadl.estimators.loading": ("load",),
-    "skadl.estimators.model_files.onnx": ("export_onnx",),
-    "skadl.evaluation.metrics": (
-        "psnr",
-        "ssim",
-    ),
-    "skadl.evaluation.protocols": ("Score",),
-    "skadl.evaluation.scores": (
-        "evaluate",
-        "evaluate_pairs",
-    ),
-    "skadl.evaluation.star_finding": (
-        "Stars",
-        "find_stars",
-    ),
-    "skadl.evaluation.star_report": (
-        "StarReport",
-        "evaluate_stars",
-    ),
-    "skadl.noise.calibration": ("calibrate_sensor",),
-    "skadl.noise.sensors": (
-        "SensorInfo",
-        "SensorTable",
-    ),
-    "skadl.raw.dng": ("write_dng",),
-    "skadl.raw.image": ("RawImage",),
-    "skadl.raw.imagefile": (
-        "write_image",
-        "write_tiff",
-    ),
-    "skadl.raw.pair": (
-        "RawPair",
-        "make_pairs",
-    ),
-    "skadl.raw.rawfile": (
-        "open_raw",
-        "read_raw",
-    ),
-    "skadl.screening.check": ("check_pairs",),
-    "skadl.screening.result": ("PairCheck",),
-    "skadl.support.versions": ("show_versions",),
-}
-_ROOMS = (
-    "adaptation",
-    "commands",
-    "data",
-    "datasets",
-    "estimators",
-    "evaluation",
-    "network",
-    "noise",
-    "plots",
-    "prediction",
-    "raw",
-    "screening",
-    "support",
+__getattr__, __dir__, _names = attach(
+    __name__,
+    {
+        "skadl.adaptation.report.report": "DataSelectionReport",
+        "skadl.data.capture.plan": "CapturePlan",
+        "skadl.data.capture.recommend": "recommend_captures",
+        "skadl.data.folders.load": "LoadedPairs load_pairs",
+        "skadl.data.pool": "SourcePool",
+        "skadl.data.store.patch_store": "PatchStore",
+        "skadl.estimators.adl": "ADLDenoiser PAPER_PARAMS",
+        "skadl.estimators.loading": "load",
+        "skadl.estimators.model_files.onnx": "export_onnx",
+        "skadl.evaluation.metrics": "psnr ssim",
+        "skadl.evaluation.protocols": "Score",
+        "skadl.evaluation.scores": "evaluate evaluate_pairs",
+        "skadl.evaluation.star_finding": "Stars find_stars",
+        "skadl.evaluation.star_report": "StarReport evaluate_stars",
+        "skadl.noise.calibration": "calibrate_sensor",
+        "skadl.noise.sensors": "SensorInfo SensorTable",
+        "skadl.raw.dng": "write_dng",
+        "skadl.raw.image": "RawImage",
+        "skadl.raw.imagefile": "write_image write_tiff",
+        "skadl.raw.pair": "RawPair make_pairs",
+        "skadl.raw.rawfile": "open_raw read_raw",
+        "skadl.screening.check": "check_pairs",
+        "skadl.screening.result": "PairCheck",
+        "skadl.support.versions": "show_versions",
+    },
 )
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-
-__all__ = ["__version__", *sorted(_HOME_OF)]
-
-
-def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
-        return import_module(f"{__name__}.{name}")
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOME_OF[name]), name)
-    globals()[name] = value  # from now on without this function
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_ROOMS})
+__all__ = ["__version__", *_names]

@@ -7,11 +7,11 @@ packages, and `load_sid`, `load_eld` and `load_sidd` read what lies on disk
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from skadl.datasets.catalogue import DATASETS as DATASETS
 from skadl.datasets.catalogue import DatasetFacts as DatasetFacts
+from skadl.support.lazy import attach
 
 # What completion and type checkers read; a reader of the catalogue that is not here
 # is Any to them.
@@ -39,33 +39,19 @@ if TYPE_CHECKING:
     from skadl.datasets.simulated.scenes import Scene as Scene
     from skadl.datasets.simulated.scenes import make_scenes as make_scenes
 
-_HOMES = {
-    "dataset_pairs": ("DatasetPairs", "Missing"),
-    "sidd.metadata": ("SiddMetadata", "read_sidd_metadata"),
-    "simulated.cameras": ("Camera", "camera_info", "get_camera"),
-    "simulated.domains": ("make_domain",),
-    "simulated.harmful": (
-        "SPOILED_KINDS",
-        "make_harmful_noise",
-        "make_harmful_truth",
-        "spoil_pairs",
-    ),
-    "simulated.published": ("camera_names",),
-    "simulated.scenes": ("Scene", "make_scenes"),
-}
-_HOME_OF = {name: f"{__name__}.{h}" for h, names in _HOMES.items() for name in names}
-_HOME_OF |= {entry.reader_name: entry.module for entry in DATASETS}
-
-__all__ = ["DATASETS", "DatasetFacts", *sorted(_HOME_OF)]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOME_OF[name]), name)
-    globals()[name] = value  # from now on without this function
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__, _names = attach(
+    __name__,
+    {
+        "skadl.datasets.dataset_pairs": "DatasetPairs Missing",
+        "skadl.datasets.sidd.metadata": "SiddMetadata read_sidd_metadata",
+        "skadl.datasets.simulated.cameras": "Camera camera_info get_camera",
+        "skadl.datasets.simulated.domains": "make_domain",
+        "skadl.datasets.simulated.harmful": (
+            "SPOILED_KINDS make_harmful_noise make_harmful_truth spoil_pairs"
+        ),
+        "skadl.datasets.simulated.published": "camera_names",
+        "skadl.datasets.simulated.scenes": "Scene make_scenes",
+        **{entry.module: entry.reader_name for entry in DATASETS},
+    },
+)
+__all__ = ["DATASETS", "DatasetFacts", *_names]
