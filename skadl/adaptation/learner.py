@@ -20,18 +20,10 @@ LossWeight = Callable[[Batch], Tensor]
 class Learner:
     """A network with its optimizer, able to undo the last steps bit by bit.
 
-    Parameters
-    ----------
-    network : Module
-        Restores a batch: ``network(noisy, metadata)``. On its device already, in
-        channels_last.
-    autocast_dtype : torch.dtype or None
-        Precision of training; None is full float32. Validation is always float32,
-        so the precision of training cannot flip a gate's decision.
-    weight_decay : float
-    loss_weight : callable, optional
-        Gives the weight of each image of a `Batch` in the loss, of shape (B,); None
-        weights all alike.
+    `network` restores a batch, ``network(noisy, metadata)``; it is on its device
+    already, in channels_last. `autocast_dtype` is the precision of training, None full
+    float32: validation is always float32, so that it cannot flip a gate's decision.
+    `loss_weight` gives the weight (B,) of each image in the loss; None: all alike.
     """
 
     def __init__(
@@ -62,18 +54,9 @@ class Learner:
         self._stepped = False  # since weights and moments were last as saved
 
     def step(self, batch: Batch, learning_rate: float) -> float:
-        """Take one AdamW step on the L1 loss of a batch (Eq. 1).
+        """Take one AdamW step on the L1 loss of a batch (Eq. 1), and return that loss.
 
-        Parameters
-        ----------
-        batch : Batch
-        learning_rate : float
-
-        Returns
-        -------
-        float
-            The loss before the step; NaN where the loss or its gradient was not
-            finite, and then no step was taken.
+        NaN where the loss or its gradient was not finite; then no step was taken.
         """
         with torch.autocast(
             self.device.type,
@@ -98,17 +81,7 @@ class Learner:
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> np.ndarray:
-        """Measure the PSNR of each image of a batch, clipped to [0, 1].
-
-        Parameters
-        ----------
-        batch : Batch
-
-        Returns
-        -------
-        ndarray of shape (B,)
-            In dB; NaN where the network's output is not finite.
-        """
+        """Measure the PSNR (B,) of images clipped to [0, 1]; NaN where not finite."""
         denoised = self.network(batch.noisy, batch.metadata)
         finite = denoised.isfinite().all(dim=(1, 2, 3))  # the clamp would hide it
         error = denoised.clamp_(0, 1).sub_(batch.clean.clamp(0, 1))
@@ -140,12 +113,6 @@ class Learner:
         """Put the weights on the line from `start` (`part` 0) to `end` (`part` 1).
 
         Both ends are met bit by bit. The optimizer's moments stay.
-
-        Parameters
-        ----------
-        start, end : list of Tensor
-            From `weights`.
-        part : float
         """
         if part in (0.0, 1.0):
             torch._foreach_copy_(self.parameters, end if part else start)

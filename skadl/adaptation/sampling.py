@@ -32,13 +32,6 @@ class SourceSampler:
     Pairs that the gate refuses for what they are are drawn as often as any, so that
     the report shows them, and replaced by others of their domain, or of another
     domain where half or more of theirs is refused.
-
-    Parameters
-    ----------
-    sources : mapping of domain name to sequence of TrainingPair
-    gate : Gate
-    rates : mapping of domain name to float
-        Probabilities of domains that are not drawn like the others.
     """
 
     def __init__(
@@ -62,17 +55,7 @@ class SourceSampler:
         ]
 
     def draw(self, size: int, rng: np.random.RandomState) -> SourceDraw:
-        """Draw the source part of a batch.
-
-        Parameters
-        ----------
-        size : int
-        rng : RandomState
-
-        Returns
-        -------
-        SourceDraw
-        """
+        """Draw the source part of a batch."""
         domain = self._pick(list(self.n_pairs), rng)
         pair_ids = rng.randint(self.n_pairs[domain], size=size)
         is_admitted = np.isin(pair_ids, self.admitted[domain])

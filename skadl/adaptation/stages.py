@@ -31,20 +31,11 @@ WARM_UP = 0.05  # share of pre-training in which the learning rate rises
 
 @dataclass(frozen=True, eq=False)
 class TargetData:
-    """T^adp as the stages use it.
-
-    Parameters
-    ----------
-    pairs : tuple of TrainingPair
-    validation : Batch
-        One fixed patch of each pair, in the same order: V' is a subset of these.
-    gains : ndarray of shape (n,)
-        System gain of each pair, or its ISO where the gain is not known.
-    """
+    """T^adp as the stages use it."""
 
     pairs: tuple[TrainingPair, ...]
-    validation: Batch
-    gains: np.ndarray
+    validation: Batch  # one fixed patch of each pair, in order: V' is a subset
+    gains: np.ndarray  # (n,) system gain, or ISO where the gain is not known
 
 
 @dataclass(frozen=True)

@@ -21,24 +21,12 @@ PARTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the way from before to after
 
 @dataclass(frozen=True)
 class WeightInterpolation:
-    """Which part of a last stage was kept, and why.
+    """Which part of a last stage was kept, and why."""
 
-    Parameters
-    ----------
-    part : float
-        From 0 (nothing) to 1 (all).
-    n_held_out : int
-        Pairs that decided.
-    gain : float
-        Mean PSNR of these at `part`, minus before the stage, in dB.
-    gain_of_all : float
-        The same for the end of the stage.
-    """
-
-    part: float
-    n_held_out: int
-    gain: float
-    gain_of_all: float
+    part: float  # from 0, nothing, to 1, all
+    n_held_out: int  # pairs that decided
+    gain: float  # mean PSNR of these at `part`, minus before the stage, in dB
+    gain_of_all: float  # the same for the end of the stage
 
     def __str__(self) -> str:
         pairs = "1 pair" if self.n_held_out == 1 else f"{self.n_held_out} pairs"

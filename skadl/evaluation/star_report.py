@@ -33,18 +33,10 @@ _SUSPECTED = 3.0
 
 @dataclass(frozen=True)
 class StarDetection:
-    """How many stars a search finds in one image.
+    """How many stars a search finds in one image."""
 
-    Parameters
-    ----------
-    recovered : float
-        Share of the stars that are found.
-    n_false : int
-        Finds where there is no star.
-    """
-
-    recovered: float
-    n_false: int
+    recovered: float  # share of the stars that are found
+    n_false: int  # finds where there is no star
 
 
 @dataclass(frozen=True)

@@ -11,18 +11,10 @@ from skadl.raw.pair import RawPair
 
 @dataclass(frozen=True)
 class NoiseLevel:
-    """Noise of a normalised image: variance is ``shot * signal + read``.
+    """Noise of a normalised image: variance is ``shot * signal + read``."""
 
-    Parameters
-    ----------
-    shot : float
-        System gain times light factor, over the range from black to white.
-    read : float
-        Read variance times light factor squared, over that range squared.
-    """
-
-    shot: float
-    read: float
+    shot: float  # system gain times light factor, over the range from black to white
+    read: float  # read variance times light factor squared, over that range squared
 
 
 def noise_level(
@@ -30,23 +22,6 @@ def noise_level(
 ) -> NoiseLevel:
     """Bring gain and read variance from counts to the units of normalised planes.
 
-    Parameters
-    ----------
-    gain : float
-        K, in counts per electron.
-    read_variance : float
-        In counts squared.
-    ratio : float
-        Light factor.
-    span : float
-        White minus black level, in counts.
-
-    Returns
-    -------
-    NoiseLevel
-
-    Examples
-    --------
     >>> noise_level(2.0, 16.0, ratio=8, span=1024)
     NoiseLevel(shot=0.015625, read=0.0009765625)
     """

@@ -38,27 +38,16 @@ _LEAST_SHIFT, _MOST_SIGMAS = 0.2, 4.0
 
 @dataclass(frozen=True, eq=False)
 class TransferFit:
-    """Gain and read noise at each ISO that pairs were taken at.
+    """Gain and read noise at each ISO that pairs were taken at."""
 
-    Parameters
-    ----------
-    isos : ndarray of shape (n,)
-        Rising.
-    gain, read_noise : ndarray of shape (n,)
-        In counts per electron, and in counts.
-    gain_error, read_noise_error : ndarray of shape (n,)
-        Standard errors of their natural logarithms; about 1 where the pairs say
-        nothing.
-    disagreement : float
-        How far one pair's variance lies from what the others predict, as a natural
-        logarithm; 0 where no pair left in the fit disagrees.
-    """
-
-    isos: np.ndarray
-    gain: np.ndarray
-    read_noise: np.ndarray
+    isos: np.ndarray  # (n,), rising
+    gain: np.ndarray  # (n,), in counts per electron
+    read_noise: np.ndarray  # (n,), in counts
+    # (n,), standard errors of their natural logarithms; about 1 where pairs say nothing
     gain_error: np.ndarray
     read_noise_error: np.ndarray
+    # How far one pair's variance lies from what the others predict, as a natural
+    # logarithm; 0 where no pair left in the fit disagrees.
     disagreement: float
 
 

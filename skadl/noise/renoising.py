@@ -128,24 +128,9 @@ def renoise(
 ) -> RawPair:
     """Photograph the clean frame of a pair again, with another sensor.
 
-    Parameters
-    ----------
-    pair : RawPair
-        Its clean frame, at full exposure, is the scene.
-    balance : ndarray of shape (4,)
-        Factors for the scene's planes R, Gr, Gb, B: colour and light.
-    model : RawImage
-        Noisy frame of the other sensor, whose metadata the new frames take.
-    info : SensorInfo
-        Of the other sensor, with noise; row noise where it is known.
-    rng : Generator
-
-    Returns
-    -------
-    RawPair
-        Poisson shot noise and Gaussian read and row noise (Eq. 3 of the paper);
-        clipped and rounded where `model` holds integers. The scene is that of
-        `pair`.
+    `model` is a noisy frame of that sensor, `info` its noise, `balance` (4,) factors
+    for the scene's planes. Poisson shot noise, Gaussian read and row noise (Eq. 3 of
+    the paper); clipped and rounded where `model` holds integers.
     """
     gain, read_variance = info.noise_at(model.iso)
     row_noise = info.row_noise_at(model.iso)

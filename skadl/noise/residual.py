@@ -31,32 +31,17 @@ _LARGEST_SIDE = 512  # packed pixels of a frame that are measured
 
 @dataclass(frozen=True, eq=False)
 class TransferCurve:
-    """What one pair's residual says: variance against signal, and if it is noise.
-
-    Parameters
-    ----------
-    iso : float
-    signal : ndarray of shape (n_bins,)
-        Mean signal above black, in counts of the noisy frame.
-    variance : ndarray of shape (n_bins,)
-        Of the residual, in counts squared.
-    whiteness : float
-        1 for noise, which no pixel shares with its neighbours; 1 minus the
-        correlation of diagonal neighbours, which row and column noise leave alone.
-        A misaligned or wrong clean frame leaves a picture in the residual: 0.9 and
-        less.
-    offset : ndarray of shape (4,)
-        Mean residual of the planes R, Gr, Gb, B, in counts: the error of the black
-        level.
-    row_noise : float
-        Standard deviation of what a row of the mosaic shares, in counts.
-    """
+    """What one pair's residual says: variance against signal, and if it is noise."""
 
     iso: float
-    signal: np.ndarray
-    variance: np.ndarray
+    signal: np.ndarray  # (n_bins,), mean above black, in counts of the noisy frame
+    variance: np.ndarray  # (n_bins,), of the residual, in counts squared
+    # 1 for noise, which no pixel shares with its neighbours; 1 minus the correlation of
+    # diagonal neighbours, which row and column noise leave alone. A misaligned or wrong
+    # clean frame leaves a picture in the residual: 0.9 and less.
     whiteness: float
-    offset: np.ndarray
+    offset: np.ndarray  # (4,), mean residual in counts: the error of the black level
+    # Standard deviation of what a row of the mosaic shares, in counts.
     row_noise: float
 
 
@@ -136,20 +121,9 @@ def measure_residual(pair: RawPair) -> Residual:
 def transfer_curve(pair: RawPair | Residual) -> TransferCurve:
     """Measure the noise of one pair on its residual.
 
-    Parameters
-    ----------
-    pair : RawPair or Residual
-
-    Returns
-    -------
-    TransferCurve
-        What lies beyond twelve robust standard deviations (hot pixels, motion) is left
-        out; the mean residual of a bin, such as a black-level error, is not noise.
-
-    Raises
-    ------
-    ValueError
-        As `measure_residual`.
+    What lies beyond twelve robust standard deviations (hot pixels, motion) is left out;
+    the mean residual of a bin, such as a black-level error, is not noise. Raises as
+    `measure_residual`.
     """
     return (pair if isinstance(pair, Residual) else measure_residual(pair)).curve
 

@@ -36,30 +36,12 @@ def estimate_shrinkage(
     noise: NoiseLevel,
     rng: np.random.Generator,
 ) -> float:
-    """Estimate which part of a correction an image gains from.
+    """Estimate which part, 0 to 1, of a correction an image gains from.
 
-    Parameters
-    ----------
-    removed : callable
-        Gives what a denoiser takes away: noisy minus denoised, of the same shape.
-    planes : ndarray or NormalisedMosaic of shape (4, h, w)
-        Noisy, normalised; read where it is looked at.
-    residual : ndarray or NormalisedMosaic of shape (4, h, w)
-        ``removed(planes)``.
-    noise : NoiseLevel
-        Of the image.
-    rng : Generator
-        Draws the probe.
+    `residual` is ``removed(planes)``, noisy minus denoised, both (4, h, w). Returned is
+    the best part times `MARGIN`, so that an underrated noise level does not cost a good
+    correction; up to twice the best part is a gain.
 
-    Returns
-    -------
-    float
-        From 0 (leave the image as it is) to 1 (all of the correction): the best part
-        times `MARGIN`, so that an underrated noise level does not cost a good
-        correction. Up to twice the best part is a gain.
-
-    Notes
-    -----
     With residual r, noise variance v of each pixel and clean image s, the error of
     ``x - t * r(x)`` is ``sum(v) + t**2 * sum(r**2) - 2 * t * sum(v * dr/dx)`` on
     average, which is smallest at ``t = sum(v * dr/dx) / sum(r**2)``. An ideal
@@ -72,8 +54,6 @@ def estimate_shrinkage(
     image; a probe of random signs knows nothing of that, so the estimate stays
     unbiased.
 
-    Examples
-    --------
     Half of every pixel is removed, whatever it holds: good for pure noise only.
 
     >>> rng = np.random.default_rng(0)
@@ -112,25 +92,11 @@ def estimate_shrinkage(
 def clip_to_noise(
     residual: np.ndarray, planes: np.ndarray, noise: NoiseLevel
 ) -> np.ndarray:
-    """Cut a correction down to what noise can have done to each pixel.
+    """Cut a correction (4, h, w) down to what noise can have done to each pixel.
 
-    Parameters
-    ----------
-    residual : ndarray of shape (4, h, w)
-        What a denoiser takes away.
-    planes : ndarray of shape (4, h, w)
-        Noisy, normalised.
-    noise : NoiseLevel
-        Of the image.
+    At most `MOST_SIGMAS` standard deviations, those of the brighter of the noisy and
+    the denoised pixel. Hot pixels stay.
 
-    Returns
-    -------
-    ndarray of shape (4, h, w)
-        At most `MOST_SIGMAS` standard deviations, those of the brighter of the noisy
-        and the denoised pixel. Hot pixels stay.
-
-    Examples
-    --------
     >>> clip_to_noise(np.array([0.1, -3.0]), np.zeros(2), NoiseLevel(0.0, 0.01))
     array([ 0.1, -0.4])
     """

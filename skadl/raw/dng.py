@@ -20,6 +20,7 @@ from skadl.raw.exif import camera_name
 from skadl.raw.exif_blocks import ExifEntry, encode_entry, encode_ifd
 from skadl.raw.image import RawImage
 from skadl.raw.levels import cast_counts, scale_to_16_bits
+from skadl.support.extras import import_extra
 from skadl.support.writing import atomic_write, check_folder
 
 _COUNT_BITS = 16
@@ -193,12 +194,7 @@ def storable(image: RawImage) -> tuple[RawImage, int]:
 
 
 def _jpeg_encoder() -> Callable[[np.ndarray], bytes]:
-    try:
-        from imagecodecs import jpeg_encode
-    except ImportError as error:
-        raise ImportError(
-            "compress=True needs imagecodecs; install it with pip install 'skadl[dng]'."
-        ) from error
+    jpeg_encode = import_extra("imagecodecs", "dng", "compress=True").jpeg_encode
 
     def encode(counts: np.ndarray) -> bytes:
         height, width = counts.shape

@@ -137,15 +137,8 @@ class LazyRawImage(RawImage):
     """A raw image that is read from its file when it is used.
 
     The header is kept after the first read; the mosaic is read afresh at every
-    access, so a list of ten thousand files never fills memory.
-
-    Parameters
-    ----------
-    path : str or Path
-    reader : callable
-        Takes the path, returns a `RawImage`; picklable, as the image is.
-    **overrides
-        Fields of `RawImage` that replace what the file says.
+    access, so a list of ten thousand files never fills memory. `reader` takes the path
+    and must be picklable; `overrides` are fields that replace what the file says.
     """
 
     def __init__(

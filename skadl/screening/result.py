@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skadl.support.extras import import_extra
 from skadl.support.text import aligned, wrapped
 from skadl.support.writing import atomic_write, check_folder
 
@@ -22,25 +23,15 @@ _TITLES = ("pair", "ISO", "ratio", "shift", "light", "moved", "clipped", "verdic
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong with a pair or with the set.
+    """One thing that is wrong with a pair or with the set."""
 
-    Parameters
-    ----------
-    check : str
-        What was looked at: "alignment", "motion", "brightness", "sharpness", "black
-        level", "white level", "clipping", "Bayer order", "duplicates", "exchange",
-        "content", "noise", "frames" of a pair; "ISOs" and "number" of the set.
-    verdict : {"look", "bad"}
-    what : str
-        What was found, a clause.
-    next_step : str
-        What to do about it, a sentence.
-    """
-
+    # "alignment", "motion", "brightness", "sharpness", "black level", "white level",
+    # "clipping", "Bayer order", "duplicates", "exchange", "content", "noise", "frames"
+    # of a pair; "ISOs" and "number" of the set.
     check: str
-    verdict: str
-    what: str
-    next_step: str
+    verdict: str  # "look" or "bad"
+    what: str  # was found, a clause
+    next_step: str  # what to do about it, a sentence
 
 
 @dataclass(frozen=True)
@@ -207,13 +198,7 @@ class PairCheck:
         ImportError
             If pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError(
-                "to_frame needs pandas, which is not installed; get it with "
-                'pip install "skadl[frame]".'
-            ) from error
+        pandas = import_extra("pandas", "frame", "to_frame")
         names = [f.name for f in fields(CheckedPair) if f.name != "findings"]
         names += ["verdict", "what", "next_step"]
         rows = [[getattr(pair, name) for name in names] for pair in self.pairs]

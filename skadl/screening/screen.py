@@ -116,36 +116,14 @@ class Screening:
 
 @dataclass(frozen=True, eq=False)
 class ResidualAnalysis:
-    """What one pair shows by itself.
-
-    Parameters
-    ----------
-    curve : TransferCurve
-    screening : Screening
-        Without a verdict on the noise.
-    """
+    """What one pair shows by itself."""
 
     curve: TransferCurve
-    screening: Screening
+    screening: Screening  # without a verdict on the noise
 
 
 def analyse_residual(pair: RawPair) -> ResidualAnalysis:
-    """Look at the residual of one pair.
-
-    Parameters
-    ----------
-    pair : RawPair
-        Of large frames the middle is looked at. Lazy frames are read once.
-
-    Returns
-    -------
-    ResidualAnalysis
-
-    Raises
-    ------
-    ValueError
-        As `measure_residual`.
-    """
+    """Look at the residual of one pair; raises as `measure_residual`."""
     measured = measure_residual(pair)
     return ResidualAnalysis(measured.curve, Screening(**find_symptoms(measured)))
 
@@ -155,18 +133,8 @@ def screen(
 ) -> list[Screening]:
     """Complete the screening of a domain: compare the noise of pairs of one sensor.
 
-    Parameters
-    ----------
-    pairs : sequence of RawPair
-        Of one domain; the pairs of each sensor are compared with one another.
-    analyses : sequence of ResidualAnalysis
-        Of these pairs.
-
-    Returns
-    -------
-    list of Screening
-        In the same order. Noise is judged where at least five other pairs are not
-        faulty by themselves and not clipped nearly throughout.
+    Noise is judged where at least five other pairs of the sensor are not faulty by
+    themselves and not clipped nearly throughout.
     """
     screenings = [analysis.screening for analysis in analyses]
     curves = [analysis.curve for analysis in analyses]

@@ -208,14 +208,9 @@ class _Codes(dict):
 class DecisionRecorder:
     """Collects decisions while a fit runs, in about 2 microseconds each.
 
-    Parameters
-    ----------
-    domains : iterable of str, optional
-        Names that the table lists first and in this order, also when no batch of
-        theirs is ever offered.
+    The table lists `domains` first and in this order, also when no batch of theirs is
+    ever offered.
 
-    Examples
-    --------
     >>> recorder = DecisionRecorder(["A7S2", "D850"])
     >>> recorder.append(BatchDecision(0, "A7S2", (3, 1), (800.0, 1600.0), True,
     ...                               31.2, 31.0, "above the queue's mean"))
@@ -251,19 +246,7 @@ class DecisionRecorder:
         return self._n_accepted
 
     def append(self, decision: BatchDecision) -> None:
-        """Add one decision.
-
-        Parameters
-        ----------
-        decision : BatchDecision
-
-        Raises
-        ------
-        ValueError
-            If `pair_ids` and `iso` differ in length.
-        OverflowError
-            If a pair id is negative.
-        """
+        """Add one decision; ValueError if `pair_ids` and `iso` differ in length."""
         # Whatever can fail comes before the first column grows.
         pair_ids = array("I", decision.pair_ids)
         iso_codes = array("I", map(self._isos.__getitem__, decision.iso))
@@ -288,24 +271,9 @@ class DecisionRecorder:
     def acceptance_too_low(self, window: int = 1000, floor: float = 0.01) -> bool:
         """Say, once per stretch, that acceptance has stayed too low for long.
 
-        Parameters
-        ----------
-        window : int, default=1000
-            Number of latest decisions to look at.
-        floor : float, default=0.01
-            Fraction in (0, 1]; fewer accepted batches than this is too low.
-
-        Returns
-        -------
-        bool
-            True on the first call at which fewer than `floor` of the last `window`
-            decisions were accepted. It is False from then on, until acceptance has
-            been back at `floor` and a whole further window has passed below it.
-
-        Raises
-        ------
-        ValueError
-            If `window` or `floor` is out of its range.
+        True on the first call at which less than the part `floor` of the last `window`
+        decisions was accepted. It is False from then on, until acceptance has been back
+        at `floor` and a whole further window has passed below it.
         """
         if window < 1 or not 0 < floor <= 1:
             raise ValueError(
@@ -327,13 +295,7 @@ class DecisionRecorder:
         return False
 
     def finish(self) -> DecisionTable:
-        """Return the table of all decisions so far; the recorder stays usable.
-
-        Returns
-        -------
-        DecisionTable
-            Scores and thresholds that are not finite are NaN.
-        """
+        """Return the table of all decisions so far; the recorder stays usable."""
         return DecisionTable(
             domains=tuple(self._domains),
             reasons=tuple(self._reasons),

@@ -23,6 +23,7 @@ from skadl.adaptation.report.acceptance import (
 )
 from skadl.adaptation.report.decisions import DecisionTable
 from skadl.adaptation.report.text import headline, html_table, text_table
+from skadl.support.extras import import_extra
 from skadl.support.writing import atomic_write
 
 if TYPE_CHECKING:
@@ -183,14 +184,7 @@ class DataSelectionReport:
         ImportError
             If pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError(
-                "to_frame needs pandas, which is not installed; get it with "
-                'pip install "skadl[frame]".'
-            ) from error
-
+        pandas = import_extra("pandas", "frame", "to_frame")
         table = self.decisions
         categorical = pandas.Categorical.from_codes
         bounds = table.offsets.tolist()

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from scipy.io import loadmat
 
+from skadl.support.extras import import_extra
+
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _MATLAB_CLASS = "MATLAB_class"  # the attribute that MATLAB gives every variable
 
@@ -93,13 +95,7 @@ def _read_hdf5(path: Path) -> tuple[np.ndarray, bool]:
 
 
 def _open_hdf5(path: Path) -> Any:
-    try:
-        import h5py
-    except ImportError as error:
-        raise ImportError(
-            f"{path.name} is a MATLAB 7.3 file, which takes h5py to read: "
-            "pip install 'skadl[sidd]'"
-        ) from error
+    h5py = import_extra("h5py", "sidd", f"{path.name}, a MATLAB 7.3 file,")
     try:
         return h5py.File(path, "r")
     except OSError as error:

@@ -21,6 +21,7 @@ from skadl.noise.noise_level import expected_noise
 from skadl.noise.sensors import SensorInfo
 from skadl.prediction.fitted_model import FittedModel
 from skadl.raw.mosaic import mirrored_axes
+from skadl.support.extras import import_extra
 from skadl.support.writing import atomic_write, check_folder
 
 OPSET = 17  # onnxruntime 1.12 and OpenVINO 2022.1 know it
@@ -72,12 +73,7 @@ def export_onnx(
     The network alone: `ADLDenoiser.predict` also gives each plane its mean back and
     holds back corrections that its safeguard finds harmful.
     """
-    try:
-        import onnx
-    except ImportError as error:
-        raise ImportError(
-            "export_onnx needs onnx; install it with pip install 'skadl[onnx]'."
-        ) from error
+    onnx = import_extra("onnx", "onnx", "export_onnx")
     for name, value in {"iso": iso, "ratio": ratio}.items():
         if not 0 < value < np.inf:
             raise ValueError(f"{name} must be a positive number, got {value!r}.")
