@@ -101,6 +101,9 @@ def test_modules__imports__hold_no_circle():
 def test_house__size__stays_readable():
     entries = {path.name for path in PACKAGE.iterdir()} - {"__pycache__", "py.typed"}
     assert entries - {"__init__.py", "__main__.py"} == set(TIER_OF)
+    for room in TIER_OF:
+        tree = ast.parse((PACKAGE / room / "__init__.py").read_text(encoding="utf-8"))
+        assert len(ast.get_docstring(tree)) > 20, f"what is {room}?"
     for name, path in MODULES.items():
         n_lines = len(path.read_text(encoding="utf-8").splitlines())
         assert n_lines <= MOST_LINES, f"{name} has {n_lines} lines: move the seam"
@@ -155,7 +158,7 @@ def test_face__every_name__is_what_type_checkers_see():
     assert sorted(seen) == sorted(set(skadl.__all__) - {"__version__"})
     for name, home in seen.items():
         assert getattr(skadl, name) is getattr(sys.modules[home], name)
-    assert seen.keys() <= set(dir(skadl))
+    assert {*seen, *TIER_OF, "__version__"} <= set(dir(skadl))
 
 
 def test_face__unknown_name__is_an_attribute_error():

@@ -134,6 +134,8 @@ class ADLDenoiser(NetworkDenoiser):
     ----------
     module_ : ModulatedUNet
         The trained network.
+    conditioning_ : Conditioning
+        What it is told of an image.
     sensors_ : SensorTable
         Every sensor seen in `fit`, with its noise as given or as measured, and the
         others of `meta` as they were given.
@@ -348,7 +350,7 @@ class ADLDenoiser(NetworkDenoiser):
         ]
         notes = (*left_out, *data.notes, *notes, *report.notes)
         self.selection_report_ = replace(report, notes=notes)
-        self._conditioning = data.conditioning
+        self.conditioning_ = data.conditioning
         return self
 
     def save(self, path: str | Path) -> None:
@@ -384,7 +386,7 @@ class ADLDenoiser(NetworkDenoiser):
         contents = ModelFile(
             self._parameters_to_save(),
             self.module_,
-            self._conditioning,
+            self.conditioning_,
             self.sensors_,
             self.selection_report_,
             self.n_iter_,

@@ -260,6 +260,8 @@ class NetworkDenoiser(RawDenoiser):
     ----------
     module_ : ModulatedNetwork
         The trained network.
+    conditioning_ : Conditioning
+        What it is told of an image.
     device_ : torch.device
         Where the network is.
     sensors_ : SensorTable
@@ -283,14 +285,14 @@ class NetworkDenoiser(RawDenoiser):
         check_is_fitted(self)
         return FittedModel(
             self.module_,
-            self._conditioning,
+            self.conditioning_,
             self.sensors_,
             resolve_precision(self.precision, self.device_),
             bool(self.safeguard),
         )
 
     def _knows_from_fit(self, sensor: str) -> bool:
-        return sensor in self._conditioning.sensors
+        return sensor in self.conditioning_.sensors
 
     def _prefer(self) -> str | None:
         return "threads" if self.device_.type != "cpu" else None

@@ -49,7 +49,7 @@ def load(path: str | os.PathLike, device: str | torch.device = "auto") -> ADLDen
     model.sensors_ = contents.sensors
     model.n_iter_ = contents.n_iter
     model.selection_report_ = contents.report
-    model._conditioning = contents.conditioning
+    model.conditioning_ = contents.conditioning
     return model
 
 

@@ -1,1 +1,1 @@
-"""The modulated U-Net, what it is told of an image, and its form for one image."""
+"""Networks, what they are told of an image, and their form for one image."""

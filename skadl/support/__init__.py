@@ -1,1 +1,1 @@
-"""TODO."""
+"""What every room may use: whole files, progress, text, devices, extras."""

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
+from pkgutil import iter_modules
 from typing import Any
 
 
@@ -29,6 +30,8 @@ def attach(
         return value
 
     def names() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *home_of})
+        rooms = {module.name for module in iter_modules(sys.modules[package].__path__)}
+        special = {name for name in vars(sys.modules[package]) if name[:2] == "__"}
+        return sorted(rooms - {"__main__"} | special | home_of.keys())
 
     return load, names, sorted(home_of)

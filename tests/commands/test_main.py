@@ -169,7 +169,7 @@ def model(make_network, sensor_table, conditioning) -> ADLDenoiser:
     model.sensors_ = sensor_table.updated({"spare": SensorInfo("RGGB", 64, 1023)})
     model.device_ = torch.device("cpu")
     model.n_iter_ = 7
-    model._conditioning = conditioning
+    model.conditioning_ = conditioning
     model.selection_report_ = DataSelectionReport(
         recorder.finish(), [TrainingStage("pre-training", 7, 30.25)], ["a note."]
     )

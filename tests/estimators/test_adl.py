@@ -97,7 +97,7 @@ def test__tags__say_that_the_input_is_not_a_table():
         ("val_fraction", 0.0),
         ("val_fraction", 1.0),
         ("val_fraction", "half"),
-        ("gate", "median"),
+        ("gate", "no such gate"),
         ("n_iter", -1),
         ("n_pretrain_iter", -1),
         ("n_finetune_iter", 1.5),

@@ -249,7 +249,7 @@ def test__clone__has_the_parameters_and_nothing_else(model):
     again = clone(model)
     assert again.get_params() == model.get_params()
     fitted = [name for name in vars(again) if name.endswith("_")]
-    assert fitted == [] and not hasattr(again, "_conditioning")
+    assert fitted == [] and not hasattr(again, "conditioning_")
     assert_same_fit(again.fit(target_pairs(), source_pool()), model)
 
 

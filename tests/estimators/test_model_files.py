@@ -133,7 +133,7 @@ def test_load__after_save__all_that_a_fit_leaves_behind_is_there(model, path):
     assert again.get_params() == model.get_params()
     assert again.n_iter_ == model.n_iter_
     assert again.device_ == model.device_
-    assert again._conditioning == model._conditioning
+    assert again.conditioning_ == model.conditioning_
     assert not again.module_.training
     assert again.sensors_.names == model.sensors_.names
     for name, info in model.sensors_.items():

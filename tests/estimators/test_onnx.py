@@ -41,7 +41,7 @@ def run_onnx(path, planes):
 
 def run_torch(denoiser, name, info, iso, ratio, planes):
     noise = expected_noise(info, iso, ratio)
-    codes = torch.as_tensor(denoiser._conditioning.vector(name, iso, ratio, noise))
+    codes = torch.as_tensor(denoiser.conditioning_.vector(name, iso, ratio, noise))
     with torch.no_grad():
         return denoiser.module_(torch.as_tensor(planes), codes[None]).numpy()
 

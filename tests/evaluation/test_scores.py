@@ -294,7 +294,7 @@ def model(make_network, sensor_table, conditioning) -> ADLDenoiser:
     model.module_ = make_network(conditioning.length, noise=0.1)
     model.sensors_ = sensor_table
     model.device_ = next(model.module_.parameters()).device
-    model._conditioning = conditioning
+    model.conditioning_ = conditioning
     return model
 
 

@@ -8,18 +8,9 @@ from skadl.adaptation.gates.base import Gate, Trial, Verdict
 
 
 class AcceptAll(Gate):
-    """Accept everything.
-
-    Parameters
-    ----------
-    queue_size : int, optional
-        Of no use; for the sake of the other gates.
-    """
+    """Accept everything."""
 
     measure_every = 10**9
-
-    def __init__(self, queue_size: int | None = None) -> None:
-        pass
 
     def judge(self, trial: Trial) -> Verdict:
         """Accept."""

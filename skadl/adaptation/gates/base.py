@@ -76,6 +76,9 @@ class Gate(ABC):
     measure_every: int = 1
     needs_before: bool = False
 
+    def __init__(self, queue_size: int = 1) -> None:
+        self.queue_size = queue_size  # what to remember, for gates that do
+
     def start(self, psnr: np.ndarray) -> None:
         """Take Eval(V', theta_0) before the first iteration; by default not needed.
 

@@ -284,13 +284,12 @@ def get_camera(camera: str | Camera) -> Camera:
             "camera must be a name or a skadl.datasets.Camera, got "
             f"{type(camera).__name__}."
         )
-    try:
-        return _published_cameras()[camera]
-    except KeyError:
+    if camera not in camera_names():
         raise ValueError(
             f"camera {camera!r} is not known; known cameras are "
             f"{list(camera_names())}. Pass a skadl.datasets.Camera for your own."
-        ) from None
+        )
+    return _published_cameras()[camera]
 
 
 def camera_info(camera: str | Camera) -> SensorInfo:
