@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skadl.datasets.dataset_pairs import DatasetPairs
+
+_OF_THE_CODE = ("module", "comparison")  # fields that tell nothing of the dataset
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,6 @@ class DatasetFacts:
     name: str
     title: str
     reader: str
-    module: str
     obtain: tuple[str, ...]
     licence: str
     size: str
@@ -77,7 +78,8 @@ class DatasetFacts:
     extra: str | None
     notes: tuple[str, ...]
     source: str
-    comparison: Comparison | None = None
+    module: str = field(kw_only=True)
+    comparison: Comparison | None = field(default=None, kw_only=True)
 
     @property
     def reader_name(self) -> str:
@@ -100,9 +102,10 @@ class DatasetFacts:
         Returns
         -------
         dict
-            Plain JSON types, by the names of the fields.
+            Plain JSON types, by the names of the fields that tell of the dataset.
         """
-        return json.loads(json.dumps(asdict(self)))
+        told = {k: v for k, v in asdict(self).items() if k not in _OF_THE_CODE}
+        return json.loads(json.dumps(told))
 
     def to_text(self) -> str:
         """Describe the dataset for a terminal.

@@ -41,30 +41,14 @@ class StarDetection:
 
 @dataclass(frozen=True)
 class MagnitudeBin:
-    """Stars of about one brightness, before and after denoising.
+    """Stars of about one brightness, before and after denoising."""
 
-    Parameters
-    ----------
-    magnitude : float
-        Middle of the bin; magnitudes rise towards faint stars.
-    n_stars : int
-    snr : float
-        Of the stars in the noisy frame, under the filter of the search; median.
-    recovered : tuple of two floats
-        Share of the stars found before and after.
-    bias : tuple of two floats
-        Median error of the flux, as a part of the flux: -0.1 is 10 % too faint.
-    scatter : tuple of two floats
-        Spread of that error around its median, as a standard deviation (from the
-        median absolute deviation).
-    """
-
-    magnitude: float
+    magnitude: float  # middle of the bin; magnitudes rise towards faint stars
     n_stars: int
-    snr: float
-    recovered: tuple[float, float]
-    bias: tuple[float, float]
-    scatter: tuple[float, float]
+    snr: float  # in the noisy frame, under the filter of the search; median
+    recovered: tuple[float, float]  # share found, before and after
+    bias: tuple[float, float]  # median error of the flux: -0.1 is 10 % too faint
+    scatter: tuple[float, float]  # robust standard deviation of that error
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ class IsoTable(Mapping):
     """Read-only mapping of ISO to a figure, rising, interpolated in log ISO.
 
     `check(what, value)` returns each value as the table holds it, or raises a
-    ValueError that begins with `what`: "gain at ISO 100".
+    ValueError that begins with `what`: "gain at ISO 100". `|` gives a dict.
     """
 
     def __init__(
@@ -39,6 +39,15 @@ class IsoTable(Mapping):
 
     def __len__(self) -> int:
         return len(self._values)
+
+    def __reversed__(self) -> Iterator[float]:
+        return reversed(self._values)
+
+    def __or__(self, other: Mapping) -> dict:
+        return self._values | dict(other)
+
+    def __ror__(self, other: Mapping) -> dict:
+        return dict(other) | self._values
 
     def __repr__(self) -> str:
         return repr(self._values)

@@ -36,24 +36,11 @@ def renoised_domain(
 ) -> Iterator[RawPair]:
     """Show the sources' clean frames as the target's sensor would have seen them.
 
-    Parameters
-    ----------
-    target_pairs : sequence of RawPair
-        Each re-noised pair takes sensor and levels of one of these, drawn at random,
-        and an exposure from the range that they span; see `draw_exposures`.
-    domains : mapping of domain name to sequence of RawPair
-        Sources.
-    sensors : SensorTable
-        With the noise of the target's sensor.
-    rng : RandomState
-
-    Yields
-    ------
-    RawPair
-        One for each source pair, at most `MOST_PAIRS`. Red and blue are scaled so
-        that each domain's mean colour is the target's: a raw image shows the
-        sensor's colour response as much as its noise. Scenes far brighter or darker
-        than all of the target's are dimmed or lit; see `draw_dimming`.
+    Yields one pair for each source pair, at most `MOST_PAIRS`, with sensor and levels
+    of a target pair drawn at random and an exposure from the range that these span. Red
+    and blue are scaled so that each domain's mean colour is the target's: a raw image
+    shows the sensor's colour response as much as its noise. Scenes far brighter or
+    darker than all of the target's are dimmed or lit; see `draw_dimming`.
     """
     target_levels = plane_levels(target_pairs)
     colour = mean_colour(target_levels)

@@ -182,9 +182,10 @@ class PlaneFunction(ImageModel):
 
 def blend(noisy: np.ndarray, denoised: np.ndarray, strength: float) -> np.ndarray:
     """Go `strength`, from 0 to 1, of the way from noisy to denoised counts."""
+    strength = np.float32(strength)
     if strength == 1:  # as they are: the way back and forth would round them
         return denoised
-    return noisy + np.float32(strength) * (denoised - noisy)
+    return noisy + strength * (denoised - noisy)
 
 
 def not_finite(image: RawImage) -> ValueError:

@@ -22,7 +22,7 @@ def attach(
     def load(name: str) -> Any:
         if name in home_of:
             value = getattr(import_module(home_of[name]), name)
-        elif find_spec(f"{package}.{name}"):  # a room
+        elif name.isidentifier() and find_spec(f"{package}.{name}"):  # a room
             value = import_module(f"{package}.{name}")
         else:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")

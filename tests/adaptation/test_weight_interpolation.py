@@ -47,23 +47,23 @@ def ends(change):
 
 def test_settle__a_stage_that_ruined_the_network__is_taken_back(validation):
     learner, before, _ = ends(0.5)
-    settlement = interpolate_weights(learner, before, validation)
-    assert settlement.part < 1.0 and settlement.gain >= 0.0 > settlement.gain_of_all
-    if settlement.part == 0.0:
+    kept = interpolate_weights(learner, before, validation)
+    assert kept.part < 1.0 and kept.gain >= 0.0 > kept.gain_of_all
+    if kept.part == 0.0:
         assert same(learner.weights(), before)
 
 
 def test_settle__a_stage_that_gave_nan__is_taken_back(validation):
     learner, before, _ = ends(float("nan"))
-    settlement = interpolate_weights(learner, before, validation)
-    assert settlement.part == 0.0 and same(learner.weights(), before)
+    kept = interpolate_weights(learner, before, validation)
+    assert kept.part == 0.0 and same(learner.weights(), before)
 
 
 def test_settle__a_stage_that_helped__is_kept_whole(validation):
     learner, worse, better = ends(0.5)
     learner.move_between(worse, better, 0.0)  # the untrained network is the best here
-    settlement = interpolate_weights(learner, better, validation)
-    assert settlement.part == 1.0 and settlement.gain == settlement.gain_of_all > 0
+    kept = interpolate_weights(learner, better, validation)
+    assert kept.part == 1.0 and kept.gain == kept.gain_of_all > 0
     assert same(learner.weights(), worse)
 
 
@@ -76,7 +76,7 @@ def test_move_between__stands_on_the_line(part):
 
 
 @pytest.mark.parametrize(
-    ("settlement", "text"),
+    ("kept", "text"),
     [
         (
             WeightInterpolation(0.75, 1, 0.214, -0.1),
@@ -99,5 +99,5 @@ def test_move_between__stands_on_the_line(part):
         ),
     ],
 )
-def test_settlement__says_what_was_kept_and_why(settlement, text):
-    assert str(settlement) == text
+def test_weight_interpolation__says_what_was_kept_and_why(kept, text):
+    assert str(kept) == text

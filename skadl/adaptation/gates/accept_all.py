@@ -8,7 +8,13 @@ from skadl.adaptation.gates.base import Gate, Trial, Verdict
 
 
 class AcceptAll(Gate):
-    """Accept everything."""
+    """Accept everything.
+
+    Parameters
+    ----------
+    queue_size : int, default=1
+        Of no use here.
+    """
 
     measure_every = 10**9
 

@@ -64,6 +64,11 @@ class Verdict:
 class Gate(ABC):
     """What decides on source batches; a subclass needs `judge` alone.
 
+    Parameters
+    ----------
+    queue_size : int, default=1
+        How much to remember, for gates that do.
+
     Attributes
     ----------
     measure_every : int
@@ -77,7 +82,7 @@ class Gate(ABC):
     needs_before: bool = False
 
     def __init__(self, queue_size: int = 1) -> None:
-        self.queue_size = queue_size  # what to remember, for gates that do
+        self.queue_size = queue_size
 
     def start(self, psnr: np.ndarray) -> None:
         """Take Eval(V', theta_0) before the first iteration; by default not needed.
