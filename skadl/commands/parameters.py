@@ -29,8 +29,6 @@ def estimator_parameters(given: Mapping[str, Any]) -> dict[str, Any]:
 def read_assignments(texts: Sequence[str]) -> dict[str, Any]:
     """Read ``name=value`` texts; values are Python literals, else strings.
 
-    Examples
-    --------
     >>> read_assignments(["n_iter=500", "gate=queue", "val_fraction=(0.2, 0.2)"])
     {'n_iter': 500, 'gate': 'queue', 'val_fraction': (0.2, 0.2)}
     """

@@ -55,8 +55,6 @@ class IsoTable(Mapping):
     def at(self, iso: float) -> np.ndarray:
         """Linear between the known ISOs, the nearest one's value beyond; of any shape.
 
-        Examples
-        --------
         >>> table = IsoTable("row noise", {100: 1.0, 400: 3.0})
         >>> round(float(table.at(200)), 3), float(table.at(6400))
         (2.0, 3.0)
@@ -72,8 +70,6 @@ class IsoTable(Mapping):
 
         Outside the known ISOs the value grows with the power `beyond` of ISO.
 
-        Examples
-        --------
         >>> gain = IsoTable("gain", {100: 0.1, 400: 0.4})
         >>> round(gain.power_law_at(200), 3), round(gain.power_law_at(800, beyond=1), 3)
         (0.2, 0.8)

@@ -152,8 +152,6 @@ def storable(image: RawImage) -> tuple[RawImage, int]:
 
     The scale is 1 for whole counts, for others the power of two that fills 16 bits.
 
-    Examples
-    --------
     >>> mosaic = np.full((2, 2), 512.25)
     >>> stored, scale = storable(RawImage(mosaic, "RGGB", 512, 4095, "A7S2", 800))
     >>> scale, stored.mosaic[0, 0].item(), stored.black_level, stored.white_level

@@ -89,8 +89,6 @@ def read_source(image: RawImage, template: str | Path | None) -> DngSource:
 def rationals(values: np.ndarray) -> list[int]:
     """Approximate floats by numerators and denominators in turn, as TIFF stores them.
 
-    Examples
-    --------
     >>> rationals([0.5, 2.0])
     [1, 2, 2, 1]
     """

@@ -158,8 +158,6 @@ def libraw_iso(raw: rawpy.RawPy) -> float | None:
 def camera_name(make: str, model: str) -> str:
     """Join EXIF Make and Model into one sensor name, without saying anything twice.
 
-    Examples
-    --------
     >>> camera_name("NIKON CORPORATION", "NIKON D850")
     'NIKON D850'
     >>> camera_name("SONY", "ILCE-7SM2 ")

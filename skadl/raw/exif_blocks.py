@@ -28,8 +28,6 @@ class ExifEntry(NamedTuple):
 def encode_entry(code: int, type_: int, values: Any) -> ExifEntry:
     """Encode one tag; ValueError if there is no value or one does not fit the type.
 
-    Examples
-    --------
     >>> entry = encode_entry(33434, RATIONAL, [0.5])
     >>> list(entry.payload)
     [1, 0, 0, 0, 2, 0, 0, 0]

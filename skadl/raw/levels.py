@@ -20,8 +20,6 @@ def black_planes(
 def level_span(black_level: float | np.ndarray, white_level: float) -> float:
     """Measure the counts from mean black to white: the unit of normalised planes.
 
-    Examples
-    --------
     >>> level_span((60, 64, 66, 70), 1065)
     1000.0
     """
@@ -51,8 +49,6 @@ def denormalise(
 def scale_to_16_bits(white_level: float) -> int:
     """Return the power of two that counts up to white can be multiplied by in uint16.
 
-    Examples
-    --------
     >>> scale_to_16_bits(4095), scale_to_16_bits(16383.0), scale_to_16_bits(70000)
     (16, 4, 1)
     """

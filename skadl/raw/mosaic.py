@@ -35,8 +35,6 @@ def check_cfa(cfa: str) -> str:
 def plane_views(mosaic: np.ndarray, cfa: str) -> list[np.ndarray]:
     """Return views of the planes R, Gr, Gb, B of a mosaic.
 
-    Examples
-    --------
     >>> [int(plane[0, 0]) for plane in plane_views(np.array([[1, 2], [3, 4]]), "BGGR")]
     [4, 3, 2, 1]
     """
@@ -46,8 +44,6 @@ def plane_views(mosaic: np.ndarray, cfa: str) -> list[np.ndarray]:
 def pack_bayer(mosaic: np.ndarray, cfa: str) -> np.ndarray:
     """Separate a mosaic (2 h, 2 w) into fresh planes R, Gr, Gb, B (4, h, w).
 
-    Examples
-    --------
     >>> pack_bayer(np.array([[1, 2], [3, 4]]), "BGGR").ravel()
     array([4, 3, 2, 1])
     """
@@ -64,8 +60,6 @@ def pack_bayer(mosaic: np.ndarray, cfa: str) -> np.ndarray:
 def unpack_bayer(packed: np.ndarray, cfa: str) -> np.ndarray:
     """Put planes (4, h, w) back into a mosaic (2 h, 2 w): undo `pack_bayer`.
 
-    Examples
-    --------
     >>> unpack_bayer(np.arange(4).reshape(4, 1, 1), "GRBG")
     array([[1, 0],
            [3, 2]])
@@ -86,8 +80,6 @@ def unpack_bayer(packed: np.ndarray, cfa: str) -> np.ndarray:
 def sample_rgb(rgb: np.ndarray, cfa: str) -> np.ndarray:
     """Keep of a picture (H, W, 3) at each site its colour: a mosaic (H, W).
 
-    Examples
-    --------
     >>> sample_rgb(np.broadcast_to([1, 2, 3], (2, 3, 3)), "GRBG")
     array([[2, 1, 2],
            [3, 2, 3]])
@@ -103,8 +95,6 @@ def sample_rgb(rgb: np.ndarray, cfa: str) -> np.ndarray:
 def spread_planes(values: np.ndarray, cfa: str, shape: tuple[int, int]) -> np.ndarray:
     """Lay out one value for each plane R, Gr, Gb, B over a mosaic of any shape.
 
-    Examples
-    --------
     >>> spread_planes(np.array([1, 2, 3, 4]), "BGGR", (1, 3))
     array([[4, 3, 4]])
     """
@@ -117,8 +107,6 @@ def spread_planes(values: np.ndarray, cfa: str, shape: tuple[int, int]) -> np.nd
 def row_sums(planes: np.ndarray) -> np.ndarray:
     """Add up the mosaic rows of planes (4, h, w): (2, h), red's rows and blue's.
 
-    Examples
-    --------
     >>> row_sums(np.array([[[1, 1]], [[2, 2]], [[3, 3]], [[4, 4]]]))
     array([[ 6],
            [14]])
@@ -140,8 +128,6 @@ def crop_to_even(mosaic: np.ndarray) -> np.ndarray:
 def pad_to_even(mosaic: np.ndarray) -> np.ndarray:
     """Add a mirrored row or column where a side is odd; the mosaic itself elsewhere.
 
-    Examples
-    --------
     >>> pad_to_even(np.arange(6).reshape(2, 3))
     array([[0, 1, 2, 1],
            [3, 4, 5, 4]])
@@ -156,8 +142,6 @@ def pad_to_even(mosaic: np.ndarray) -> np.ndarray:
 def of_mosaic(packed: slice, length: int) -> slice:
     """Turn a slice of packed pixels, of `length` in all, into one of the mosaic.
 
-    Examples
-    --------
     >>> of_mosaic(np.s_[1:], 4)
     slice(2, 8, None)
     """
@@ -168,8 +152,6 @@ def of_mosaic(packed: slice, length: int) -> slice:
 def mirrored_axes(cfa: str) -> tuple[int, ...]:
     """Return along which axes (-2 rows, -1 columns) a pattern is RGGB mirrored.
 
-    Examples
-    --------
     >>> mirrored_axes("RGGB"), mirrored_axes("GRBG")
     ((), (-1,))
     """
@@ -184,8 +166,6 @@ def to_rggb_geometry(packed, cfa: str):
     and right of blue, the opposite of RGGB. Mirroring rows, columns or both is
     exact, loses no pixel and is its own inverse.
 
-    Examples
-    --------
     >>> to_rggb_geometry(np.arange(4).reshape(1, 2, 2), "BGGR")[0]
     array([[3, 2],
            [1, 0]])

@@ -28,8 +28,6 @@ def turn(
 ) -> np.ndarray:
     """View an RGGB mosaic (2 h, 2 w) under a symmetry, again as an RGGB mosaic.
 
-    Examples
-    --------
     >>> turn(np.array([[0, 1, 0, 1], [2, 3, 2, 3]]), False, True, False)
     array([[0, 1],
            [2, 3]])
@@ -49,8 +47,6 @@ def symmetric_sites(
 
     Of shape (side * side * 4,), for a patch of packed pixels with planes R, Gr, Gb, B.
 
-    Examples
-    --------
     >>> symmetric_sites(1, False, True, False).tolist()  # Gr and B do not move
     [4, 1, 6, 3]
     """

@@ -21,8 +21,6 @@ def parse_json(text: str) -> Any:
     Every string in it can be encoded. A ValueError if any of this does not hold, a
     RecursionError if it is nested too deeply.
 
-    Examples
-    --------
     >>> parse_json('{"psnr": 1e999}')
     Traceback (most recent call last):
     ...

@@ -11,8 +11,6 @@ _WIDTH = 80  # characters, of a line of prose
 def percent(rate: float) -> str:
     """Write a fraction so that neither a few nor nearly all look like none or all.
 
-    Examples
-    --------
     >>> [percent(rate) for rate in (0, 0.0004, 0.004, 0.45, 0.9996, 1)]
     ['0 %', '<0.1 %', '0.4 %', '45 %', '>99.9 %', '100 %']
     """
@@ -33,8 +31,6 @@ def short_label(name: str, longest: int = 40) -> str:
 def wrapped(text: str, indent: str = "  ") -> str:
     """Break a long sentence into lines, all but the first indented; words stay whole.
 
-    Examples
-    --------
     >>> print(wrapped("note: " + 20 * "pairs "))
     note: pairs pairs pairs pairs pairs pairs pairs pairs pairs pairs pairs pairs
       pairs pairs pairs pairs pairs pairs pairs pairs
@@ -63,8 +59,6 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 def printable(text: str) -> str:
     r"""Replace what a terminal might obey; names in files may hold anything.
 
-    Examples
-    --------
     >>> print(printable("a \x1b[2J"))
     a �[2J
     """
@@ -76,8 +70,6 @@ def printable(text: str) -> str:
 def printable_line(text: str) -> str:
     r"""Put a message that may quote a file on one line that is safe to show.
 
-    Examples
-    --------
     >>> printable_line("a\nb")
     'a b'
     """

@@ -111,8 +111,6 @@ class CapturePlan:
 def listed_numbers(numbers: Sequence[float]) -> str:
     """Join numbers with commas and an "and".
 
-    Examples
-    --------
     >>> listed_numbers([100, 200, 12800])
     '100, 200 and 12800'
     """
@@ -123,8 +121,6 @@ def listed_numbers(numbers: Sequence[float]) -> str:
 def exposure(share: float, base_time: float | None) -> str:
     """Write a share of `base_time` seconds as photographers do, or as a part of T.
 
-    Examples
-    --------
     >>> exposure(1 / 16, 0.5), exposure(1, 2.5), exposure(1 / 16, None)
     ('1/32 s', '2.5 s', 'T/16')
     """

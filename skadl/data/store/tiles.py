@@ -25,8 +25,6 @@ class TileLayout:
     Tiles are of one size and follow one another row by row; within a tile so do
     pixels, and the four planes of each lie together.
 
-    Examples
-    --------
     >>> layout = TileLayout(100, 64, "<u2")
     >>> layout.grid, layout.tile
     ((2, 1), (50, 64, 4))
@@ -69,8 +67,6 @@ class TileLayout:
 def layout_of(planes: np.ndarray) -> TileLayout:
     """Choose how to store planes (4, h, w): in 16 bits where that loses nothing.
 
-    Examples
-    --------
     >>> [layout_of(np.full((4, 2, 2), count)).dtype for count in (7.0, 7.5, -7)]
     ['<u2', '<f4', '<i4']
     """

@@ -1,0 +1,1 @@
+"""Training of a denoiser that knows noise: one network for any Bayer camera."""

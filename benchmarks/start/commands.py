@@ -1,0 +1,210 @@
+"""The command line: train, cool down, evaluate, export."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import click
+import torch
+
+from benchmarks.start.compare import compare
+from benchmarks.start.evaluate import (
+    benchmark_cases,
+    by_ratio,
+    harm,
+    photograph_cases,
+    real_cases,
+    score,
+    tabulate,
+)
+from benchmarks.start.export import export_checkpoint, export_network
+from benchmarks.start.networks import NETWORKS
+from benchmarks.start.pmrid import load_pmrid
+from benchmarks.start.prediction import Denoiser, leave_noisy, network_denoiser
+from benchmarks.start.scenes import SceneSource, load_photographs
+from benchmarks.start.tables import to_markdown
+from benchmarks.start.training import (
+    LOSSES,
+    OPTIMIZERS,
+    Recipe,
+    Training,
+    load_network,
+    read_checkpoint,
+    run,
+)
+from benchmarks.start.validation import ValidationSet, photograph_pairs
+from benchmarks.tables.markdown import describe_processor
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False)
+DEFAULT = Recipe()
+
+
+@click.group()
+def main() -> None:
+    """Train and measure a denoiser that knows noise."""
+
+
+def _shared(command):
+    """Add the options that all trainings have."""
+    options = [
+        click.option("--photographs", type=FOLDER, required=True),
+        click.option("--out", type=FOLDER, required=True, help="For checkpoint, log."),
+        click.option("--threads", default=1, show_default=True),
+        click.option("--save-every", default=120.0, help="Seconds."),
+        click.option("--validate-every", default=500, help="Steps."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@main.command()
+@_shared
+@click.option("--steps", default=100_000, show_default=True, help="In all.")
+@click.option("--network", default=DEFAULT.network, type=click.Choice(list(NETWORKS)))
+@click.option("--base-channels", default=DEFAULT.base_channels, show_default=True)
+@click.option("--levels", default=DEFAULT.levels, show_default=True)
+@click.option("--batch", default=DEFAULT.batch, show_default=True)
+@click.option("--side", default=DEFAULT.side, show_default=True)
+@click.option("--rate", default=DEFAULT.rate, show_default=True)
+@click.option("--loss", default=DEFAULT.loss, type=click.Choice(LOSSES))
+@click.option("--optimizer", default=DEFAULT.optimizer, type=click.Choice(OPTIMIZERS))
+@click.option("--precision", default=DEFAULT.precision, show_default=True)
+@click.option("--seed", default=DEFAULT.seed, show_default=True)
+def train(
+    photographs: Path,
+    out: Path,
+    threads: int,
+    save_every: float,
+    validate_every: int,
+    steps: int,
+    **recipe,
+) -> None:
+    """Train up to --steps in all; go on where the checkpoint in --out stopped."""
+    torch.set_num_threads(threads)
+    training = Training(Recipe(**recipe), _scenes(photographs, recipe["seed"]))
+    path = out / "checkpoint.pt"
+    if path.exists():
+        training.load(path)
+        click.echo(f"going on from step {training.step}")
+    validation = _validation(photographs)
+    log = out / "log.csv"
+    for row in run(
+        training, steps, path, log, save_every, validate_every, validation.psnr
+    ):
+        click.echo(_line(row))
+
+
+@main.command()
+@_shared
+@click.option("--steps", default=2000, show_default=True, help="Of the cool-down.")
+def anneal(
+    photographs: Path,
+    out: Path,
+    threads: int,
+    save_every: float,
+    validate_every: int,
+    steps: int,
+) -> None:
+    """Bring the rate to zero from the checkpoint in --out, which stays as it is."""
+    torch.set_num_threads(threads)
+    begun, path = out / "checkpoint.pt", out / "annealed.pt"
+    recipe = Recipe(**read_checkpoint(begun)["recipe"])
+    training = Training(recipe, _scenes(photographs, recipe.seed))
+    training.load(begun)
+    cooling = (training.step, steps)
+    if path.exists() and tuple(read_checkpoint(path)["cooling"]) == cooling:
+        training.load(path)
+        click.echo(f"going on from step {training.step}")
+    training.cooling = cooling
+    validation = _validation(photographs)
+    log = out / "anneal.csv"
+    for row in run(
+        training, sum(cooling), path, log, save_every, validate_every, validation.psnr
+    ):
+        click.echo(_line(row))
+
+
+def _scenes(photographs: Path, seed: int) -> SceneSource:
+    return SceneSource(load_photographs(photographs, held_out=False), seed)
+
+
+def _validation(photographs: Path) -> ValidationSet:
+    held_out = load_photographs(photographs, held_out=True)
+    validation = ValidationSet.of(photograph_pairs(held_out))
+    click.echo("noisy: " + _line(validation.noisy_psnr()))
+    return validation
+
+
+def _line(row: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:g}" for name, value in row.items())
+
+
+@main.command()
+@click.option("--photographs", type=FOLDER, required=True)
+@click.option("--network", "networks", type=FILE, multiple=True, help="Checkpoints.")
+@click.option("--pmrid", type=FILE, help="PMRID's torch_pretrained.ckp.")
+@click.option("--pairs", type=FOLDER, help="Real pairs (.npz).")
+@click.option("--figures", type=FILE, help="Noise figures of the pairs (.json).")
+@click.option("--out", type=FOLDER, required=True)
+@click.option("--threads", default=1, show_default=True)
+def evaluate(
+    photographs: Path,
+    networks: tuple[Path, ...],
+    pmrid: Path | None,
+    pairs: Path | None,
+    figures: Path | None,
+    out: Path,
+    threads: int,
+) -> None:
+    """Score checkpoints and peers; write scores.csv and results.md to --out."""
+    torch.set_num_threads(threads)
+    denoisers: dict[str, Denoiser] = {"noisy": leave_noisy}
+    if pmrid is not None:
+        denoisers["PMRID"] = load_pmrid(pmrid)
+    for path in networks:
+        network = load_network(path)
+        name = path.parent.name
+        denoisers[name] = network_denoiser(network)
+        denoisers[f"{name}, no safeguard"] = network_denoiser(network, safeguard=False)
+    held_out = load_photographs(photographs, held_out=True)
+    cases = itertools.chain(benchmark_cases(), photograph_cases(held_out))
+    if pairs is not None and figures is not None:
+        cases = itertools.chain(cases, real_cases(pairs, figures))
+    scores = score(cases, denoisers)
+    out.mkdir(parents=True, exist_ok=True)
+    scores.to_csv(out / "scores.csv", index=False)
+    sections = {}
+    for collection in dict.fromkeys(scores["collection"]):
+        sections[collection] = tabulate(scores, collection)
+        if collection.startswith("benchmark"):
+            sections[f"{collection}: by light factor"] = by_ratio(scores, collection)
+        sections[f"{collection}: harm"] = harm(scores, collection)
+    text = to_markdown(sections)
+    (out / "results.md").write_text(text, "utf-8")
+    click.echo(text)
+
+
+@main.command()
+@click.argument("checkpoint", type=FILE)
+@click.argument("path", type=FILE)
+def export(checkpoint: Path, path: Path) -> None:
+    """Write the network of a CHECKPOINT to PATH, or a smaller checkpoint (.pt)."""
+    write = export_checkpoint if path.suffix == ".pt" else export_network
+    click.echo(f"{path}: {write(checkpoint, path)} bytes")
+
+
+@main.command("compare")
+@click.argument("runs", type=FOLDER, nargs=-1)
+@click.option("--out", type=FOLDER, required=True)
+def compare_runs(runs: tuple[Path, ...], out: Path) -> None:
+    """Collect the logs of RUNS as experiments.csv and experiments.md."""
+    table = compare(runs)
+    out.mkdir(parents=True, exist_ok=True)
+    table.to_csv(out / "experiments.csv")
+    heading = f"What was tried ({describe_processor()}, torch {torch.__version__})"
+    text = to_markdown({heading: table})
+    (out / "experiments.md").write_text(text, "utf-8")
+    click.echo(text)

@@ -1,0 +1,124 @@
+"""PSNR of denoisers on simulated and on real pairs whose noise is known or measured."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.start.prediction import Denoiser
+from benchmarks.start.real import load_pairs, read_figures, sensor_info
+from benchmarks.start.scenes import Photograph
+from benchmarks.start.validation import photograph_pairs
+from benchmarks.tables.run import Run, Settings
+from benchmarks.tables.simulation import simulate
+from skadl import calibrate_sensor
+from skadl.datasets import camera_info
+from skadl.evaluation.metrics import clipped_psnr
+from skadl.noise.sensors import SensorInfo
+from skadl.raw.pair import RawPair
+
+BENCHMARK_CAMERAS = ("CanonEOS70D", "NikonD850", "SonyA7S2")
+N_PAIRS = 6  # of the target that its noise is measured on
+N_SEEDS = 3  # each with its own six pairs; the test images are the same
+DIM = {"imx296": 16.0}  # light factor of files whose name begins so
+_MOST_REAL = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A pair to score, and what is known of its sensor."""
+
+    collection: str
+    group: str
+    pair: RawPair
+    info: SensorInfo
+
+
+def benchmark_cases() -> Iterator[Case]:
+    """Yield each benchmark camera's 24 test images: noise measured, noise told."""
+    for camera in BENCHMARK_CAMERAS:
+        for seed in range(N_SEEDS):
+            run = Run(camera, seed, "none", "adl", N_PAIRS, "")
+            data = simulate(run, Settings())
+            with warnings.catch_warnings():  # of what six pairs leave open
+                warnings.simplefilter("ignore")
+                info = calibrate_sensor(data.target)
+            for pair in data.test:
+                yield Case("benchmark, noise measured", camera, pair, info)
+        for pair in data.test:
+            yield Case("benchmark, noise told", camera, pair, camera_info(camera))
+
+
+def photograph_cases(photographs: list[Photograph]) -> Iterator[Case]:
+    """Yield held-out photographs in bands of noise, under cameras of no benchmark."""
+    for band, pairs in photograph_pairs(photographs).items():
+        for pair in pairs:
+            yield Case("photographs", band, pair, camera_info(pair.sensor))
+
+
+def real_cases(folder: Path, table: Path) -> Iterator[Case]:
+    """Yield all pairs of the files of a folder that the table has figures for."""
+    for name, figures in read_figures(table).items():
+        path = folder / name
+        if not path.exists():
+            continue
+        ratio = next((r for start, r in DIM.items() if name.startswith(start)), 1.0)
+        most = 10_000 if "flat" in name else _MOST_REAL
+        for pair in load_pairs(path, ratio, most):
+            yield Case("real", path.stem, pair, sensor_info(pair, *figures))
+
+
+def score(cases: Iterator[Case], denoisers: Mapping[str, Denoiser]) -> pd.DataFrame:
+    """Score every case with every denoiser: one row each, PSNR in dB."""
+    rows = []
+    for case in cases:
+        clean = case.pair.clean.normalised()
+        for name, denoise in denoisers.items():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                planes = denoise(case.pair.noisy, case.info)
+            rows.append(
+                {
+                    "collection": case.collection,
+                    "group": case.group,
+                    "scene": case.pair.scene,
+                    "iso": case.pair.iso,
+                    "ratio": case.pair.noisy.ratio,
+                    "denoiser": name,
+                    "psnr": round(float(clipped_psnr(planes, clean)), 4),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def tabulate(scores: pd.DataFrame, collection: str) -> pd.DataFrame:
+    """Mean PSNR by group and denoiser, with the mean of the groups below."""
+    rows = scores[scores["collection"] == collection]
+    names = list(dict.fromkeys(rows["denoiser"]))
+    groups = list(dict.fromkeys(rows["group"]))
+    table = rows.pivot_table("psnr", "group", "denoiser", "mean").loc[groups, names]
+    table.loc["mean"] = table.mean()
+    return table.round(2)
+
+
+def by_ratio(scores: pd.DataFrame, collection: str) -> pd.DataFrame:
+    """Mean PSNR by light factor and denoiser."""
+    rows = scores[scores["collection"] == collection]
+    names = list(dict.fromkeys(rows["denoiser"]))
+    return rows.pivot_table("psnr", "ratio", "denoiser", "mean")[names].round(2)
+
+
+def harm(scores: pd.DataFrame, collection: str) -> pd.DataFrame:
+    """Of each denoiser: its worst change of an image, and how many lost 0.05 dB."""
+    rows = scores[scores["collection"] == collection]
+    keys = ["group", "scene", "iso", "ratio"]
+    rows = rows.assign(number=rows.groupby([*keys, "denoiser"]).cumcount())
+    table = rows.pivot_table("psnr", [*keys, "number"], "denoiser", "mean")
+    change = table.sub(table["noisy"], axis=0).drop(columns="noisy")
+    return pd.DataFrame(
+        {"worst change": change.min().round(2), "harmed": (change < -0.05).sum()}
+    )

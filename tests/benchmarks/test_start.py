@@ -1,0 +1,236 @@
+"""The universal start: simulated noise is what it says, training can stop anywhere."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.start.batches import make_batch
+from benchmarks.start.export import (
+    export_checkpoint,
+    export_network,
+    read_network,
+)
+from benchmarks.start.muon import orthogonalise
+from benchmarks.start.networks import NETWORKS, build, noise_of
+from benchmarks.start.noise import SimulatedNoise, add_noise, draw_noise
+from benchmarks.start.scenes import SceneSource
+from benchmarks.start.training import (
+    OPTIMIZERS,
+    Recipe,
+    Training,
+    load_network,
+    read_checkpoint,
+)
+from skadl.network.conditioning import Conditioning
+from skadl.network.folded import exact_halo
+from skadl.noise.noise_level import NoiseLevel
+
+SIDE = 16
+TINY = Recipe(network="local", base_channels=4, levels=2, batch=2, side=SIDE)
+PLAIN = SimulatedNoise(
+    black=512.0,
+    white=16383.0,
+    ratio=8.0,
+    gains=(0.5,) * 4,
+    read=3.0,
+    tail=None,
+    row=0.0,
+    column=0.0,
+    offsets=(0.0,) * 4,
+    response=0.0,
+    clips_black=False,
+)
+
+
+@pytest.fixture
+def scenes(monkeypatch):
+    """A source whose bank is two plain scenes, so that it costs nothing."""
+    monkeypatch.setattr("benchmarks.start.scenes.BANK_SIZE", 2)
+    monkeypatch.setattr("benchmarks.start.scenes.BANK_SIDE", 48)
+    return SceneSource([], seed=0)
+
+
+@pytest.mark.parametrize("signal", [0.0, 0.002, 0.5])
+@pytest.mark.parametrize(
+    "noise",
+    [
+        PLAIN,
+        dataclasses.replace(PLAIN, tail=-0.1),
+        dataclasses.replace(PLAIN, row=2.0, column=1.0),
+    ],
+)
+def test_noise_has_the_variance_that_is_told_and_no_mean(signal, noise):
+    rng = np.random.default_rng(0)
+    clean = np.full((1, 4, 256, 256), signal, np.float32)
+    noisy = add_noise(clean, [noise], rng)
+    shot, read = noise.level
+    deviation = (noisy - clean).astype(float)
+    assert np.var(deviation) == pytest.approx(shot * signal + read, rel=0.05)
+    error = ((noise.row**2 + noise.column**2) / 256 + 30) ** 0.5 / 512
+    assert abs(deviation.mean()) < 5 * error * noise.ratio / noise.span + 1e-4
+
+
+def test_noise_is_clipped_and_quantised():
+    rng = np.random.default_rng(0)
+    noise = dataclasses.replace(PLAIN, ratio=1.0, read=40.0, clips_black=True)
+    clean = np.stack([np.zeros((4, 64, 64)), np.ones((4, 64, 64))]).astype(np.float32)
+    noisy = add_noise(clean, [noise, noise], rng)
+    assert noisy[0].min() == 0 and noisy[1].max() == 1
+    counts = noisy.astype(float) * noise.span
+    assert np.abs(counts - np.rint(counts)).max() < 0.01
+    unclipped = dataclasses.replace(noise, clips_black=False)
+    assert add_noise(clean[:1], [unclipped], rng).min() < 0
+
+
+def test_row_noise_is_shared_by_the_two_planes_of_a_row():
+    rng = np.random.default_rng(0)
+    noise = dataclasses.replace(PLAIN, read=0.1, row=100.0)
+    red, green_of_red, green_of_blue, blue = add_noise(
+        np.zeros((1, 4, 64, 64), np.float32), [noise], rng
+    )[0].mean(axis=2)
+    assert np.corrcoef(red, green_of_red)[0, 1] > 0.99
+    assert np.corrcoef(green_of_blue, blue)[0, 1] > 0.99
+    assert abs(np.corrcoef(red, blue)[0, 1]) < 0.5
+
+
+def test_drawn_noise_covers_the_plane():
+    rng = np.random.default_rng(0)
+    levels = np.log10([draw_noise(rng).level for _ in range(2000)])
+    assert levels[:, 0].min() < -4.5 and levels[:, 0].max() > -0.3
+    assert levels[:, 1].min() < -7.5 and levels[:, 1].max() > -0.5
+
+
+def test_batches_depend_on_seed_and_step_alone(scenes):
+    first, again, next_step, other_seed = (
+        make_batch(scenes, seed, step, 2, SIDE).noisy
+        for seed, step in [(0, 5), (0, 5), (0, 6), (1, 5)]
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, next_step)
+    assert not torch.equal(first, other_seed)
+
+
+def test_metadata_tells_the_noise_to_the_transform():
+    vector = Conditioning("noise", ()).vector("", 100, 8, NoiseLevel(2e-3, 5e-6))
+    shot, read = noise_of(torch.from_numpy(vector)[None])
+    assert shot.item() == pytest.approx(2e-3, rel=1e-4)
+    assert read.item() == pytest.approx(5e-6, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_an_untrained_network_changes_no_plausible_pixel(name, scenes):
+    vector = Conditioning("noise", ()).vector("", 100, 1, NoiseLevel(1e-3, 1e-4))
+    x = torch.rand(1, 4, SIDE, SIDE)
+    y = build(name, 4, 2, 8, seed=0)(x, torch.from_numpy(vector)[None])
+    assert torch.allclose(x, y, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_tile_with_its_halo_gives_what_the_whole_image_gives(name):
+    network = build(name, 4, 3, 8, seed=0)
+    with torch.no_grad():
+        network.head.weight.normal_()
+    vector = Conditioning("noise", ()).vector("", 100, 1, NoiseLevel(1e-3, 1e-4))
+    metadata = torch.from_numpy(vector)[None]
+    x = torch.rand(1, 4, 96, 96)
+    halo = exact_halo(3)
+    with torch.no_grad():
+        whole = network(x, metadata)[..., halo:-halo, halo:-halo]
+        part = network(x[..., 8:-8, 8:-8], metadata)[..., halo:-halo, halo:-halo]
+    assert torch.allclose(whole[..., 8:-8, 8:-8], part, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("name", ["modulation", "local"])
+def test_a_stopped_training_goes_on_with_the_same_result(
+    name, optimizer, scenes, tmp_path
+):
+    recipe = dataclasses.replace(TINY, network=name, optimizer=optimizer)
+    whole = Training(recipe, scenes)
+    for _ in range(5):
+        whole.advance()
+    begun = Training(recipe, scenes)
+    for _ in range(2):
+        begun.advance()
+    begun.save(tmp_path / "checkpoint.pt")
+    resumed = Training(recipe, scenes)
+    resumed.load(tmp_path / "checkpoint.pt")
+    for _ in range(3):
+        resumed.advance()
+    for a, b in zip(whole.parameters, resumed.parameters, strict=True):
+        assert torch.equal(a, b)
+    for a, b in zip(whole.average, resumed.average, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_checkpoint_passed_on_without_averages_gives_the_same_weights(
+    scenes, tmp_path
+):
+    training = Training(TINY, scenes)
+    training.advance()
+    training.save(tmp_path / "checkpoint.pt")
+    export_checkpoint(tmp_path / "checkpoint.pt", tmp_path / "smaller.pt")
+    other = Training(TINY, scenes)
+    other.load(tmp_path / "smaller.pt")
+    assert training.advance() == other.advance()
+    for a, b in zip(training.parameters, other.parameters, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_an_exported_network_has_the_weights(scenes, tmp_path):
+    training = Training(TINY, scenes)
+    training.advance()
+    training.save(tmp_path / "checkpoint.pt")
+    export_network(tmp_path / "checkpoint.pt", tmp_path / "network.safetensors")
+    read = read_network(tmp_path / "network.safetensors").state_dict()
+    for name, tensor in load_network(tmp_path / "checkpoint.pt").state_dict().items():
+        assert torch.equal(read[name], tensor)
+
+
+def test_a_cool_down_ends_at_rate_zero_and_leaves_the_checkpoint(scenes, tmp_path):
+    training = Training(TINY, scenes)
+    training.advance()
+    training.save(tmp_path / "checkpoint.pt")
+    training.cooling = (training.step, 2)
+    rates = []
+    for _ in range(2):
+        rates.append(training.rate())
+        training.advance()
+    assert rates[0] > rates[1] and training.rate() == 0
+    training.save(tmp_path / "annealed.pt")
+    assert read_checkpoint(tmp_path / "checkpoint.pt")["step"] == 1
+    cooled = load_network(tmp_path / "annealed.pt")
+    for a, b in zip(training.parameters, cooled.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_orthogonalised_momentum_has_singular_values_near_one():
+    matrix = torch.randn(12, 40, generator=torch.Generator().manual_seed(0))
+    for turned in (matrix, matrix.T):
+        values = torch.linalg.svdvals(orthogonalise(turned))
+        assert 0.6 < values.min() and values.max() < 1.3
+
+
+def test_another_recipe_is_refused(scenes, tmp_path):
+    Training(TINY, scenes).save(tmp_path / "checkpoint.pt")
+    other = Training(dataclasses.replace(TINY, rate=1e-3), scenes)
+    with pytest.raises(ValueError, match="give the same options"):
+        other.load(tmp_path / "checkpoint.pt")
+
+
+def test_the_stabilised_network_takes_any_negative_pixel():
+    network = build("stabilised", 4, 2, 8, seed=0)
+    metadata = torch.from_numpy(
+        np.stack(
+            [
+                Conditioning("noise", ()).vector("", 100, 1, NoiseLevel(shot, 1e-7))
+                for shot in np.geomspace(1e-5, 1, 64)
+            ]
+        )
+    )
+    x = torch.linspace(-1, 1, 4 * SIDE * SIDE).view(1, 4, SIDE, SIDE)
+    assert network(x.expand(64, -1, -1, -1), metadata).isfinite().all()
