@@ -293,7 +293,7 @@ def test_write_dng__compression_not_installed__says_what_to_install(
     tmp_path, monkeypatch
 ):
     monkeypatch.setitem(sys.modules, "imagecodecs", None)
-    with pytest.raises(ImportError, match=r"pip install 'skadl\[dng\]'"):
+    with pytest.raises(ImportError, match=r'pip install "skadl\[dng\]"'):
         write_dng(tmp_path / "a.dng", raw_image(), compress=True)
     assert os.listdir(tmp_path) == []
 

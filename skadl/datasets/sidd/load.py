@@ -101,7 +101,7 @@ def load_sidd(
         If there is no instance, or no block file, below `root`.
     ImportError
         If a file is of MATLAB version 7.3, as those of Small and Medium are, and
-        h5py is not installed (``pip install 'skadl[sidd]'``).
+        h5py is not installed (``pip install "skadl[sidd]"``).
     ValueError
         If an option is unknown, or `root` holds an instance twice (Small and Medium,
         say). A frame whose greens contradict its Bayer order says so when it is
