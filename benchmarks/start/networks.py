@@ -48,20 +48,7 @@ class TransformedUNet(ModulatedUNet):
 
     def body(self, features: Tensor, metadata: Tensor) -> Tensor:
         """Run the U-Net on features (B, n_inputs, h, w): (B, n_outputs, h, w)."""
-        codes = self.modulation(metadata)
-        skips = []
-        y = features
-        for level, convs in enumerate(self.encoder):
-            if level:
-                y = F.max_pool2d(y, 2)  # (B, C/2, h, w) -> (B, C/2, h/2, w/2)
-            y = convs(y, next(codes), next(codes))  # -> (B, C, h, w)
-            skips.append(y)
-        skips.pop()
-        for up, convs in zip(self.ups, self.decoder, strict=True):
-            y = up(y)  # (B, 2C, h/2, w/2) -> (B, C, h, w)
-            y = torch.cat([y, skips.pop()], dim=1)  # -> (B, 2C, h, w)
-            y = convs(y, next(codes), next(codes))  # -> (B, C, h, w)
-        return self.head(y).float()
+        return super().body(features, metadata).float()
 
 
 class StabilisedUNet(TransformedUNet):

@@ -83,9 +83,25 @@ class ModulatedUNet(ModulatedNetwork):
         Tensor of shape (B, 4, h, w)
             In the dtype of `x`, whatever the precision inside.
         """
+        return x - self.body(x, metadata).to(x.dtype)
+
+    def body(self, features: Tensor, metadata: Tensor) -> Tensor:
+        """Run the U-Net, in the precision inside, on what it is shown of the planes.
+
+        Parameters
+        ----------
+        features : Tensor of shape (B, C_in, h, w)
+            Here the planes themselves.
+        metadata : Tensor of shape (B, n_metadata)
+
+        Returns
+        -------
+        Tensor of shape (B, C_out, h, w)
+            Here what is to be taken off the planes.
+        """
         codes = self.modulation(metadata)  # per convolution: (B, C, 1, 1) twice
         skips = []
-        y = x
+        y = features
         for level, convs in enumerate(self.encoder):
             if level:
                 y = F.max_pool2d(y, 2)  # (B, C/2, h, w) -> (B, C/2, h/2, w/2)
@@ -96,7 +112,7 @@ class ModulatedUNet(ModulatedNetwork):
             y = up(y)  # (B, 2C, h/2, w/2) -> (B, C, h, w)
             y = torch.cat([y, skips.pop()], dim=1)  # -> (B, 2C, h, w)
             y = convs(y, next(codes), next(codes))  # -> (B, C, h, w)
-        return x - self.head(y).to(x.dtype)  # (B, C, h, w) -> (B, 4, h, w)
+        return self.head(y)  # (B, C, h, w) -> (B, C_out, h, w)
 
     @torch.no_grad()
     def fold(self, metadata: Tensor | np.ndarray) -> FoldedUNet:
