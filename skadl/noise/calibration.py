@@ -73,7 +73,7 @@ def calibrate_sensor(pairs: Sequence[RawPair]) -> SensorInfo:
 
     Notes
     -----
-    The fit is that of :func:`skadl.noise.photon_transfer.fit_transfer`. On the
+    The fit is that of :mod:`skadl.noise.photon_transfer`. On the
     simulated cameras of `skadl.datasets`, six pairs of 256x256 pixels give the gain
     within 5 % and the read noise within 10 % where its error is stated as below 20 %.
 
