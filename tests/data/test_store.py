@@ -166,7 +166,8 @@ def test_search__n_jobs_2_on_an_empty_store__gives_what_memory_gives(tmp_path):
     search.fit(
         target_pairs(), source_pairs=SourcePool(pool, store=PatchStore(tmp_path))
     )
-    assert search.best_score_ == expected.best_score_
+    # Workers have fewer threads than this process, so sums are rounded otherwise.
+    assert search.best_score_ == pytest.approx(expected.best_score_, abs=1e-5)
     assert_same_fit(search.best_estimator_, expected.best_estimator_)
 
 

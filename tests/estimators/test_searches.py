@@ -225,11 +225,12 @@ def test__n_jobs_2__equals_serial_on_read_only_maps():
     serial.fit(target, source_pairs=pool)
     parallel = search_for(tiny_denoiser(MappedDenoiser), n_jobs=2, **options)
     parallel.fit(target, source_pairs=pool)
-    assert parallel.best_score_ == serial.best_score_
+    # Workers have fewer threads than this process, so sums are rounded otherwise.
+    assert parallel.best_score_ == pytest.approx(serial.best_score_, abs=1e-5)
     for fold in range(2):
         name = f"split{fold}_test_score"
-        np.testing.assert_array_equal(
-            parallel.cv_results_[name], serial.cv_results_[name]
+        np.testing.assert_allclose(
+            parallel.cv_results_[name], serial.cv_results_[name], rtol=0, atol=1e-5
         )
 
 
