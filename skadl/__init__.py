@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # what completion and type checkers read; a test compares
     from skadl.estimators.adl import PAPER_PARAMS as PAPER_PARAMS
     from skadl.estimators.adl import ADLDenoiser as ADLDenoiser
     from skadl.estimators.loading import load as load
+    from skadl.estimators.loading import load_universal as load_universal
     from skadl.estimators.model_files.onnx import export_onnx as export_onnx
     from skadl.evaluation.metrics import psnr as psnr
     from skadl.evaluation.metrics import ssim as ssim
@@ -60,7 +61,7 @@ __getattr__, __dir__, _names = attach(
         "skadl.data.pool": "SourcePool",
         "skadl.data.store.patch_store": "PatchStore",
         "skadl.estimators.adl": "ADLDenoiser PAPER_PARAMS",
-        "skadl.estimators.loading": "load",
+        "skadl.estimators.loading": "load load_universal",
         "skadl.estimators.model_files.onnx": "export_onnx",
         "skadl.evaluation.metrics": "psnr ssim",
         "skadl.evaluation.protocols": "Score",

@@ -22,6 +22,7 @@ def test_readme__example__runs(monkeypatch, capsys):
         n_pretrain_iter=2,
         n_iter=2,
         n_finetune_iter=2,
+        start="random",
         base_channels=2,
         n_levels=2,
         mlp_width=4,

@@ -14,11 +14,13 @@ TARGET, SOURCE, OTHER_SOURCE = "SonyA7S2", "NikonD850", "OppoReno10x"
 ISOS = (800, 1600)  # pairs take them in turn, so that no fold lacks one
 
 TINY = dict(
+    start="random",
     n_pretrain_iter=3,
     n_iter=4,
     n_finetune_iter=2,
     batch_size=2,
     patch_size=8,
+    learning_rate=2e-3,
     base_channels=4,
     n_levels=2,
     device="cpu",

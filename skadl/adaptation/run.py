@@ -17,7 +17,11 @@ from skadl.adaptation.report.acceptance import TrainingStage
 from skadl.adaptation.report.decisions import DecisionRecorder
 from skadl.adaptation.report.report import DataSelectionReport
 from skadl.adaptation.stages import Schedule, TargetData, adapt, finetune, pretrain
-from skadl.adaptation.weight_interpolation import hold_out, interpolate_weights
+from skadl.adaptation.weight_interpolation import (
+    cut_frames,
+    hold_out,
+    interpolate_weights,
+)
 from skadl.support.progress import Progress
 
 LOW_ACCEPTANCE = (
@@ -35,18 +39,27 @@ def train(
     schedule: Schedule,
     rng: np.random.RandomState,
     progress: Progress,
+    is_trained: bool = False,
 ) -> DataSelectionReport:
     """Run the three stages on the learner and return what the gate did.
 
-    Without sources the second stage is left out. FloatingPointError if the trained
-    network gives NaN or infinity on the target's own images.
+    Without sources the second stage is left out. A learner that `is_trained` before
+    holds some target pairs out of all stages: they tell what each stage is worth, and
+    in the end how far from where it began the network may go. FloatingPointError if
+    the trained network gives NaN or infinity on the target's own images.
     """
     recorder = DecisionRecorder(sources)
     stages: list[TrainingStage] = []
     notes: list[str] = []
+    validation = target.validation
+    if is_trained:
+        _, held_out = hold_out(target, rng)
+        target = replace(target, held_out=held_out)
+        validation = cut_frames(target, held_out, schedule.patch_side, rng)
+        beginning = learner.weights()
 
     def validation_psnr() -> float:
-        return float(learner.evaluate(target.validation).mean())
+        return float(learner.evaluate(validation).mean())
 
     def close(stage: str, n_iter: int) -> None:
         psnr = validation_psnr()
@@ -66,6 +79,8 @@ def train(
             notes.append(f"{n_skipped} steps of {stage} skipped: non-finite loss.")
         close(stage, n_iter)
 
+    if is_trained:
+        close("start", 0)
     run_on_target(
         "pre-training",
         pretrain(learner, target, schedule, rng),
@@ -88,16 +103,21 @@ def train(
                 warnings.warn(LOW_ACCEPTANCE, UserWarning, stacklevel=3)
                 notes.append(LOW_ACCEPTANCE)
         close("adaptation", schedule.n_iter)
-    trained_on, held_out = hold_out(target, rng)
+    if not is_trained:
+        _, held_out = hold_out(target, rng)
+        target = replace(target, held_out=held_out)
     before = learner.weights()
-    pairs = tuple(target.pairs[i] for i in trained_on)
+    pairs = tuple(target.pairs[i] for i in target.trainable)
     run_on_target(
         "fine-tuning", finetune(learner, pairs, schedule, rng), schedule.n_finetune_iter
     )
+    judges = validation if is_trained else select(validation, held_out)
     if schedule.n_finetune_iter:
-        interpolation = interpolate_weights(
-            learner, before, select(target.validation, held_out)
-        )
+        walk = interpolate_weights(learner, before, judges)
         stages[-1] = replace(stages[-1], psnr=validation_psnr())
-        notes.append(str(interpolation))
+        notes.append(str(walk))
+    if is_trained:
+        walk = interpolate_weights(learner, beginning, judges, "all training")
+        stages[-1] = replace(stages[-1], psnr=validation_psnr())
+        notes.append(str(walk))
     return DataSelectionReport(recorder.finish(), stages, notes)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 
 import numpy as np
 
@@ -36,6 +36,12 @@ class TargetData:
     pairs: tuple[TrainingPair, ...]
     validation: Batch  # one fixed patch of each pair, in order: V' is a subset
     gains: np.ndarray  # (n,) system gain, or ISO where the gain is not known
+    held_out: np.ndarray = field(default_factory=lambda: np.array([], int))
+
+    @property
+    def trainable(self) -> np.ndarray:
+        """Positions of the pairs that may be trained on."""
+        return np.setdiff1d(np.arange(len(self.pairs)), self.held_out)
 
 
 @dataclass(frozen=True)
@@ -96,9 +102,10 @@ def pretrain(
     float
     """
     n_warm = max(1, round(WARM_UP * schedule.n_pretrain_iter))
+    pairs = [target.pairs[i] for i in target.trainable]
     for t in range(schedule.n_pretrain_iter):
         rate = schedule.learning_rate * min(1.0, (t + 1) / n_warm)
-        yield _target_step(learner, target.pairs, schedule, rate, rng)
+        yield _target_step(learner, pairs, schedule, rate, rng)
 
 
 def adapt(
@@ -140,6 +147,7 @@ def adapt(
     sampler = SourceSampler(sources, gate, schedule.domain_rates)
     n_source = max(1, round(schedule.source_share * schedule.batch_size))
     start, end = schedule.val_fraction
+    trainable = target.trainable
     v = _draw_validation(target.gains, start, rng)
     gate.start(learner.evaluate(select(target.validation, v)))
     for t in range(schedule.n_iter):
@@ -149,14 +157,17 @@ def adapt(
         name = draw.refused_domain
         yield from _refusals(t, name, sources[name], draw.refused_ids, gate)
         if draw.domain is None:  # nothing is left of the sources: go on without
-            _target_step(learner, target.pairs, schedule, rate, rng)
+            pairs = [target.pairs[i] for i in trainable]
+            _target_step(learner, pairs, schedule, rate, rng)
             continue
         source_part = [sources[draw.domain][i] for i in draw.pair_ids]
         # 4: sample V' from T^adp; the rest is T^train
         v = _draw_validation(
             target.gains, start + (end - start) * t / schedule.n_iter, rng
         )
-        t_train = np.setdiff1d(np.arange(len(target.pairs)), v)
+        t_train = np.setdiff1d(trainable, v)
+        if not len(t_train):  # of two or three pairs, some held out: trained on anyway
+            t_train = trainable
         measured = t % gate.measure_every == 0
         v_prime = select(target.validation, v) if measured else None
         # 5: S' = T^train + S'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-import warnings
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import _fit_context
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -23,9 +23,11 @@ from skadl.adaptation.run import train
 from skadl.adaptation.stages import Schedule
 from skadl.data.pool import SourcePool
 from skadl.estimators.base import NetworkDenoiser
+from skadl.estimators.model_files.parameters import parameters_to_save
 from skadl.estimators.model_files.reader import ModelFile
 from skadl.estimators.model_files.writer import write_model_file
 from skadl.estimators.preparation import prepare
+from skadl.estimators.start import find_start
 from skadl.estimators.training_pairs import LOSS_WEIGHTINGS, bayer_symmetry
 from skadl.estimators.validation import (
     apply_on_bad_pair,
@@ -34,9 +36,8 @@ from skadl.estimators.validation import (
     check_target_pairs,
     check_val_fraction,
 )
-from skadl.network.choice import build_network
-from skadl.network.conditioning import CONDITIONINGS
-from skadl.network.folded import multiple_of
+from skadl.network.choice import NETWORKS
+from skadl.network.conditioning import CONDITIONINGS, Conditioning
 from skadl.noise.renoising import RENOISED
 from skadl.noise.sensors import SensorTable
 from skadl.raw.pair import RawPair
@@ -45,6 +46,7 @@ from skadl.support.progress import Progress
 from skadl.support.strictjson import check_names
 
 PAPER_PARAMS = {
+    "start": "random",
     "gate": "queue",
     "val_fraction": (0.2, 0.5),
     "n_iter": 300_000,
@@ -64,11 +66,17 @@ class ADLDenoiser(NetworkDenoiser):
 
     Fits a modulated U-Net in three stages (Algorithm 1 of the paper): pre-training
     on the target pairs, adaptation on source batches that a gate accepts or
-    rejects, fine-tuning on the target pairs. The parameters come in this order: the
-    method, its schedule, the network, the task, the machine.
+    rejects, fine-tuning on the target pairs. It begins at a network that denoises
+    already, and never ends below it on target pairs held out of training. The
+    parameters come in this order: the method, its schedule, the network, the task,
+    the machine. None stands for what suits the start.
 
     Parameters
     ----------
+    start : {"universal", "random"}, path or fitted denoiser, default="universal"
+        Where training begins: the network that comes with skadl
+        (:func:`skadl.load_universal`), random weights as in the paper, or a model of
+        one's own. In a search give a path, or a `sklearn.frozen.FrozenEstimator`.
     gate : {"evidence", "queue", "paired", "none"} or callable, default="evidence"
         What decides on a source batch: the residuals of its pairs and evidence
         pooled over its domain, the paper's queue of best PSNRs, the same V' before
@@ -88,20 +96,25 @@ class ADLDenoiser(NetworkDenoiser):
         Fraction of source batches drawn from one more domain: the sources' clean
         frames under the noise measured on the target pairs. 0 leaves it out. See
         :mod:`skadl.noise.renoising`.
-    n_pretrain_iter, n_iter, n_finetune_iter : int, default=1200, 5400, 600
-        Iterations of the three stages; 0 leaves a stage out.
+    n_pretrain_iter, n_iter, n_finetune_iter : int or None, default=None
+        Iterations of the three stages; 0 leaves a stage out. None is 0, 600 and 100
+        after a trained start, 1200, 5400 and 600 after a random one.
     batch_size : int, default=8
         Patches in a step.
     patch_size : int, default=64
         Side of a patch in packed pixels; made smaller where an image is smaller.
-    learning_rate : float, default=2e-3
-        Peak rate of AdamW.
+    learning_rate : float or None, default=None
+        Peak rate of AdamW. None is 5e-4 after a trained start, 2e-3 after a random one.
     finetune_rate : float, default=0.3
         Where fine-tuning starts, as a fraction of `learning_rate`.
     weight_decay : float, default=0.01
         Of AdamW.
-    base_channels, n_levels, mlp_width : int, default=16, 4, 32
-        Width and depth of the U-Net, hidden width of the modulation MLPs.
+    network : str or None, default=None
+        A name of :data:`skadl.network.choice.NETWORKS`. None is that of the start, the
+        paper's modulated "unet" for a random one.
+    base_channels, n_levels, mlp_width : int or None, default=None
+        Width and depth of the U-Net, hidden width of the modulation MLPs. None is what
+        the start has: 16, 4 and 32 for a random one.
     loss_weighting : {"noise", "none"}, default="noise"
         Whether an image's L1 error counts in units of its own noise or, as in the
         paper, as it is. See :func:`skadl.estimators.training_pairs.noise_weight`.
@@ -158,6 +171,7 @@ class ADLDenoiser(NetworkDenoiser):
     """
 
     _parameter_constraints: dict = {
+        "start": [str, os.PathLike, BaseEstimator],
         "gate": [StrOptions(set(GATES)), callable],
         "queue_size": [Interval(numbers.Integral, 1, None, closed="left")],
         "val_fraction": [
@@ -167,17 +181,18 @@ class ADLDenoiser(NetworkDenoiser):
         ],
         "source_share": [Interval(numbers.Real, 0, 1, closed="right")],
         "renoised_share": [Interval(numbers.Real, 0, 1, closed="both")],
-        "n_pretrain_iter": [Interval(numbers.Integral, 0, None, closed="left")],
-        "n_iter": [Interval(numbers.Integral, 0, None, closed="left")],
-        "n_finetune_iter": [Interval(numbers.Integral, 0, None, closed="left")],
+        "n_pretrain_iter": [Interval(numbers.Integral, 0, None, closed="left"), None],
+        "n_iter": [Interval(numbers.Integral, 0, None, closed="left"), None],
+        "n_finetune_iter": [Interval(numbers.Integral, 0, None, closed="left"), None],
         "batch_size": [Interval(numbers.Integral, 1, None, closed="left")],
         "patch_size": [Interval(numbers.Integral, 8, None, closed="left")],
-        "learning_rate": [Interval(numbers.Real, 0, None, closed="neither")],
+        "learning_rate": [Interval(numbers.Real, 0, None, closed="neither"), None],
         "finetune_rate": [Interval(numbers.Real, 0, None, closed="neither")],
         "weight_decay": [Interval(numbers.Real, 0, None, closed="left")],
-        "base_channels": [Interval(numbers.Integral, 1, None, closed="left")],
-        "n_levels": [Interval(numbers.Integral, 1, 8, closed="both")],
-        "mlp_width": [Interval(numbers.Integral, 1, None, closed="left")],
+        "network": [StrOptions(set(NETWORKS)), None],
+        "base_channels": [Interval(numbers.Integral, 1, None, closed="left"), None],
+        "n_levels": [Interval(numbers.Integral, 1, 8, closed="both"), None],
+        "mlp_width": [Interval(numbers.Integral, 1, None, closed="left"), None],
         "loss_weighting": [StrOptions(set(LOSS_WEIGHTINGS))],
         "conditioning": [StrOptions(set(CONDITIONINGS))],
         "safeguard": ["boolean"],
@@ -192,24 +207,26 @@ class ADLDenoiser(NetworkDenoiser):
         self,
         *,
         # The method
+        start: str | os.PathLike | BaseEstimator = "universal",
         gate: str | Callable[[int], Gate] = "evidence",
         queue_size: int = 40,
         val_fraction: float | tuple[float, float] = (0.2, 0.5),
         source_share: float = 0.5,
         renoised_share: float = 0.8,
         # Its schedule
-        n_pretrain_iter: int = 1200,
-        n_iter: int = 5400,
-        n_finetune_iter: int = 600,
+        n_pretrain_iter: int | None = None,
+        n_iter: int | None = None,
+        n_finetune_iter: int | None = None,
         batch_size: int = 8,
         patch_size: int = 64,
-        learning_rate: float = 2e-3,
+        learning_rate: float | None = None,
         finetune_rate: float = 0.3,
         weight_decay: float = 0.01,
         # The network
-        base_channels: int = 16,
-        n_levels: int = 4,
-        mlp_width: int = 32,
+        network: str | None = None,
+        base_channels: int | None = None,
+        n_levels: int | None = None,
+        mlp_width: int | None = None,
         # The task
         loss_weighting: str = "noise",
         conditioning: str = "noise",
@@ -221,6 +238,7 @@ class ADLDenoiser(NetworkDenoiser):
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
+        self.start = start
         self.gate = gate
         self.queue_size = queue_size
         self.val_fraction = val_fraction
@@ -234,6 +252,7 @@ class ADLDenoiser(NetworkDenoiser):
         self.learning_rate = learning_rate
         self.finetune_rate = finetune_rate
         self.weight_decay = weight_decay
+        self.network = network
         self.base_channels = base_channels
         self.n_levels = n_levels
         self.mlp_width = mlp_width
@@ -282,7 +301,9 @@ class ADLDenoiser(NetworkDenoiser):
         FloatingPointError
             If training diverged.
         """
-        start, end = check_val_fraction(self.val_fraction)
+        val_fraction = check_val_fraction(self.val_fraction)
+        start = find_start(self.start, check_parameters)
+        chosen = start.complete(self.get_params(deep=False))
         pairs = check_target_pairs(target_pairs)
         pool = check_source_pairs(source_pairs, len(pairs))
         pairs, left_out = apply_on_bad_pair(pairs, self.on_bad_pair)
@@ -294,24 +315,19 @@ class ADLDenoiser(NetworkDenoiser):
             np.iinfo(np.int32).max, size=2
         )
         rng = np.random.RandomState(seeds[0])
+        names = dict.fromkeys(pair.sensor for pair in every_pair)
+        conditioning = Conditioning(self.conditioning, tuple(names))
+        network = start.build(chosen, conditioning, device, int(seeds[1]))
         data = prepare(
             pairs,
             domains,
             sensors,
-            conditioning=self.conditioning,
+            conditioning=conditioning,
             patch_size=self.patch_size,
-            multiple=multiple_of(self.n_levels),
+            multiple=network.multiple,
             renoises=self.renoised_share > 0,
             device=device,
             rng=rng,
-        )
-        network = build_network(
-            data.conditioning.length,
-            self.base_channels,
-            self.n_levels,
-            self.mlp_width,
-            device,
-            int(seeds[1]),
         )
         report = train(
             Learner(
@@ -324,20 +340,21 @@ class ADLDenoiser(NetworkDenoiser):
             data.sources,
             make_gate(self.gate, int(self.queue_size)),
             Schedule(
-                n_pretrain_iter=self.n_pretrain_iter,
-                n_iter=self.n_iter,
-                n_finetune_iter=self.n_finetune_iter,
-                learning_rate=self.learning_rate,
+                n_pretrain_iter=chosen["n_pretrain_iter"],
+                n_iter=chosen["n_iter"],
+                n_finetune_iter=chosen["n_finetune_iter"],
+                learning_rate=chosen["learning_rate"],
                 finetune_rate=self.finetune_rate,
                 batch_size=self.batch_size,
                 patch_side=data.patch_side,
                 symmetry=bayer_symmetry,
                 source_share=self.source_share,
                 domain_rates={RENOISED: self.renoised_share},
-                val_fraction=(start, end),
+                val_fraction=val_fraction,
             ),
             rng,
             Progress(self.verbose),
+            start.is_trained,
         )
         self.module_ = network.eval()
         self.sensors_ = data.sensors
@@ -345,12 +362,12 @@ class ADLDenoiser(NetworkDenoiser):
         self.n_iter_ = sum(stage.n_iter for stage in report.stages)
         notes = [
             f"noise of sensor {name!r}: {note}"
-            for name in data.conditioning.sensors
+            for name in conditioning.sensors
             for note in data.sensors.get(name).notes
         ]
         notes = (*left_out, *data.notes, *notes, *report.notes)
         self.selection_report_ = replace(report, notes=notes)
-        self.conditioning_ = data.conditioning
+        self.conditioning_ = conditioning
         return self
 
     def save(self, path: str | Path) -> None:
@@ -374,8 +391,8 @@ class ADLDenoiser(NetworkDenoiser):
         Warns
         -----
         UserWarning
-            If `random_state` is a RandomState: it is stored as None. If `gate` is code
-            of one's own: "evidence" is stored, which matters for another `fit` only.
+            If `random_state`, `start` or `gate` is what a file cannot hold. It says what
+            is stored instead, which matters for another `fit` only.
         """
         check_is_fitted(self)
         if type(self) is not ADLDenoiser:
@@ -384,7 +401,7 @@ class ADLDenoiser(NetworkDenoiser):
                 "own code would be lost; keep it with joblib.dump."
             )
         contents = ModelFile(
-            self._parameters_to_save(),
+            parameters_to_save(self),
             self.module_,
             self.conditioning_,
             self.sensors_,
@@ -392,28 +409,6 @@ class ADLDenoiser(NetworkDenoiser):
             self.n_iter_,
         )
         write_model_file(Path(path), contents, check_parameters)
-
-    def _parameters_to_save(self) -> dict[str, Any]:
-        parameters = self.get_params()
-        if isinstance(parameters["random_state"], np.random.RandomState):
-            warnings.warn(
-                "random_state is a RandomState, which a model file cannot hold: the "
-                "saved model has random_state=None. It predicts the same; for a fit "
-                "that can be repeated give an int.",
-                UserWarning,
-                stacklevel=3,
-            )
-            parameters["random_state"] = None
-        if callable(parameters["gate"]):
-            warnings.warn(
-                "gate is code of your own, which a model file cannot hold: the saved "
-                'model has gate="evidence". It predicts the same; before fitting it '
-                "again call set_params(gate=...), or keep it with joblib.dump.",
-                UserWarning,
-                stacklevel=3,
-            )
-            parameters["gate"] = "evidence"
-        return parameters
 
 
 def check_parameters(record: Mapping[str, Any]) -> None:

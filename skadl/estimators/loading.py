@@ -8,6 +8,7 @@ import torch
 
 from skadl.estimators.adl import ADLDenoiser, check_parameters
 from skadl.estimators.model_files.reader import read_model_file
+from skadl.estimators.start import UNIVERSAL_FILE
 from skadl.support.device import resolve_device
 
 
@@ -51,6 +52,38 @@ def load(path: str | os.PathLike, device: str | torch.device = "auto") -> ADLDen
     model.selection_report_ = contents.report
     model.conditioning_ = contents.conditioning
     return model
+
+
+def load_universal(device: str | torch.device = "auto") -> ADLDenoiser:
+    """Load the denoiser that comes with skadl: any Bayer sensor, no pairs, no training.
+
+    It was trained on simulated noise of all levels and on no pair of any sensor, and
+    is told light factor, shot and read noise of an image. `ADLDenoiser` starts its
+    fits from it by default.
+
+    Parameters
+    ----------
+    device : str or torch.device, default="auto"
+        Where the network goes; "auto" is a GPU if there is one, else the CPU.
+
+    Returns
+    -------
+    ADLDenoiser
+        Fitted; its `selection_report_` says how it was trained. It predicts every
+        sensor whose noise is known, given or found in the image.
+
+    Raises
+    ------
+    ValueError
+        If `device` is not there.
+
+    Examples
+    --------
+    >>> import skadl
+    >>> skadl.load_universal(device="cpu").conditioning_.kind
+    'noise'
+    """
+    return load(UNIVERSAL_FILE, device)
 
 
 def _device_of(model: ADLDenoiser) -> torch.device:

@@ -36,7 +36,6 @@ class Prepared:
     target: TargetData
     sources: Mapping[str, tuple[TrainingPair, ...]]  # by domain
     sensors: SensorTable  # with noise, given or measured
-    conditioning: Conditioning
     patch_side: int  # in packed pixels, fit for every pair and for the network
     notes: tuple[str, ...]  # which target pairs are faulty, and how
 
@@ -46,7 +45,7 @@ def prepare(
     domains: Mapping[str, Sequence[RawPair]],
     sensors: SensorTable,
     *,
-    conditioning: str,
+    conditioning: Conditioning,
     patch_size: int,
     multiple: int,
     renoises: bool,
@@ -69,8 +68,6 @@ def prepare(
     for note in notes:
         warnings.warn(note, UserWarning, stacklevel=3)
     sensors = calibrate(sensors, _by_sensor(members, curves, screenings))
-    names = dict.fromkeys(p.sensor for domain in members.values() for p in domain)
-    codes = Conditioning(conditioning, tuple(names))
 
     def store(
         pair: RawPair,
@@ -79,7 +76,7 @@ def prepare(
         screening: Screening,
         scratch: TemporaryFrames | None = None,
     ) -> TrainingPair:
-        vector = codes.vector(pair.sensor, pair.iso, pair.ratio, noise)
+        vector = conditioning.vector(pair.sensor, pair.iso, pair.ratio, noise)
         return to_training_pair(pair, vector, noise, offset, screening, device, scratch)
 
     def expected(pair: RawPair) -> NoiseLevel:
@@ -128,7 +125,6 @@ def prepare(
         TargetData(target, cut_fixed(target, patch_side, rng), np.array(gains)),
         sources,
         sensors,
-        codes,
         patch_side,
         notes,
     )

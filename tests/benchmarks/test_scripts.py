@@ -15,7 +15,7 @@ from skadl.adaptation.gates import Trial, Verdict
 from skadl.datasets import SPOILED_KINDS
 from skadl.screening.screen import FAULTS
 
-SMALL_NETWORK = {"base_channels": 4, "n_levels": 2, "patch_size": 16}
+SMALL_NETWORK = {"start": "random", "base_channels": 4, "n_levels": 2, "patch_size": 16}
 
 
 @pytest.fixture

@@ -51,6 +51,7 @@ BRIEF = dict(
     n_pretrain_iter=1,
     n_iter=2,
     n_finetune_iter=1,
+    start="random",
     base_channels=2,
     mlp_width=4,
     learning_rate=np.float64(0.05),
@@ -366,6 +367,22 @@ def test_load__parameter_that_is_not_in_the_file__has_its_default(saved, path):
     assert skadl.load(path).queue_size == ADLDenoiser().queue_size
 
 
+def test_load__noise_alone__needs_no_sensor_by_name(saved, path):
+    description, entries, body = _split(saved)
+    description["conditioning"]["sensors"] = []
+    path.write_bytes(_join(description, entries, body))
+    assert skadl.load(path).conditioning_.sensors == ()
+
+
+@pytest.mark.parametrize(("version", "start"), [(2, "random"), (3, "universal")])
+def test_load__before_starts__began_at_random(version, start, saved, path):
+    description, entries, body = _split(saved)
+    description["format_version"] = version
+    del description["parameters"]["start"]
+    path.write_bytes(_join(description, entries, body))
+    assert skadl.load(path).start == start
+
+
 # Files that lie
 
 
@@ -407,7 +424,9 @@ LIES = {
     "unknown conditioning": _set("conditioning", "kind", "weather"),
     "sensor twice": _set("conditioning", "sensors", ["spare", "spare"]),
     "sensor without facts": _set("conditioning", "sensors", ["Kodak"]),
-    "no sensors": _set("conditioning", "sensors", []),
+    "no sensors to tell apart": _set(
+        "conditioning", {"kind": "sensor_iso", "sensors": []}
+    ),
     "unknown fact": _set("sensors", "spare", "colour", "red"),
     "wrong mosaic": _set("sensors", "spare", "cfa", "XTRANS"),
     "wrong level": _set("sensors", "spare", "black_level", "dark"),

@@ -11,6 +11,7 @@ from skadl import PatchStore, SourcePool
 from skadl.data.store.frames import StoredFrame
 from skadl.datasets import SPOILED_KINDS, make_domain, spoil_pairs
 from skadl.estimators.preparation import prepare
+from skadl.network.conditioning import Conditioning
 from skadl.noise.renoising import RENOISED
 from skadl.noise.sensors import SensorTable
 from skadl.screening.screen import FAULTS
@@ -19,11 +20,12 @@ from skadl.screening.screen import FAULTS
 def prepared(pairs, domains=None):
     domains = domains or {}
     every_pair = [*pairs, *(pair for domain in domains.values() for pair in domain)]
+    names = dict.fromkeys(pair.sensor for pair in every_pair)
     return prepare(
         pairs,
         domains,
         SensorTable.from_pairs(every_pair),
-        conditioning="sensor_iso_noise",
+        conditioning=Conditioning("sensor_iso_noise", tuple(names)),
         patch_size=16,
         multiple=2,
         renoises=True,

@@ -611,7 +611,7 @@ def fitted(scenes):
     pairs = make_domain(
         "SonyA7S2", 3, size=32, iso=1600, ratio=1, scenes=scenes, random_state=0
     )
-    tiny = dict(base_channels=4, n_levels=2, mlp_width=8, patch_size=8)
+    tiny = dict(start="random", base_channels=4, n_levels=2, mlp_width=8, patch_size=8)
     steps = dict(n_pretrain_iter=2, n_iter=0, n_finetune_iter=2)
     return ADLDenoiser(**tiny, **steps, device="cpu", random_state=0).fit(pairs)
 
@@ -640,6 +640,7 @@ def test_predict__mean_level_of_each_plane__is_kept():
         n_pretrain_iter=30,
         n_iter=0,
         n_finetune_iter=0,
+        start="random",
         base_channels=4,
         n_levels=2,
         patch_size=8,

@@ -21,7 +21,14 @@ from skadl.screening.alignment import align
 from skadl.screening.check import COSTLY, HARMFUL
 
 SIDE, BLACK, WHITE, SIGMA = 96, 500, 16383, 40.0
-TINY = dict(n_iter=0, n_pretrain_iter=1, n_finetune_iter=0, base_channels=2, n_levels=2)
+TINY = dict(
+    start="random",
+    n_iter=0,
+    n_pretrain_iter=1,
+    n_finetune_iter=0,
+    base_channels=2,
+    n_levels=2,
+)
 
 
 def smooth_scene(seed=0, rows=0.0, columns=0.0):

@@ -42,7 +42,8 @@ from skadl.support.strictjson import (
 CheckParameters = Callable[[Mapping[str, Any]], None]
 FORMAT = "skadl model"
 # Also to be raised when a parameter or a fact of a sensor is added.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+_WITHOUT_START = 2  # the last one whose models all began at random weights
 ENTRY = "skadl"  # of safetensors' metadata; holds the description as JSON
 NETWORK_PREFIX, REPORT_PREFIX = "network.", "report."  # of names of tensors
 
@@ -153,6 +154,8 @@ def unpack(file: BinaryIO, size: int, check_parameters: CheckParameters) -> Mode
         raise ValueError(f"it is {what}: {size} bytes, not {len(head) + n_bytes}")
     arrays = safetensors.numpy.load(head + file.read(n_bytes))
     parameters = {k: as_tuple(v) for k, v in description["parameters"].items()}
+    if description["format_version"] <= _WITHOUT_START:
+        parameters.setdefault("start", "random")
     check_parameters(parameters)
     return ModelFile(
         parameters,
@@ -211,7 +214,8 @@ def _parse_conditioning(record: dict[str, Any]) -> Conditioning:
     if record["kind"] not in CONDITIONINGS:
         raise ValueError(f"its conditioning is {reprlib.repr(record['kind'])}")
     sensors = check_strings("sensors of conditioning", record["sensors"])
-    if not sensors or len(set(sensors)) != len(sensors):
+    needed = record["kind"] != "noise"  # which may know none by name
+    if needed > len(sensors) or len(set(sensors)) != len(sensors):
         raise ValueError("sensors of conditioning must be named, each once")
     return Conditioning(record["kind"], sensors)
 

@@ -1,0 +1,153 @@
+"""Where a fit begins: at the network that comes with skadl, at a model, or at random.
+
+A trained network leaves less to learn: only what its training did not show it, such
+as this sensor's row noise, dark shading and scenes. So parameters of `ADLDenoiser`
+that are None stand for other values after another start.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+
+from skadl.estimators.base import NetworkDenoiser
+from skadl.estimators.model_files.reader import CheckParameters, read_model_file
+from skadl.network.base import ModulatedNetwork
+from skadl.network.choice import build_network, name_of
+from skadl.network.conditioning import Conditioning
+
+UNIVERSAL_FILE = Path(__file__).with_name("universal.safetensors")
+UNIVERSAL, RANDOM = "universal", "random"
+STARTS = (UNIVERSAL, RANDOM)
+
+SHAPE = {"network": "unet", "base_channels": 16, "n_levels": 4, "mlp_width": 32}
+FROM_RANDOM = {
+    "n_pretrain_iter": 1200,
+    "n_iter": 5400,
+    "n_finetune_iter": 600,
+    "learning_rate": 2e-3,
+}
+FROM_TRAINED = {
+    "n_pretrain_iter": 0,
+    "n_iter": 600,
+    "n_finetune_iter": 100,
+    "learning_rate": 5e-4,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where a fit begins, and what parameters that are None mean there."""
+
+    network: ModulatedNetwork | None  # trained; None is one with random weights
+    defaults: Mapping[str, Any]
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the network denoises already."""
+        return self.network is not None
+
+    def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters of `given` that `defaults` names, none of them None.
+
+        ValueError if they describe another network than the trained one.
+        """
+        chosen = {
+            name: value if given[name] is None else given[name]
+            for name, value in self.defaults.items()
+        }
+        if self.network is not None:
+            own = _shape_of(self.network)
+            for name, value in own.items():
+                if given[name] not in (None, value):
+                    raise ValueError(
+                        f"{name}={given[name]!r} is not what the start has: {value!r}. "
+                        f"Leave {name} out to train on from there, or fit with "
+                        'start="random".'
+                    )
+        return chosen
+
+    def build(
+        self,
+        parameters: Mapping[str, Any],
+        conditioning: Conditioning,
+        device: torch.device,
+        seed: int,
+    ) -> ModulatedNetwork:
+        """Return the network to train, on its device: a copy of the trained one."""
+        if self.network is not None:
+            if conditioning.kind != "noise":
+                raise ValueError(
+                    f"conditioning={conditioning.kind!r} tells a network which sensor "
+                    "it sees, and a trained start does not know these sensors; fit "
+                    'with conditioning="noise", or with start="random".'
+                )
+            network = copy.deepcopy(self.network).to(device).train()
+            return network.requires_grad_(True)
+        return build_network(
+            conditioning.length,
+            parameters["base_channels"],
+            parameters["n_levels"],
+            parameters["mlp_width"],
+            device,
+            seed,
+            parameters["network"],
+        )
+
+
+def find_start(
+    start: str | os.PathLike | BaseEstimator, check_parameters: CheckParameters
+) -> Start:
+    """Return the start that a parameter of `ADLDenoiser` names.
+
+    TypeError, ValueError or OSError where it names none that can be trained on.
+    """
+    if isinstance(start, str) and start == RANDOM:
+        return Start(None, {**SHAPE, **FROM_RANDOM})
+    if isinstance(start, (str, os.PathLike)):
+        path = UNIVERSAL_FILE if start == UNIVERSAL else Path(start)
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"start={str(start)!r} is neither one of {list(STARTS)} nor a file "
+                "that is there; give one of these, or the path of a saved model."
+            )
+        contents = read_model_file(path, check_parameters)
+        network, conditioning = contents.network, contents.conditioning
+    else:
+        network, conditioning = _of_estimator(start)
+    if conditioning.kind != "noise":
+        raise ValueError(
+            f"the start has conditioning={conditioning.kind!r}: it knows only the "
+            'sensors it was fitted on. Start from a model with conditioning="noise".'
+        )
+    return Start(network, {**_shape_of(network), **FROM_TRAINED})
+
+
+def _of_estimator(start: Any) -> tuple[ModulatedNetwork, Conditioning]:
+    # scikit-learn's FrozenEstimator keeps a fit that searches would clone away.
+    model = getattr(start, "estimator", start)
+    if not isinstance(model, NetworkDenoiser):
+        raise TypeError(
+            f'start must be "universal", "random", the path of a saved model or a '
+            f"fitted denoiser with a network, got {type(start).__name__}."
+        )
+    if not hasattr(model, "module_"):
+        raise NotFittedError(
+            "start is an estimator that is not fitted. Searches clone their "
+            "estimators, which loses fits: give the path of a saved model, or "
+            "sklearn.frozen.FrozenEstimator(model)."
+        )
+    return model.module_, model.conditioning_
+
+
+def _shape_of(network: ModulatedNetwork) -> dict[str, Any]:
+    shape = {"network": name_of(network), **network.describe()}
+    return {name: shape.get(name) for name in SHAPE}

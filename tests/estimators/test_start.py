@@ -1,0 +1,153 @@
+"""Where a fit begins: at a model, at random weights, at the network of the package."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from tiny_fits import (
+    assert_same_fit,
+    differ,
+    search_for,
+    source_pool,
+    target_pairs,
+    tiny_denoiser,
+    weights,
+)
+
+import skadl
+from skadl import PAPER_PARAMS, ADLDenoiser
+from skadl.estimators.adl import check_parameters
+from skadl.estimators.start import FROM_RANDOM, FROM_TRAINED, SHAPE, find_start
+
+NO_SHAPE = dict(base_channels=None, n_levels=None, mlp_width=None)
+NO_STEPS = dict(n_pretrain_iter=0, n_iter=0, n_finetune_iter=0)
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A fitted denoiser to start from."""
+    return tiny_denoiser().fit(target_pairs(), source_pool())
+
+
+@pytest.fixture(scope="module")
+def path(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("start") / "start.safetensors"
+    model.save(path)
+    return path
+
+
+def from_start(start, **changes):
+    return tiny_denoiser(**{**NO_SHAPE, "start": start, **changes})
+
+
+def test_fit__no_steps__gives_the_start_bit_for_bit(model, path):
+    for start in (path, str(path), model, FrozenEstimator(model)):
+        begun = from_start(start, **NO_STEPS).fit(target_pairs())
+        assert not differ(begun, model)
+
+
+def test_fit__from_a_model__leaves_it_as_it_is(model):
+    before = weights(model)
+    begun = from_start(model).fit(target_pairs(), source_pool())
+    for name, values in weights(model).items():
+        np.testing.assert_array_equal(values, before[name])
+    assert all(p.requires_grad for p in begun.module_.parameters())
+
+
+def test_fit__from_a_path__equals_that_from_its_model(model, path):
+    assert_same_fit(
+        from_start(path).fit(target_pairs(), source_pool()),
+        from_start(model).fit(target_pairs(), source_pool()),
+    )
+
+
+def test_fit__from_a_model__never_ends_below_it_on_held_out_pairs(model):
+    for rate in (1e-4, 1.0):  # the second one destroys the network
+        begun = from_start(model, learning_rate=rate, n_iter=8)
+        stages = begun.fit(target_pairs(), source_pool()).selection_report_.stages
+        assert stages[0].name == "start" and stages[0].n_iter == 0
+        assert stages[-1].psnr >= stages[0].psnr
+    notes = begun.selection_report_.notes
+    assert any(note.startswith("none of all training kept") for note in notes)
+    assert not differ(begun, model)
+
+
+@pytest.mark.parametrize("n_pairs", [2, 3, 4])
+def test_fit__few_pairs__start_from_a_model_too(model, n_pairs):
+    begun = from_start(model).fit(target_pairs(n_pairs), source_pool())
+    assert begun.n_iter_ == 3 + 4 + 2
+
+
+def test_start__random__draws_the_papers_network():
+    start = find_start("random", check_parameters)
+    nothing = dict.fromkeys([*SHAPE, *FROM_RANDOM])
+    assert start.complete(nothing) == {**SHAPE, **FROM_RANDOM}
+    assert not start.is_trained
+    assert PAPER_PARAMS["start"] == "random"
+
+
+def test_start__none__is_what_suits_it(model):
+    start = find_start(model, check_parameters)
+    nothing = dict.fromkeys([*SHAPE, *FROM_RANDOM])
+    assert FROM_TRAINED.items() <= start.complete(nothing).items()
+    given = {**nothing, "n_iter": 7, "base_channels": 4}
+    assert start.complete(given)["n_iter"] == 7
+
+
+def test_start__another_shape__says_which_and_the_way_out(model):
+    with pytest.raises(ValueError, match=r"base_channels=8 .* has: 4\. .*random"):
+        from_start(model, base_channels=8).fit(target_pairs())
+
+
+def test_start__no_file__names_what_can_be_given():
+    with pytest.raises(FileNotFoundError, match=r"'universl' .*universal.*random"):
+        from_start("universl").fit(target_pairs())
+
+
+def test_start__another_object__says_what_is_needed():
+    from sklearn.linear_model import Ridge
+
+    with pytest.raises(TypeError, match=r"fitted denoiser .* got Ridge"):
+        from_start(Ridge()).fit(target_pairs())
+
+
+def test_start__not_fitted__says_why_and_the_way_out(model):
+    for start in (tiny_denoiser(), clone(model)):
+        with pytest.raises(NotFittedError, match="FrozenEstimator"):
+            from_start(start).fit(target_pairs())
+
+
+def test_start__knows_sensors_by_name__is_refused():
+    named = tiny_denoiser(conditioning="sensor_iso", **NO_STEPS).fit(target_pairs())
+    with pytest.raises(ValueError, match=r"conditioning='sensor_iso'.*\"noise\""):
+        from_start(named).fit(target_pairs())
+
+
+def test_fit__told_sensors_from_a_trained_start__is_refused(model):
+    with pytest.raises(ValueError, match=r"start=\"random\""):
+        from_start(model, conditioning="sensor_iso").fit(target_pairs())
+
+
+def test_search__frozen_model__starts_every_candidate(model):
+    estimator = from_start(FrozenEstimator(model), n_pretrain_iter=0)
+    search = search_for(estimator, grid={"n_iter": [0, 1]}, cv=2)
+    search.fit(target_pairs(), source_pairs=source_pool())
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+def test_save__start_of_a_fitted_estimator__says_what_is_kept(model, tmp_path):
+    begun = from_start(model).fit(target_pairs())
+    with pytest.warns(UserWarning, match='start="universal"'):
+        begun.save(tmp_path / "begun.safetensors")
+    assert skadl.load(tmp_path / "begun.safetensors").start == "universal"
+
+
+def test_save__path_as_start__is_kept(path, tmp_path):
+    begun = from_start(path).fit(target_pairs())
+    begun.save(tmp_path / "begun.safetensors")
+    assert skadl.load(tmp_path / "begun.safetensors").start == str(path)
+
+
+def test__default_start__is_the_universal_network():
+    assert ADLDenoiser().start == "universal"
