@@ -69,7 +69,8 @@ def page_names(pages: list[Path]) -> list[str]:
 @pytest.fixture
 def small_budget(monkeypatch):
     """Fits of a few steps with a tiny network, on small frames."""
-    schedule, build = skadl.estimators.adl.Schedule, skadl.estimators.adl.build_network
+    schedule = skadl.estimators.adl.Schedule
+    build = skadl.estimators.start.build_network
     make_domain = skadl.datasets.make_domain
 
     def short_schedule(**lengths):
@@ -86,7 +87,7 @@ def small_budget(monkeypatch):
         return make_domain(camera, n_pairs, size=64 if size > 128 else size, **options)
 
     monkeypatch.setattr(skadl.estimators.adl, "Schedule", short_schedule)
-    monkeypatch.setattr(skadl.estimators.adl, "build_network", tiny_network)
+    monkeypatch.setattr(skadl.estimators.start, "build_network", tiny_network)
     monkeypatch.setattr(skadl.datasets, "make_domain", small_domain)
     monkeypatch.setattr(skadl.commands.fit, "SIMULATED_PAIRS", 4)
     monkeypatch.setattr(skadl.commands.fit, "SIMULATED_SIDE", 64)

@@ -81,6 +81,7 @@ def save_tiny_model(path: Path) -> Path:
     """Fit a network for some steps: what it computes does not matter here."""
     pairs = make_domain("NikonD850", 3, size=64, iso=800, random_state=0)
     model = ADLDenoiser(
+        start="random",
         n_pretrain_iter=2,
         n_iter=0,
         n_finetune_iter=0,

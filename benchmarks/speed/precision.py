@@ -57,6 +57,7 @@ def main(
     frames = []
     for gate in gates:
         estimator = ADLDenoiser(
+            start="random",
             gate=gate,
             n_pretrain_iter=pretrain,
             n_iter=iterations,

@@ -40,6 +40,7 @@ from skadl.datasets import make_domain
 from skadl.estimators.preparation import prepare
 from skadl.estimators.training_pairs import bayer_symmetry, noise_weight
 from skadl.network.choice import build_network
+from skadl.network.conditioning import Conditioning
 from skadl.network.unet import ModulatedUNet
 from skadl.support.device import resolve_precision
 
@@ -115,7 +116,7 @@ def prepare_batches(side: int, batch_size: int) -> tuple[Batch, Batch]:
         target,
         sources.domains,
         SensorTable.from_pairs([*target, *(pair for _, pair in sources.pairs())]),
-        conditioning="sensor_iso_noise",
+        conditioning=Conditioning("sensor_iso_noise", ("CanonEOS70D", "SonyA7S2")),
         patch_size=side,
         multiple=1,
         renoises=False,
@@ -219,6 +220,7 @@ def time_adaptation(
     """Time the parts of each iteration of an adaptation in which all is rejected."""
     clock = IterationClock()
     estimator = ADLDenoiser(
+        start="random",
         gate=gate,
         n_pretrain_iter=0,
         n_iter=n_iter + N_WARM_UP + 1,

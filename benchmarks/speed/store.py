@@ -26,12 +26,15 @@ from skadl.adaptation.learner import Learner
 from skadl.adaptation.stages import Schedule, adapt
 from skadl.datasets import make_domain
 from skadl.estimators.preparation import Prepared, prepare
+from skadl.estimators.start import FROM_RANDOM, SHAPE
 from skadl.estimators.training_pairs import LOSS_WEIGHTINGS, bayer_symmetry
 from skadl.network.choice import build_network
+from skadl.network.conditioning import Conditioning
 from skadl.noise.renoising import RENOISED
 from skadl.support.device import resolve_precision
 
 CPU = torch.device("cpu")
+CONDITIONING = Conditioning("noise", ())
 NOTHING = 1e-9  # GiB: no frame is mapped
 STORES = {"mapped": 64.0, "read": NOTHING}  # memory_gib
 BAR_RATE, MANY = 0.97, 20
@@ -123,10 +126,10 @@ class Turn:
     """An adaptation that goes on for some iterations at a time."""
 
     def __init__(self, target: Sequence[RawPair], pool: SourcePool) -> None:
-        self.default = ADLDenoiser()
+        self.default = ADLDenoiser(start="random", **SHAPE, **FROM_RANDOM)
         self.data = prepare_default(self.default, target, pool)
         network = build_network(
-            self.data.conditioning.length,
+            CONDITIONING.length,
             self.default.base_channels,
             self.default.n_levels,
             self.default.mlp_width,
@@ -170,7 +173,7 @@ def prepare_default(
         target,
         pool.domains,
         SensorTable.from_pairs(every_pair),
-        conditioning=default.conditioning,
+        conditioning=CONDITIONING,
         patch_size=default.patch_size,
         multiple=2 ** (default.n_levels - 1),
         renoises=True,

@@ -19,7 +19,7 @@ FACTS = dict(
 )
 GAIN, READ_NOISE, RATIO = 2.0, 8.0, 4.0
 BRIEF = dict(n_pretrain_iter=2, n_iter=40, n_finetune_iter=2, device="cpu")
-SMALL = dict(base_channels=8, n_levels=3, random_state=0)
+SMALL = dict(start="random", base_channels=8, n_levels=3, random_state=0)
 
 
 def photograph(seed: int, size: int, is_noisy: bool, path: Path) -> RawImage:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from skadl.commands.parameters import estimator_parameters as estimator_parameters
 from skadl.commands.parameters import read_assignments as read_assignments
+from skadl.estimators.start import FROM_RANDOM, SHAPE
 from skadl.raw.pair import RawPair
 
 
@@ -63,9 +64,12 @@ class Settings:
     test_pairs: int = 24
     size: int = 128  # side of the mosaics trained on, in pixels
     test_size: int = 256  # side of the test mosaics, in pixels
-    # Every parameter of `ADLDenoiser`; from `estimator_parameters`.
+    # Every parameter of `ADLDenoiser`; from `estimator_parameters`. Strategies differ
+    # in how they divide the steps, so all begin at random weights.
     parameters: Mapping[str, Any] = field(
-        default_factory=lambda: estimator_parameters({})
+        default_factory=lambda: estimator_parameters(
+            {"start": "random", **SHAPE, **FROM_RANDOM}
+        )
     )
 
     @property

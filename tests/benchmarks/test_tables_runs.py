@@ -41,6 +41,7 @@ from benchmarks.tables.strategies import (
 from skadl import ADLDenoiser, DataSelectionReport
 from skadl.adaptation.report import BatchDecision, DecisionRecorder
 from skadl.datasets import camera_info, get_camera
+from skadl.estimators.start import FROM_RANDOM, SHAPE
 from skadl.noise.sensors import SensorTable
 
 SETTINGS = replace(reduced(Campaign()).settings, source_pairs=4, test_pairs=3, size=48)
@@ -68,7 +69,8 @@ def test_settings__any_difference__is_another_digest():
     others = [Settings(size=64), Settings(test_pairs=7), Settings(parameters=changed)]
     digests = {Settings().digest, *(settings.digest for settings in others)}
     assert len(digests) == 4
-    assert Settings(parameters=estimator_parameters({})).digest == Settings().digest
+    same = estimator_parameters({"start": "random", **SHAPE, **FROM_RANDOM})
+    assert Settings(parameters=same).digest == Settings().digest
 
 
 @pytest.mark.parametrize("name", ["n_itr", "random_state", "verbose"])

@@ -36,7 +36,6 @@ SMALLEST = Budget(
     n_finetune_iter=2,
     duration="a second",
     network={
-        "start": "random",
         "base_channels": 2,
         "n_levels": 2,
         "mlp_width": 4,

@@ -46,7 +46,7 @@ def run(monkeypatch, tmp_path):
         n_pretrain_iter=1,
         n_iter=2,
         n_finetune_iter=1,
-        network={"start": "random", "base_channels": 2, "n_levels": 2, "mlp_width": 4, "batch_size": 2},
+        network={"base_channels": 2, "n_levels": 2, "mlp_width": 4, "batch_size": 2},
     )
     monkeypatch.setitem(SIZES, "tiny", minute)
     monkeypatch.chdir(tmp_path)

@@ -85,7 +85,7 @@ def denoiser(monkeypatch):
             torch.manual_seed(0)
             return TwoLayers(n_metadata, 5).to(memory_format=torch.channels_last)
 
-    monkeypatch.setattr("skadl.estimators.adl.build_network", build)
+    monkeypatch.setattr("skadl.estimators.start.build_network", build)
     return tiny_denoiser().fit(target_pairs(), source_pool())
 
 

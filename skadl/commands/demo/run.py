@@ -186,6 +186,7 @@ def fit(
 ) -> ADLDenoiser:
     """Train a denoiser in one of the ways."""
     model = ADLDenoiser(
+        start="random",
         **budget.network,
         **training.parameters,
         n_finetune_iter=budget.n_finetune_iter,
