@@ -391,8 +391,8 @@ class ADLDenoiser(NetworkDenoiser):
         Warns
         -----
         UserWarning
-            If `random_state`, `start` or `gate` is what a file cannot hold. It says what
-            is stored instead, which matters for another `fit` only.
+            If `random_state`, `start` or `gate` is what a file cannot hold: it says
+            what is stored instead. That matters for another `fit` only.
         """
         check_is_fitted(self)
         if type(self) is not ADLDenoiser:
