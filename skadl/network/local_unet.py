@@ -94,7 +94,7 @@ class LocalUNet(ModulatedUNet):
             On the device of this network, which stays as it is, without gradients.
             Equal to ``network(x, metadata)`` but for rounding.
         """
-        codes = torch.as_tensor(metadata, dtype=torch.float64)
+        codes = torch.as_tensor(metadata, device="cpu").double()
         shot, read = (part.item() for part in decode_noise(codes))
         return FoldedLocalUNet(super().fold(metadata), shot, read).eval()
 
@@ -121,4 +121,7 @@ class FoldedLocalUNet(FoldedNetwork):
     def memory(self, dtype: torch.dtype | None) -> tuple[float, float]:
         """Return the bytes that a packed pixel of a tile takes, and those besides."""
         by_pixel, fixed = self.unet.memory(dtype)
-        return by_pixel + 100, fixed
+        # In strips nothing is kept of the transform. In one go features, detail and
+        # sigma are, in float32, while the U-Net runs.
+        is_in_strips = self.unet.head.weight.device.type == "cpu"
+        return by_pixel + (0 if is_in_strips else 4 * 4 * N_PLANES), fixed
