@@ -16,6 +16,7 @@ from torch import Tensor
 from benchmarks.start.batches import CONDITIONING
 from skadl.network.base import N_PLANES
 from skadl.network.folded import exact_halo
+from skadl.network.local_transform import REACH
 from skadl.network.unet import ModulatedUNet
 from skadl.noise.noise_level import expected_noise
 from skadl.noise.sensors import SensorInfo
@@ -60,7 +61,7 @@ class FrameNetwork:
 
 def network_denoiser(network: ModulatedUNet, safeguard: bool = True) -> Denoiser:
     """Return the denoiser that a network makes, as the package would run it."""
-    halo = exact_halo(len(network.encoder))
+    halo = exact_halo(len(network.encoder), REACH)
 
     def denoise(image: RawImage, info: SensorInfo) -> np.ndarray:
         noise = expected_noise(info, image.iso, image.ratio)

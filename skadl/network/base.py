@@ -30,9 +30,13 @@ class ModulatedNetwork(nn.Module, ABC):
     SIZES : mapping of str to int
         Its constructor's arguments, `n_metadata` among them, and the largest of each
         that a model file may ask for.
+    needs_noise : bool
+        Whether it reads the noise out of the last entries of the metadata, so that
+        the `Conditioning` must be of a kind that has it.
     """
 
     SIZES: ClassVar[Mapping[str, int]]
+    needs_noise: ClassVar[bool] = False
     multiple: int
 
     @abstractmethod
@@ -101,7 +105,8 @@ class _PlainCpuNetwork:
 class Operations(Protocol):
     """What a folded network is made of; see `FoldedNetwork.run`.
 
-    A convolution keeps the sides of a map: its padding is half its kernel.
+    Besides, + - * / take a map on their left, and one of its shape or a number on their
+    right. A convolution keeps the sides of a map: its padding is half its kernel.
     """
 
     def convolve(self, y: Any, conv: nn.Conv2d, rectified: bool = True) -> Any:
@@ -115,6 +120,21 @@ class Operations(Protocol):
 
     def join(self, y: Any, skip: Any) -> Any:
         """Put two maps' channels one after the other."""
+
+    def split(self, y: Any) -> tuple[Any, Any]:
+        """Return the first and the second half of the channels."""
+
+    def average(self, y: Any, reach: int) -> Any:
+        """Average over all pixels of the map up to `reach` away, in both directions."""
+
+    def rectify(self, y: Any) -> Any:
+        """Return the larger of each value and 0."""
+
+    def root(self, y: Any) -> Any:
+        """Return the square root."""
+
+    def asinh(self, y: Any) -> Any:
+        """Return the inverse hyperbolic sine."""
 
     def subtract(self, noisy: Any, noise: Any) -> Any:
         """Return the denoised planes."""
@@ -143,6 +163,33 @@ class TensorOperations:
     def join(y: Tensor, skip: Tensor) -> Tensor:
         """(B, C, h, w) twice -> (B, 2C, h, w)."""
         return torch.cat([y, skip], dim=1)
+
+    @staticmethod
+    def split(y: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 2C, h, w) -> (B, C, h, w) twice."""
+        return y.chunk(2, dim=1)
+
+    @staticmethod
+    def average(y: Tensor, reach: int) -> Tensor:
+        """(B, C, h, w) -> (B, C, h, w); fewer pixels count at a border."""
+        return F.avg_pool2d(
+            y, 2 * reach + 1, stride=1, padding=reach, count_include_pad=False
+        )
+
+    @staticmethod
+    def rectify(y: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C, h, w)."""
+        return y.clamp(min=0)
+
+    @staticmethod
+    def root(y: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C, h, w)."""
+        return y.sqrt()
+
+    @staticmethod
+    def asinh(y: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C, h, w)."""
+        return y.asinh()
 
     @staticmethod
     def subtract(noisy: Tensor, noise: Tensor) -> Tensor:

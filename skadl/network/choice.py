@@ -9,9 +9,13 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from skadl.network.base import ModulatedNetwork
+from skadl.network.local_unet import LocalUNet
 from skadl.network.unet import ModulatedUNet
 
-NETWORKS: dict[str, type[ModulatedNetwork]] = {"unet": ModulatedUNet}
+NETWORKS: dict[str, type[ModulatedNetwork]] = {
+    "unet": ModulatedUNet,
+    "local_unet": LocalUNet,
+}
 DEFAULT_NETWORK = "unet"
 
 

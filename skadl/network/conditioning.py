@@ -10,12 +10,15 @@ without sensor and ISO, a sensor that was never seen in `fit` is one more noise 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+from torch import Tensor
 
 from skadl.noise.noise_level import NoiseLevel
 
 CONDITIONINGS = ("sensor_iso", "sensor_iso_noise", "noise")
+Codes = TypeVar("Codes", np.ndarray, Tensor)
 
 
 @dataclass(frozen=True)
@@ -88,3 +91,15 @@ class Conditioning:
             read_code = (np.log10(max(noise.read, 1e-12)) + 5) / 3
             entries.append(np.array([np.log10(ratio) / 2, shot_code, read_code]))
         return np.concatenate(entries).astype(np.float32)
+
+
+def decode_noise(metadata: Codes) -> tuple[Codes, Codes]:
+    """Return shot and read part of the noise out of vectors (..., length).
+
+    The inverse of `Conditioning.vector`, for any kind whose vector ends with the noise.
+
+    >>> vector = Conditioning("noise", ()).vector("A", 100, 1, NoiseLevel(0.01, 0.001))
+    >>> [round(float(part), 6) for part in decode_noise(vector)]
+    [0.01, 0.001]
+    """
+    return 10 ** (2 * metadata[..., -2] - 3), 10 ** (3 * metadata[..., -1] - 5)

@@ -67,6 +67,7 @@ class StripUNet:
 
         The next call writes its own result into the same memory.
         """
+        x = x.contiguous(memory_format=torch.channels_last)
         skips = []
         y = x
         last = len(self._ups)
@@ -76,10 +77,18 @@ class StripUNet:
             skips.append(skip)
         y = skips.pop()
         for level in reversed(range(last)):
-            y = self._decode(y, skips.pop(), level)
+            y = self._decode(y, skips.pop(), level, x)
         if not last:  # no way up at whose end the head could sit
-            y = F.conv2d(y, *self._head).float()
+            y = self._removed(x, F.conv2d(y, *self._head), 0).float()
         return y
+
+    def _shown(self, x: Tensor, start: int, stop: int) -> Tensor:
+        """Return rows of what the first convolution is shown, in any dtype."""
+        return x[:, :, start:stop]
+
+    def _removed(self, x: Tensor, given: Tensor, start: int) -> Tensor:
+        """Turn rows that the head gives, from `start` on, into noisy minus denoised."""
+        return given
 
     def _encode(
         self, x: Tensor, convs: list[_Conv], level: int, pools: bool
@@ -95,7 +104,8 @@ class StripUNet:
                 f"between {level % 2}", n_channels, height // 2, width // 2
             )
         for start, stop, above, below in self._strips(height, width * n_channels):
-            y = x[:, :, start - above : stop + below]
+            first, last = start - above, stop + below
+            y = x[:, :, first:last] if level else self._shown(x, first, last)
             y = y.to(self.dtype).contiguous(memory_format=torch.channels_last)
             for conv in convs:
                 y = conv(y)
@@ -109,8 +119,8 @@ class StripUNet:
                 torch.maximum(y[..., ::2], y[..., 1::2], out=pooled)
         return whole, half
 
-    def _decode(self, x: Tensor, skip: Tensor, level: int) -> Tensor:
-        """Return a level's map on the way up, or what the head makes of the last."""
+    def _decode(self, x: Tensor, skip: Tensor, level: int, noisy: Tensor) -> Tensor:
+        """Return a level's map on the way up, or what is removed after the last."""
         height, width = skip.shape[2:]
         up = self._ups[-1 - level]
         convs = self._decoder[2 * len(self._ups) - 2 * level - 2 :][:2]
@@ -125,8 +135,9 @@ class StripUNet:
             for conv in convs:
                 y = conv(y)
             y = y[:, :, above : above + stop - start]
-            # The head at once, while the strip is in the cache.
-            result[:, :, start:stop] = y if level else F.conv2d(y, *self._head)
+            if not level:  # the head at once, while the strip is in the cache
+                y = self._removed(noisy, F.conv2d(y, *self._head), start)
+            result[:, :, start:stop] = y
         return result
 
     def _strips(

@@ -42,9 +42,14 @@ class FoldedUNet(FoldedNetwork):
         self.halo = exact_halo(n_levels)
 
     def run(self, operations: Operations, noisy: Any) -> Any:
-        """Walk through the U-Net."""
+        """Walk through the U-Net; what it gives is the noise."""
+        return operations.subtract(noisy, self.body(operations, noisy))
+
+    def body(self, operations: Operations, features: Any) -> Any:
+        """Walk from what the U-Net is shown to what its head gives."""
         skips = []
-        y = noisy
+        y = features
+        del features
         # One name for every map, so that each is freed as soon as it has been read.
         for i, conv in enumerate(self.encoder):
             if i and i % 2 == 0:
@@ -56,13 +61,15 @@ class FoldedUNet(FoldedNetwork):
                 y = operations.upsample(y, self.ups[i // 2])
                 y = operations.join(y, skips.pop())
             y = operations.convolve(y, conv)
-        return operations.subtract(
-            noisy, operations.convolve(y, self.head, rectified=False)
-        )
+        return operations.convolve(y, self.head, rectified=False)
 
     def on_cpu(self, dtype: torch.dtype | None) -> StripUNet:
         """Return what computes the same strip by strip."""
-        return StripUNet(self.encoder, self.ups, self.decoder, self.head, dtype)
+        return StripUNet(*self.parts(), dtype)
+
+    def parts(self) -> tuple[nn.ModuleList, nn.ModuleList, nn.ModuleList, nn.Conv2d]:
+        """Return the arguments that build it."""
+        return self.encoder, self.ups, self.decoder, self.head
 
     def memory(self, dtype: torch.dtype | None) -> tuple[float, float]:
         """Return the bytes that a packed pixel of a tile takes, and those besides."""
@@ -83,8 +90,10 @@ def multiple_of(n_levels: int) -> int:
     return 2 ** (n_levels - 1)
 
 
-def exact_halo(n_levels: int) -> int:
+def exact_halo(n_levels: int, reach: int = 0) -> int:
     """Return how far around a tile a U-Net looks: packed pixels, whole multiples.
+
+    `reach` is how far what comes before it looks.
 
     >>> [exact_halo(n_levels) for n_levels in (3, 4, 5)]
     [24, 48, 96]
@@ -92,14 +101,14 @@ def exact_halo(n_levels: int) -> int:
     # Followed backwards from the border of a tile whose corners are multiples: two 3x3
     # convolutions reach two pixels further, an upsampling reads half as many pixels
     # (rounded up) of the level below, a pooling both pixels of each.
-    reach = 0
+    inside = 0
     for _ in range(n_levels - 1):
-        reach = -(-(reach + 2) // 2)
-    reach += 2
+        inside = -(-(inside + 2) // 2)
+    inside += 2
     for _ in range(n_levels - 1):
-        reach = 2 * reach + 2
+        inside = 2 * inside + 2
     multiple = multiple_of(n_levels)
-    return -(-reach // multiple) * multiple
+    return -(-(inside + reach) // multiple) * multiple
 
 
 def fold_convolution(conv: nn.Conv2d, gamma: Tensor, beta: Tensor) -> nn.Conv2d:

@@ -45,6 +45,8 @@ class ModulatedUNet(ModulatedNetwork):
         {"n_metadata": 2**16, "base_channels": 2**16, "n_levels": 8, "mlp_width": 2**16}
     )
 
+    n_inputs = n_outputs = N_PLANES  # channels of what `body` takes and gives
+
     def __init__(
         self, n_metadata: int, base_channels: int, n_levels: int, mlp_width: int
     ) -> None:
@@ -53,7 +55,7 @@ class ModulatedUNet(ModulatedNetwork):
         self.multiple = multiple_of(n_levels)
         self.encoder = nn.ModuleList(
             _ConvPair(before, width)
-            for before, width in zip([N_PLANES, *widths[:-1]], widths, strict=True)
+            for before, width in zip([self.n_inputs, *widths[:-1]], widths, strict=True)
         )
         self.ups = nn.ModuleList(
             nn.ConvTranspose2d(2 * width, width, kernel_size=2, stride=2)
@@ -62,7 +64,7 @@ class ModulatedUNet(ModulatedNetwork):
         self.decoder = nn.ModuleList(
             _ConvPair(2 * width, width) for width in reversed(widths[:-1])
         )
-        self.head = nn.Conv2d(base_channels, N_PLANES, kernel_size=1)
+        self.head = nn.Conv2d(base_channels, self.n_outputs, kernel_size=1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         conv_widths = [w for w in widths for _ in range(2)]

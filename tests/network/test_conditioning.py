@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from skadl.datasets import camera_info, camera_names
-from skadl.network.conditioning import CONDITIONINGS, Conditioning
+from skadl.network.conditioning import CONDITIONINGS, Conditioning, decode_noise
 from skadl.noise.noise_level import NoiseLevel, noise_level
 
 SENSORS = ("A", "B", "C")
@@ -59,6 +60,16 @@ def test_vector__published_cameras__stay_within_a_few_units(camera):
 def test_vector__noise_of_zero__is_finite():
     codes = Conditioning("sensor_iso_noise", SENSORS)
     assert np.isfinite(codes.vector("A", 100, 1.0, NoiseLevel(0.0, 0.0))).all()
+
+
+@pytest.mark.parametrize("kind", ["noise", "sensor_iso_noise"])
+@given(ratio=ratios, noise=noises)
+def test_decode_noise__a_vector__gives_back_the_noise_of_the_image(kind, ratio, noise):
+    vector = Conditioning(kind, SENSORS).vector("B", 100, ratio, noise)
+    assert decode_noise(vector) == pytest.approx((noise.shot, noise.read), rel=1e-5)
+    parts = decode_noise(torch.from_numpy(vector).expand(2, -1))
+    for part, expected in zip(parts, (noise.shot, noise.read), strict=True):
+        assert part.tolist() == pytest.approx([expected] * 2, rel=1e-5)
 
 
 @pytest.mark.parametrize(

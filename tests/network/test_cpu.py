@@ -4,22 +4,27 @@ import numpy as np
 import pytest
 import torch
 
+from skadl.network.local_unet import LocalUNet
 from skadl.network.unet import ModulatedUNet
 
+KINDS = (ModulatedUNet, LocalUNet)
 
-def folded_network(n_levels, seed=0):
+
+def folded_network(n_levels, kind=ModulatedUNet, seed=0):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = ModulatedUNet(1, 4, n_levels, mlp_width=4)
+        network = kind(3, 4, n_levels, mlp_width=4)
         torch.nn.init.normal_(network.head.weight, std=0.1)
-    return network.fold(np.ones(1))
+    return network.fold(np.ones(3))
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("n_levels", [1, 2, 4])
 @pytest.mark.parametrize("sides", [(8, 16), (40, 24), (128, 8)])
-def test_strips_equal_the_plain_network(n_levels, sides, monkeypatch):
+def test_strips_equal_the_plain_network(kind, n_levels, sides, monkeypatch):
     monkeypatch.setattr("skadl.network.cpu.STRIP_BYTES", 2000)
-    folded = folded_network(n_levels)
+    monkeypatch.setattr("skadl.network.local_cpu.BAND_BYTES", 2000)
+    folded = folded_network(n_levels, kind)
     strips = folded.on_cpu(None)
     for seed in (0, 1):  # memory is used again
         x = torch.randn(1, 4, *sides, generator=torch.Generator().manual_seed(seed))
@@ -28,9 +33,10 @@ def test_strips_equal_the_plain_network(n_levels, sides, monkeypatch):
         )
 
 
-def test_strips_without_onednn_equal_the_plain_network(monkeypatch):
+@pytest.mark.parametrize("kind", KINDS)
+def test_strips_without_onednn_equal_the_plain_network(kind, monkeypatch):
     monkeypatch.setattr("skadl.network.cpu._can_fuse", lambda dtype: False)
-    folded, x = folded_network(3), torch.ones(1, 4, 16, 24)
+    folded, x = folded_network(3, kind), torch.ones(1, 4, 16, 24)
     removed = folded.on_cpu(None).removed(x)
     torch.testing.assert_close(removed, x - folded(x), atol=1e-5, rtol=1e-5)
 
@@ -46,8 +52,9 @@ def test_strips_where_an_operator_is_gone_equal_the_plain_network(
     torch.testing.assert_close(strips.removed(x), x - folded(x), atol=1e-5, rtol=1e-5)
 
 
-def test_strips_in_bfloat16_stay_near_float32():
-    folded = folded_network(3)
+@pytest.mark.parametrize("kind", KINDS)
+def test_strips_in_bfloat16_stay_near_float32(kind):
+    folded = folded_network(3, kind)
     x = torch.randn(1, 4, 64, 64, generator=torch.Generator().manual_seed(0))
     low = folded.on_cpu(torch.bfloat16).removed(x)
     exact = folded.on_cpu(None).removed(x)

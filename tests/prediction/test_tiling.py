@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skadl.network.folded import exact_halo
+from skadl.network.local_unet import LocalUNet
 from skadl.network.unet import ModulatedUNet
 from skadl.prediction.frame import FrameNetwork, predict_residual
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
@@ -15,14 +16,15 @@ from skadl.raw.mosaic import CFA_PATTERNS, pack_bayer, plane_views
 from skadl.raw.symmetry import SYMMETRIES, turn
 
 ZEROS = np.zeros(4)
+KINDS = (ModulatedUNet, LocalUNet)
 
 
-def folded_network(n_levels, seed=0):
+def folded_network(n_levels, seed=0, kind=ModulatedUNet):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = ModulatedUNet(1, 4, n_levels, mlp_width=4)
+        network = kind(3, 4, n_levels, mlp_width=4)
         torch.nn.init.normal_(network.head.weight, std=0.1)
-    return network.fold(np.ones(1))
+    return network.fold(np.ones(3))
 
 
 def mosaic_of(height, width, cfa="RGGB", seed=0, offset=ZEROS):
@@ -80,6 +82,7 @@ def test_a_small_frame_is_one_tile():
     )
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @given(
     height=st.integers(2, 75),
     width=st.integers(2, 75),
@@ -88,8 +91,8 @@ def test_a_small_frame_is_one_tile():
     room=st.floats(1, 6),
     seed=st.integers(0, 100),
 )
-def test_tiled_equals_whole(height, width, cfa, n_levels, room, seed):
-    folded = folded_network(n_levels, seed)
+def test_tiled_equals_whole(kind, height, width, cfa, n_levels, room, seed):
+    folded = folded_network(n_levels, seed, kind)
     network, mosaic = FrameNetwork(folded, None), mosaic_of(height, width, cfa, seed)
     smallest = (2 * network.halo + network.multiple) ** 2
     tiled = predict_residual(network, mosaic, memory_for(network, room * smallest))
@@ -98,9 +101,10 @@ def test_tiled_equals_whole(height, width, cfa, n_levels, room, seed):
     np.testing.assert_allclose(target[:, :, :], whole, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("n_levels", [4, 5])
-def test_tiled_equals_whole_with_deep_networks(n_levels):
-    folded = folded_network(n_levels)
+def test_tiled_equals_whole_with_deep_networks(n_levels, kind):
+    folded = folded_network(n_levels, kind=kind)
     network, mosaic = FrameNetwork(folded, None), mosaic_of(237, 211)
     tiled = predict_residual(network, mosaic, memory_for(network, 220 * 220))
     whole = predict_residual(network, mosaic, memory_for(network, 1e6))
@@ -118,12 +122,13 @@ def test_too_little_memory_for_the_smallest_tile_is_refused():
         predict_residual(network, mosaic, 0.9 * needed)
 
 
-def test_on_another_device_batches_of_tiles_equal_whole(device):
+@pytest.mark.parametrize("kind", KINDS)
+def test_on_another_device_batches_of_tiles_equal_whole(device, kind):
     if device.type == "cpu":
         pytest.skip("one tile at a time on a CPU")
-    folded = folded_network(3)
+    folded = folded_network(3, kind=kind)
     here = FrameNetwork(folded, None)
-    there = FrameNetwork(folded_network(3).to(device), None)
+    there = FrameNetwork(folded_network(3, kind=kind).to(device), None)
     mosaic = mosaic_of(150, 131)
     tiled = predict_residual(there, mosaic, memory_for(there, 4 * 80 * 80))
     whole = predict_residual(here, mosaic, memory_for(here, 1e6))

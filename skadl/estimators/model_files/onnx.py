@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ def onnx_model(network: FoldedNetwork, cfa: str, metadata: Mapping[str, Any]) ->
     from onnx import TensorProto, checker, helper
 
     operations = _GraphOperations(cfa)
-    network.run(operations, "noisy")
+    network.run(operations, _Map(operations, "noisy"))
 
     shape = ["batch", N_PLANES, "height", "width"]
     noisy, denoised = (
@@ -140,56 +141,113 @@ def onnx_model(network: FoldedNetwork, cfa: str, metadata: Mapping[str, Any]) ->
     return model
 
 
+@dataclass(frozen=True)
+class _Map:
+    """What flows through a graph, by its name."""
+
+    graph: _GraphOperations
+    name: str
+
+    def __add__(self, other: _Map | float) -> _Map:
+        return self.graph.add("Add", self, other)
+
+    def __sub__(self, other: _Map | float) -> _Map:
+        return self.graph.add("Sub", self, other)
+
+    def __mul__(self, other: _Map | float) -> _Map:
+        return self.graph.add("Mul", self, other)
+
+    def __truediv__(self, other: _Map | float) -> _Map:
+        return self.graph.add("Div", self, other)
+
+
 class _GraphOperations:
-    """The operations of a folded network as nodes of a graph; a map is its name."""
+    """The operations of a folded network as nodes of a graph."""
 
     def __init__(self, cfa: str) -> None:
         self.cfa = cfa
         self.nodes, self.constants = [], []
 
-    def convolve(self, y: str, conv: nn.Conv2d, rectified: bool = True) -> str:
+    def convolve(self, y: _Map, conv: nn.Conv2d, rectified: bool = True) -> _Map:
         side = conv.kernel_size[0]
         weights = self._add_weights(conv)
-        y = self._add(
-            "Conv", y, *weights, kernel_shape=[side] * 2, pads=[side // 2] * 4
-        )
-        return self._add("LeakyRelu", y, alpha=SLOPE) if rectified else y
+        y = self.add("Conv", y, *weights, kernel_shape=[side] * 2, pads=[side // 2] * 4)
+        return self.add("LeakyRelu", y, alpha=SLOPE) if rectified else y
 
-    def pool(self, y: str) -> str:
-        return self._add("MaxPool", y, kernel_shape=[2, 2], strides=[2, 2])
+    def pool(self, y: _Map) -> _Map:
+        return self.add("MaxPool", y, kernel_shape=[2, 2], strides=[2, 2])
 
-    def upsample(self, y: str, up: nn.ConvTranspose2d) -> str:
+    def upsample(self, y: _Map, up: nn.ConvTranspose2d) -> _Map:
         weights = self._add_weights(up)
-        return self._add(
+        return self.add(
             "ConvTranspose", y, *weights, kernel_shape=[2, 2], strides=[2, 2]
         )
 
-    def join(self, y: str, skip: str) -> str:
-        return self._add("Concat", y, skip, axis=1)
+    def join(self, y: _Map, skip: _Map) -> _Map:
+        return self.add("Concat", y, skip, axis=1)
 
-    def subtract(self, noisy: str, noise: str) -> str:
-        return self._add("Sub", noisy, noise, output="denoised")
+    def split(self, y: _Map) -> tuple[_Map, _Map]:
+        names = [f"Split_{len(self.nodes)}_{half}" for half in range(2)]
+        self._add_node("Split", [y.name], names, axis=1)
+        return tuple(_Map(self, name) for name in names)
 
-    def _add(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
+    def average(self, y: _Map, reach: int) -> _Map:
+        return self.add(
+            "AveragePool",
+            y,
+            kernel_shape=[2 * reach + 1] * 2,
+            pads=[reach] * 4,
+            count_include_pad=0,
+        )
+
+    def rectify(self, y: _Map) -> _Map:
+        return self.add("Relu", y)
+
+    def root(self, y: _Map) -> _Map:
+        return self.add("Sqrt", y)
+
+    def asinh(self, y: _Map) -> _Map:
+        return self.add("Asinh", y)
+
+    def subtract(self, noisy: _Map, noise: _Map) -> _Map:
+        return self.add("Sub", noisy, noise, output="denoised")
+
+    def add(
+        self, kind: str, *inputs: _Map | float, output: str = "", **attributes: Any
+    ) -> _Map:
+        """Add a node, and a constant for each input that is a number."""
+        output = output or f"{kind}_{len(self.nodes)}"
+        names = [
+            y.name if isinstance(y, _Map) else self._add_constant("number", np.array(y))
+            for y in inputs
+        ]
+        self._add_node(kind, names, [output], **attributes)
+        return _Map(self, output)
+
+    def _add_node(
+        self, kind: str, inputs: list[str], outputs: list[str], **attributes: Any
+    ) -> None:
         from onnx import helper
 
-        output = output or f"{kind}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
-        return output
+        self.nodes.append(helper.make_node(kind, inputs, outputs, **attributes))
 
-    def _add_weights(self, conv: nn.Conv2d | nn.ConvTranspose2d) -> tuple[str, str]:
+    def _add_weights(self, conv: nn.Conv2d | nn.ConvTranspose2d) -> list[_Map]:
+        return [
+            _Map(self, self._add_constant(kind, _mirrored(values, self.cfa)))
+            for kind, values in {"weight": conv.weight, "bias": conv.bias}.items()
+        ]
+
+    def _add_constant(self, kind: str, array: np.ndarray) -> str:
         from onnx import numpy_helper
 
-        names = f"weight_{len(self.nodes)}", f"bias_{len(self.nodes)}"
-        for name, values in zip(names, (conv.weight, conv.bias), strict=True):
-            array = _mirrored(values, self.cfa)
-            if not np.isfinite(array).all():
-                raise ValueError(
-                    "the network holds NaN or infinity; fit again with a smaller "
-                    "learning_rate."
-                )
-            self.constants.append(numpy_helper.from_array(array, name))
-        return names
+        if not np.isfinite(array).all():
+            raise ValueError(
+                "the network holds NaN or infinity; fit again with a smaller "
+                "learning_rate."
+            )
+        name = f"{kind}_{len(self.nodes)}"
+        self.constants.append(numpy_helper.from_array(array.astype(np.float32), name))
+        return name
 
 
 def _mirrored(values: Tensor, cfa: str) -> np.ndarray:

@@ -241,6 +241,11 @@ def _declare_network(
             f"its network takes {record['n_metadata']} facts of an image, its "
             f"conditioning gives {conditioning.length}"
         )
+    if NETWORKS[kind].needs_noise and not conditioning.uses_noise:
+        raise ValueError(
+            "its network reads the noise out of what it is told, and its conditioning "
+            f"{conditioning.kind!r} does not tell it"
+        )
     return declare_network(record, kind)
 
 
