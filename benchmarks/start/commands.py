@@ -18,7 +18,7 @@ from benchmarks.start.evaluate import (
     score,
     tabulate,
 )
-from benchmarks.start.export import export_checkpoint, export_network
+from benchmarks.start.export import export_checkpoint, export_model
 from benchmarks.start.networks import NETWORKS
 from benchmarks.start.pmrid import load_pmrid
 from benchmarks.start.prediction import Denoiser, leave_noisy, network_denoiser
@@ -191,8 +191,8 @@ def evaluate(
 @click.argument("checkpoint", type=FILE)
 @click.argument("path", type=FILE)
 def export(checkpoint: Path, path: Path) -> None:
-    """Write the network of a CHECKPOINT to PATH, or a smaller checkpoint (.pt)."""
-    write = export_checkpoint if path.suffix == ".pt" else export_network
+    """Write the model of a CHECKPOINT to PATH, or a smaller checkpoint (.pt)."""
+    write = export_checkpoint if path.suffix == ".pt" else export_model
     click.echo(f"{path}: {write(checkpoint, path)} bytes")
 
 

@@ -1,51 +1,49 @@
-"""Files to pass on: a trained network without code, a checkpoint without averages."""
+"""Files to pass on: a trained network as a model file, a checkpoint without averages."""
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
-import numpy as np
-import safetensors.numpy
 import torch
-from safetensors import safe_open
 
-from benchmarks.start.networks import build
-from benchmarks.start.training import Recipe, load_network, read_checkpoint
-from skadl.network.unet import ModulatedUNet
+from benchmarks.start.batches import CONDITIONING
+from benchmarks.start.training import load_network, read_checkpoint
+from skadl.adaptation.report.acceptance import TrainingStage
+from skadl.adaptation.report.decisions import DecisionRecorder
+from skadl.adaptation.report.report import DataSelectionReport
+from skadl.estimators.adl import ADLDenoiser, check_parameters
+from skadl.estimators.model_files.parameters import parameters_to_save
+from skadl.estimators.model_files.reader import ModelFile
+from skadl.estimators.model_files.writer import write_model_file
+from skadl.noise.sensors import SensorTable
+
+_NOTE = (
+    "trained on simulated noise of all levels, on drawn scenes and photographs, and on "
+    "no pair of any sensor; skadl's model card says on which, and what it can do."
+)
 
 
-def export_network(checkpoint: Path, path: Path) -> int:
-    """Write a checkpoint's network as .safetensors; return the file's bytes.
+def export_model(checkpoint: Path, path: Path) -> int:
+    """Write a checkpoint's network as a model that `skadl.load` reads; return its size.
 
-    Its metadata has the recipe, the steps and the names of the photographs as JSON.
+    It knows no sensor by name and has the default parameters of `ADLDenoiser`.
     """
-    contents = read_checkpoint(checkpoint)
-    facts = {key: contents[key] for key in ("recipe", "step", "cooling", "photographs")}
-    arrays = {
-        # safetensors takes memory as it lies, and weights lie in channels_last.
-        name: np.ascontiguousarray(tensor.numpy())
-        for name, tensor in load_network(checkpoint).state_dict().items()
-    }
-    data = safetensors.numpy.save(arrays, metadata={"start": json.dumps(facts)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    partial.write_bytes(data)
-    os.replace(partial, path)
-    return len(data)
-
-
-def read_network(path: Path) -> ModulatedUNet:
-    """Build the network of a file that `export_network` wrote."""
-    with safe_open(path, framework="pt") as file:
-        recipe = Recipe(**json.loads(file.metadata()["start"])["recipe"])
-        weights = {name: file.get_tensor(name) for name in file.keys()}
-    network = build(
-        recipe.network, recipe.base_channels, recipe.levels, recipe.mlp_width, 0
+    step = read_checkpoint(checkpoint)["step"]
+    report = DataSelectionReport(
+        DecisionRecorder({}).finish(), [TrainingStage("simulated noise", step)], [_NOTE]
     )
-    network.load_state_dict(weights)
-    return network.eval()
+    contents = ModelFile(
+        parameters_to_save(ADLDenoiser()),
+        load_network(checkpoint),
+        CONDITIONING,
+        SensorTable({}),
+        report,
+        step,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_model_file(path, contents, check_parameters)
+    return path.stat().st_size
 
 
 def export_checkpoint(checkpoint: Path, path: Path) -> int:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+import skadl
 from benchmarks.start.batches import make_batch
 from benchmarks.start.export import (
     export_checkpoint,
-    export_network,
-    read_network,
+    export_model,
 )
 from benchmarks.start.muon import orthogonalise
 from benchmarks.start.networks import NETWORKS, build, noise_of
@@ -185,8 +185,10 @@ def test_an_exported_network_has_the_weights(scenes, tmp_path):
     training = Training(TINY, scenes)
     training.advance()
     training.save(tmp_path / "checkpoint.pt")
-    export_network(tmp_path / "checkpoint.pt", tmp_path / "network.safetensors")
-    read = read_network(tmp_path / "network.safetensors").state_dict()
+    export_model(tmp_path / "checkpoint.pt", tmp_path / "model.safetensors")
+    model = skadl.load(tmp_path / "model.safetensors")
+    read = model.module_.state_dict()
+    assert model.n_iter_ == training.step
     for name, tensor in load_network(tmp_path / "checkpoint.pt").state_dict().items():
         assert torch.equal(read[name], tensor)
 
