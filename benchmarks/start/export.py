@@ -1,4 +1,4 @@
-"""Files to pass on: a trained network as a model file, a checkpoint without averages."""
+"""Files to pass on: a network as a model file, a checkpoint without averages."""
 
 from __future__ import annotations
 

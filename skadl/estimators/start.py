@@ -21,7 +21,7 @@ from sklearn.exceptions import NotFittedError
 from skadl.estimators.base import NetworkDenoiser
 from skadl.estimators.model_files.reader import CheckParameters, read_model_file
 from skadl.network.base import ModulatedNetwork
-from skadl.network.choice import build_network, name_of
+from skadl.network.choice import NETWORKS, build_network, name_of
 from skadl.network.conditioning import Conditioning
 
 UNIVERSAL_FILE = Path(__file__).with_name("universal.safetensors")
@@ -92,6 +92,13 @@ class Start:
                 )
             network = copy.deepcopy(self.network).to(device).train()
             return network.requires_grad_(True)
+        name = parameters["network"]
+        if NETWORKS[name].needs_noise and not conditioning.uses_noise:
+            raise ValueError(
+                f"network={name!r} reads the noise of an image, which conditioning="
+                f"{conditioning.kind!r} does not tell it; fit with "
+                'conditioning="noise".'
+            )
         return build_network(
             conditioning.length,
             parameters["base_channels"],
@@ -99,7 +106,7 @@ class Start:
             parameters["mlp_width"],
             device,
             seed,
-            parameters["network"],
+            name,
         )
 
 

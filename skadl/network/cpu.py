@@ -79,16 +79,21 @@ class StripUNet:
         for level in reversed(range(last)):
             y = self._decode(y, skips.pop(), level, x)
         if not last:  # no way up at whose end the head could sit
-            y = self._removed(x, F.conv2d(y, *self._head), 0).float()
+            y = self._result(x)
+            self._remove(x, F.conv2d(skip, *self._head), y)
         return y
+
+    def _result(self, x: Tensor) -> Tensor:
+        """Return the memory of the result; free until the last convolution is done."""
+        return self._map("result", N_PLANES, *x.shape[2:], torch.float32)
 
     def _shown(self, x: Tensor, start: int, stop: int) -> Tensor:
         """Return rows of what the first convolution is shown, in any dtype."""
         return x[:, :, start:stop]
 
-    def _removed(self, x: Tensor, given: Tensor, start: int) -> Tensor:
-        """Turn rows that the head gives, from `start` on, into noisy minus denoised."""
-        return given
+    def _remove(self, x: Tensor, given: Tensor, result: Tensor) -> None:
+        """Write noisy minus denoised of some rows, from what the head gives."""
+        result.copy_(given)
 
     def _encode(
         self, x: Tensor, convs: list[_Conv], level: int, pools: bool
@@ -128,16 +133,19 @@ class StripUNet:
         if level:
             result = self._map(f"between {level % 2}", n_channels, height, width)
         else:
-            result = self._map("result", N_PLANES, height, width, torch.float32)
+            result = self._result(noisy)
         for start, stop, above, below in self._strips(height, 2 * width * n_channels):
             first, last = start - above, stop + below  # both even
             y = up(x[:, :, first // 2 : last // 2], skip[:, :, first:last])
             for conv in convs:
                 y = conv(y)
             y = y[:, :, above : above + stop - start]
-            if not level:  # the head at once, while the strip is in the cache
-                y = self._removed(noisy, F.conv2d(y, *self._head), start)
-            result[:, :, start:stop] = y
+            kept = result[:, :, start:stop]
+            if level:
+                kept.copy_(y)
+            else:  # the head at once, while the strip is in the cache
+                given = F.conv2d(y, *self._head)
+                self._remove(noisy[:, :, start:stop], given, kept)
         return result
 
     def _strips(

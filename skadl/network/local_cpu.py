@@ -1,9 +1,8 @@
 """The U-Net behind the local transform on a CPU, in strips of rows as the U-Net is.
 
-The transform is computed with each strip that the U-Net reads and writes, so that
-nothing of it is kept: the level is averaged twice, which costs less than to store it.
-Written as few passes over memory that the cache holds; `local_transform.look` is the
-same formula, written to be read.
+The transform is computed with each strip that the U-Net reads and writes. Only the
+level is kept in between, in the memory of the result. These are few passes over bands
+of rows that the cache holds; `local_transform.look` is the same formula to be read.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ from skadl.network.local_transform import (
     noise_floor,
 )
 
-# Of a band's planes in float32, for each thread: some six of these are in use, and
-# should fit the second-level cache. With smaller ones calls cost more than their work.
-BAND_BYTES = 2**18
+# Of a band's planes in float32, for each thread. Larger ones leave the cache; with
+# smaller ones the calls cost as much as their work.
+BAND_BYTES = 2**19
 
 
 class StripLocalUNet(StripUNet):
@@ -44,74 +43,77 @@ class StripLocalUNet(StripUNet):
         read: float,
     ) -> None:
         super().__init__(encoder, ups, decoder, head, dtype)
-        # 0-dimensional, as `torch.add` computes number + alpha * map in one pass only
-        # of tensors.
-        self._shot, self._floor = shot, torch.tensor(noise_floor(shot, read))
+        self._shot, self._floor = shot, noise_floor(shot, read)
 
     def _shown(self, x: Tensor, start: int, stop: int) -> Tensor:
-        pixels = _pixels(x)
-        height, width = pixels.shape[:2]
+        pixels, levels = _pixels(x), _pixels(self._result(x))
+        width = pixels.shape[1]
         # (rows, w, 2, 4): detail and brightness of a pixel side by side
         features = x.new_empty(stop - start, width, 2, N_PLANES, dtype=self.dtype)
-        for first, last in _bands(start, stop, width):
-            level = local_mean(pixels, first, last)
-            sigma = self._sigma(level)
-            detail = (pixels[first:last] - level).div_(sigma).mul_(DETAIL_SCALE)
+        for band in _bands(start, stop, width):
+            level = local_mean(pixels, band, out=levels[band])
+            sigma = self._sigma(level, 1 / DETAIL_SCALE)
+            detail = (pixels[band] - level).div_(sigma)
             # 2 * level / (sigma + sqrt(floor)), scaled
             factor = LINEAR_UP_TO / (2 * BRIGHTNESS_SCALE)
-            sigma = sigma.mul_(factor).add_(self._floor.sqrt() * factor)
-            brightness = asinh(level.div_(sigma)).mul_(LINEAR_UP_TO)
-            features[first - start : last - start] = _join(detail, brightness)
+            divisor = _line(self._floor**0.5 * factor, sigma, factor * DETAIL_SCALE)
+            brightness = asinh(level / divisor).mul_(LINEAR_UP_TO)
+            rows = slice(band.start - start, band.stop - start)
+            features[rows] = _join(detail, brightness)
         return features.view(1, -1, width, 2 * N_PLANES).permute(0, 3, 1, 2)
 
-    def _removed(self, x: Tensor, given: Tensor, start: int) -> Tensor:
-        pixels, given = _pixels(x), _pixels(given)
-        n_rows, width = given.shape[:2]
-        removed = x.new_empty(n_rows, width, N_PLANES)
-        for first, last in _bands(start, start + n_rows, width):
-            rows = slice(first - start, last - start)
+    def _remove(self, x: Tensor, given: Tensor, result: Tensor) -> None:
+        pixels, given, result = _pixels(x), _pixels(given), _pixels(result)
+        for rows in _bands(0, *pixels.shape[:2]):
             share, rest = _split(given[rows].float())
-            level = local_mean(pixels, first, last)
+            removed = result[rows]  # holds the level
+            sigma = self._sigma(removed)
             # sigma * (share * detail + rest), where sigma * detail = x - level
-            torch.sub(pixels[first:last], level, out=removed[rows])
-            removed[rows].mul_(share).addcmul_(self._sigma(level), rest)
-        return removed.permute(2, 0, 1)[None]
+            torch.sub(pixels[rows], removed, out=removed)
+            removed.mul_(share).addcmul_(sigma, rest)
 
-    def _sigma(self, level: Tensor) -> Tensor:
-        """Return the standard deviation of the noise at a level."""
+    def _sigma(self, level: Tensor, scale: float = 1.0) -> Tensor:
+        """Return the standard deviation of the noise at a level, times `scale`."""
         variance = level.clamp(min=0)
-        return torch.add(self._floor, variance, alpha=self._shot, out=variance).sqrt_()
+        return _line(self._floor * scale**2, variance, self._shot * scale**2).sqrt_()
 
 
-def local_mean(pixels: Tensor, start: int, stop: int) -> Tensor:
-    """Average rows of a map (h, w, C) over all pixels up to `REACH` away.
+def local_mean(pixels: Tensor, band: slice, out: Tensor) -> Tensor:
+    """Average a band of rows of a map (h, w, C) over all pixels up to `REACH` away.
 
     Each mean is the sum of its own few pixels: running sums along a map would lose
     digits. Direction by direction, and twenty times as fast as `avg_pool2d`.
     """
     height, width, n_channels = pixels.shape
-    n_rows = stop - start
-    above, below = start - REACH, stop + REACH
+    above, below = band.start - REACH, band.stop + REACH
     rows = pixels[max(above, 0) : min(below, height)]
     if above < 0 or below > height:
         rows = F.pad(rows, (0, 0, 0, 0, max(-above, 0), max(below - height, 0)))
-    # Zeros on both sides: (n_rows, REACH + w + REACH, C)
-    padded = pixels.new_empty(n_rows, width + 2 * REACH, n_channels)
+    # Zeros on both sides: (rows, REACH + w + REACH, C)
+    padded = pixels.new_empty(len(out), width + 2 * REACH, n_channels)
     padded[:, :REACH] = padded[:, -REACH:] = 0
     _sum(rows, 0, out=padded[:, REACH:-REACH])
-    mean = _sum(padded, 1, out=pixels.new_empty(n_rows, width, n_channels))
-    mean *= _one_by_count(width).expand(-1, n_channels).contiguous()
-    mean *= _one_by_count(height)[start:stop, None]
-    return mean
-
-
-def _sum(y: Tensor, axis: int, out: Tensor) -> Tensor:
-    """Add up every 2 * REACH + 1 neighbours along an axis."""
-    n_sums = y.shape[axis] - 2 * REACH
-    torch.add(y.narrow(axis, 0, n_sums), y.narrow(axis, 1, n_sums), out=out)
-    for shift in range(2, 2 * REACH + 1):
-        out += y.narrow(axis, shift, n_sums)
+    _sum(padded, 1, out=out)
+    # Fewer pixels count near a border.
+    out *= _one_by_count(width).expand(-1, n_channels) / (2 * REACH + 1)
+    if above < 0 or below > height:
+        out *= _one_by_count(height)[band, None] * (2 * REACH + 1)
     return out
+
+
+def _sum(y: Tensor, axis: int, out: Tensor) -> None:
+    """Add up every 2 * REACH + 1 neighbours along an axis."""
+    n_all = y.shape[axis]
+    n_sums = n_all - 2 * REACH
+    pairs = y.narrow(axis, 0, n_all - 1) + y.narrow(axis, 1, n_all - 1)
+    torch.add(y.narrow(axis, 2 * REACH, n_sums), pairs.narrow(axis, 0, n_sums), out=out)
+    for shift in range(2, 2 * REACH, 2):
+        out += pairs.narrow(axis, shift, n_sums)
+
+
+def _line(start: float, y: Tensor, slope: float) -> Tensor:
+    """Return start + slope * y in the place of y, in one pass."""
+    return torch.add(torch.tensor(start, dtype=y.dtype), y, alpha=slope, out=y)
 
 
 @lru_cache(maxsize=4)
@@ -155,8 +157,8 @@ def _split(given: Tensor) -> tuple[Tensor, ...]:
     )
 
 
-def _bands(start: int, stop: int, width: int) -> Iterator[tuple[int, int]]:
+def _bands(start: int, stop: int, width: int) -> Iterator[slice]:
     n_bytes = BAND_BYTES * torch.get_num_threads()
     n_rows = max(n_bytes // (width * N_PLANES * 4), 1)
     for first in range(start, stop, n_rows):
-        yield first, min(first + n_rows, stop)
+        yield slice(first, min(first + n_rows, stop))

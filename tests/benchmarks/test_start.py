@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 import skadl
+from benchmarks.start import networks
 from benchmarks.start.batches import make_batch
 from benchmarks.start.export import (
     export_checkpoint,
@@ -25,6 +27,7 @@ from benchmarks.start.training import (
     load_network,
     read_checkpoint,
 )
+from skadl.network.choice import name_of
 from skadl.network.conditioning import Conditioning
 from skadl.network.folded import exact_halo
 from skadl.noise.noise_level import NoiseLevel
@@ -191,6 +194,13 @@ def test_an_exported_network_has_the_weights(scenes, tmp_path):
     assert model.n_iter_ == training.step
     for name, tensor in load_network(tmp_path / "checkpoint.pt").state_dict().items():
         assert torch.equal(read[name], tensor)
+
+
+def test_the_published_weights_are_those_of_the_networks_of_the_package():
+    folder = Path(networks.__file__).parents[1] / "results" / "start"
+    network = read_network(folder / "start.safetensors")
+    assert name_of(network) == "local_unet"
+    assert type(load_network(folder / "checkpoint.pt")) is type(network)
 
 
 def test_a_cool_down_ends_at_rate_zero_and_leaves_the_checkpoint(scenes, tmp_path):

@@ -16,9 +16,16 @@ from tiny_fits import (
 )
 
 import skadl
-from skadl import PAPER_PARAMS, ADLDenoiser
+from skadl import PAPER_PARAMS, ADLDenoiser, SensorTable
+from skadl.datasets import camera_info, make_domain
 from skadl.estimators.adl import check_parameters
-from skadl.estimators.start import FROM_RANDOM, FROM_TRAINED, SHAPE, find_start
+from skadl.estimators.start import (
+    FROM_RANDOM,
+    FROM_TRAINED,
+    SHAPE,
+    UNIVERSAL_FILE,
+    find_start,
+)
 
 NO_SHAPE = dict(base_channels=None, n_levels=None, mlp_width=None)
 NO_STEPS = dict(n_pretrain_iter=0, n_iter=0, n_finetune_iter=0)
@@ -151,3 +158,34 @@ def test_save__path_as_start__is_kept(path, tmp_path):
 
 def test__default_start__is_the_universal_network():
     assert ADLDenoiser().start == "universal"
+
+
+def test_fit__network_that_reads_the_noise__must_be_told_it():
+    named = dict(network="local_unet", conditioning="sensor_iso")
+    with pytest.raises(ValueError, match="network='local_unet' reads the noise"):
+        tiny_denoiser(**named).fit(target_pairs())
+
+
+def test_fit__other_network__is_fitted_and_kept(tmp_path):
+    model = tiny_denoiser(network="local_unet").fit(target_pairs(), source_pool())
+    model.save(tmp_path / "model.safetensors")
+    again = skadl.load(tmp_path / "model.safetensors")
+    assert again.get_params()["network"] == "local_unet"
+    noisy = target_pairs()[0].noisy
+    np.testing.assert_array_equal(
+        again.predict(noisy).mosaic, model.predict(noisy).mosaic
+    )
+
+
+def test_load_universal__denoises_a_sensor_it_never_saw():
+    model = skadl.load_universal(device="cpu")
+    pairs = make_domain("SonyA7S2", 2, size=64, iso=6400, random_state=0)
+    table = SensorTable({"SonyA7S2": camera_info("SonyA7S2")})
+    noisy = np.mean([skadl.psnr(p.noisy, p.clean) for p in pairs])
+    assert model.score(pairs, meta=table) > noisy + 3
+    assert model.conditioning_.sensors == () and model.start == "universal"
+    assert "no pair of any sensor" in model.selection_report_.notes[0]
+
+
+def test_load_universal__its_file__is_small_enough_for_a_wheel():
+    assert UNIVERSAL_FILE.stat().st_size < 8_000_000

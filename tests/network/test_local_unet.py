@@ -30,11 +30,14 @@ from skadl.noise.noise_level import NoiseLevel
 EXTREMES = [(1e-8, 1e-12), (1.0, 2.0), (1e-8, 2.0), (1.0, 1e-12)]
 
 
+def untrained(n_metadata=3, seed=0):
+    cpu = torch.device("cpu")
+    return build_network(n_metadata, 4, 3, 8, cpu, seed, "local_unet")
+
+
 def trained(seed=0, n_metadata=3):
     """A network far from the identity."""
-    network = build_network(
-        n_metadata, 4, 3, 8, torch.device("cpu"), seed, "local_unet"
-    )
+    network = untrained(n_metadata, seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -95,6 +98,11 @@ def test_look__far_below_black__is_a_straight_line_before_the_asinh():
 # The same on a CPU
 
 
+def local_mean(pixels, start, stop):
+    out = torch.empty(stop - start, *pixels.shape[1:])
+    return local_cpu.local_mean(pixels, slice(start, stop), out)
+
+
 @given(
     sides=st.tuples(st.integers(1, 12), st.integers(1, 12)),
     cut=st.tuples(st.integers(0, 11), st.integers(1, 12)),
@@ -106,14 +114,14 @@ def test_local_mean__any_rows__equals_the_pooling_of_torch(sides, cut):
     pooled = F.avg_pool2d(
         pixels.permute(2, 0, 1), 5, 1, REACH, count_include_pad=False
     ).permute(1, 2, 0)
-    mean = local_cpu.local_mean(pixels, start, stop)
+    mean = local_mean(pixels, start, stop)
     torch.testing.assert_close(mean, pooled[start:stop], atol=1e-6, rtol=1e-6)
 
 
 def test_local_mean__bright_beside_dark__keeps_the_digits_of_the_dark():
     pixels = torch.full((40, 40, 4), 1e-6)
     pixels[:20] = 1e4
-    dark = local_cpu.local_mean(pixels, 20 + REACH, 40)
+    dark = local_mean(pixels, 20 + REACH, 40)
     torch.testing.assert_close(dark, pixels[20 + REACH :])
 
 
@@ -157,10 +165,9 @@ def test_network__its_description__builds_it_again():
 
 
 def test_network__untrained__returns_its_input():
-    network = build_network(3, 4, 2, 8, torch.device("cpu"), 0, "local_unet")
     x = planes(2, 4, 8, 8)
     metadata = torch.from_numpy(np.stack([vector(*EXTREMES[0]), vector(0.01, 1e-3)]))
-    assert torch.equal(network(x, metadata), x)
+    assert torch.equal(untrained()(x, metadata), x)
 
 
 def test_network__sensor_and_iso_before_the_noise__reads_the_same_noise():
@@ -172,12 +179,10 @@ def test_network__sensor_and_iso_before_the_noise__reads_the_same_noise():
 
 @pytest.mark.parametrize("head", ["share", "rest"])
 def test_network__head_that_removes_all_or_a_constant__is_the_formula(head):
-    network = LocalUNet(3, 4, 2, 8)
-    bias = torch.tensor(
-        [1.0] * 4 + [0.0] * 4 if head == "share" else [0.0] * 4 + [2.0] * 4
-    )
+    network = untrained()
+    half = slice(0, 4) if head == "share" else slice(4, 8)
     with torch.no_grad():
-        network.head.bias.copy_(bias)
+        network.head.bias[half] = 1.0 if head == "share" else 2.0
         x, noise = 0.2 + 0.1 * planes(1, 4, 8, 8), (0.01, 1e-4)
         y = network(x, torch.from_numpy(vector(*noise))[None])
     level = F.avg_pool2d(x, 5, 1, 2, count_include_pad=False)
