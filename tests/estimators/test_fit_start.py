@@ -181,7 +181,7 @@ def test_load_universal__denoises_a_sensor_it_never_saw():
     model = skadl.load_universal(device="cpu")
     pairs = make_domain("SonyA7S2", 2, size=64, iso=6400, random_state=0)
     table = SensorTable({"SonyA7S2": camera_info("SonyA7S2")})
-    noisy = np.mean([skadl.psnr(p.noisy, p.clean) for p in pairs])
+    noisy = np.mean([score.psnr for score in skadl.evaluate_pairs(None, pairs).images])
     assert model.score(pairs, meta=table) > noisy + 3
     assert model.conditioning_.sensors == () and model.start == "universal"
     assert "no pair of any sensor" in model.selection_report_.notes[0]
