@@ -71,9 +71,7 @@ def estimate_noise(image: RawImage) -> BlindNoise:
     clipped, or structured everywhere.
     """
     blocks = cut_blocks(image)
-    least = QUANTISATION_VARIANCE
-    if image.mosaic.dtype.kind == "f":  # one 16-bit step is the least they resolve
-        least *= (image.span / 65535) ** 2
+    least = rounding_variance(image)
     line = _Line(least, *_prior(image))
     variance = _first_guess(blocks, least)
     for _ in range(_ROUNDS):
@@ -114,6 +112,13 @@ def estimate_noise(image: RawImage) -> BlindNoise:
         float(sigma2**0.5),
         float((by @ covariance @ by + common) ** 0.5 / 2),
     )
+
+
+def rounding_variance(image: RawImage) -> float:
+    """Return the least variance that the counts of an image can have."""
+    # Floats have no counts to round to: one 16-bit step is the least they resolve.
+    step = 1.0 if image.mosaic.dtype.kind in "ui" else image.span / 65535
+    return QUANTISATION_VARIANCE * step**2
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,154 @@
+"""Where the noise of a photograph comes from when nobody measured its sensor.
+
+In this order: given, measured, the file's own NoiseProfile, published figures of the
+camera, estimated from the photograph itself.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from skadl.noise.blind import BlindNoise, estimate_noise, rounding_variance
+from skadl.noise.sensors import SensorInfo, SensorTable
+from skadl.raw.image import RawImage
+
+NOISE_SOURCES = ("given", "measured", "file", "published", "estimated")
+_FROM = {
+    "given": "as given",
+    "measured": "measured on pairs of this sensor",
+    "file": "from the file's own NoiseProfile",
+    "published": "from published figures of this camera",
+    "estimated": "estimated from the image itself",
+}
+# What is taken for the errors of log gain and log read noise of a file's profile and
+# of published figures: bodies of one model differ, and so do converters.
+_ASSUMED_ERRORS = (0.1, 0.2)
+# From this factor on, beyond two standard errors, noise disagrees with the image; the
+# image is believed where it tells its noise to this error.
+_DISAGREES, _WELL_KNOWN = 1.6, 0.15
+_UNKNOWN = 0.5  # standard error from which a figure is not determined
+_WAY_OUT = (
+    "Give it by hand (predict sensor=SensorInfo(..., gain=..., read_noise=...), on the "
+    "command line --noise ISO,GAIN,READ_NOISE), or measure it: shoot noisy/clean pairs "
+    "and call skadl.calibrate_sensor"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class FoundNoise:
+    """Noise of one image, and where it comes from."""
+
+    sensor: SensorInfo  # with gain and read noise, and their errors where known
+    source: str  # one of `NOISE_SOURCES`
+    sentence: str  # that tells it to a user, with the figures at the image's ISO
+    notes: tuple[str, ...] = ()  # what does not fit together, a sentence each
+
+
+def find_noise(
+    image: RawImage,
+    given: SensorInfo | None = None,
+    known: SensorTable | None = None,
+    *,
+    checks: bool = True,
+) -> FoundNoise:
+    """Find the noise of an image: given, measured, of the file, published or estimated.
+
+    `known` are sensors with their measured noise, by name. `checks` compares what is
+    not given with the image itself; where a profile or published figures contradict an
+    image that tells its noise well, the image is believed. A ValueError with what to do
+    where nothing tells the noise.
+    """
+    if given is not None and given.knows_noise:
+        return _found(image, given, "given")
+    if known is not None and image.sensor in known:
+        info = known.get(image.sensor)
+        if info.knows_noise:
+            found = _found(image, info, "measured")
+            return _checked(found, image) if checks else found
+    if image.noise_profile is not None:
+        found = _found(image, _profile_info(image), "file")
+        return _checked(found, image) if checks else found
+    try:
+        return _estimated(image, estimate_noise(image))
+    except ValueError as error:
+        raise ValueError(
+            f"the noise of sensor {image.sensor!r} is not known, and the image does "
+            f"not tell it: {error}. {_WAY_OUT}."
+        ) from error
+
+
+def _found(image: RawImage, info: SensorInfo, source: str) -> FoundNoise:
+    gain, read_variance = info.noise_at(image.iso)
+    errors = [
+        None if table is None else float(table.at(image.iso))
+        for table in (info.gain_error, info.read_noise_error)
+    ]
+    figures = [
+        f"gain {gain:.3g} counts per electron{_uncertainty(errors[0])}",
+        f"read noise {read_variance**0.5:.3g} counts{_uncertainty(errors[1])}",
+    ]
+    sentence = f"noise {_FROM[source]}: {', '.join(figures)} at ISO {image.iso:g}"
+    return FoundNoise(info, source, sentence)
+
+
+def _uncertainty(error: float | None) -> str:
+    if error is None:
+        return ""
+    return f" (+-{error:.0%})" if error <= _UNKNOWN else " (not determined)"
+
+
+def _info(
+    image: RawImage, gain: float, read_noise: float, errors: tuple[float, float]
+) -> SensorInfo:
+    iso = image.iso
+    return SensorInfo(
+        image.cfa,
+        image.black_level,
+        image.white_level,
+        gain={iso: gain},
+        read_noise={iso: read_noise},
+        gain_error={iso: errors[0]},
+        read_noise_error={iso: errors[1]},
+    )
+
+
+def _profile_info(image: RawImage) -> SensorInfo:
+    """Bring slope and intercept, as the mean of the four planes, to counts."""
+    slope, intercept = (
+        sum(part) / 4 for part in zip(*image.noise_profile, strict=True)
+    )
+    # A profile may say 0 for either; a count is not known better than to its rounding.
+    gain = max(slope * image.span, 1e-6)
+    read_variance = max(intercept * image.span**2, rounding_variance(image))
+    return _info(image, gain, read_variance**0.5, _ASSUMED_ERRORS)
+
+
+def _estimated(image: RawImage, noise: BlindNoise) -> FoundNoise:
+    errors = noise.gain_error, noise.read_noise_error
+    return _found(
+        image, _info(image, noise.gain, noise.read_noise, errors), "estimated"
+    )
+
+
+def _checked(found: FoundNoise, image: RawImage) -> FoundNoise:
+    """Compare with what the image itself tells, at its median signal."""
+    try:
+        noise = estimate_noise(image)
+    except ValueError:
+        return found
+    gain, read_variance = found.sensor.noise_at(image.iso)
+    sigma = (gain * noise.signal + read_variance) ** 0.5
+    apart = abs(math.log(sigma / noise.sigma))
+    if apart <= math.log(_DISAGREES) + 2 * noise.sigma_error:
+        return found
+    more = "more" if sigma > noise.sigma else "less"
+    note = (
+        f"the noise {_FROM[found.source]} is {math.exp(apart):.1f} times {more} than "
+        "the image itself shows"
+    )
+    if found.source == "measured" or noise.sigma_error > _WELL_KNOWN:
+        check = "check the ISO, and whether the file was processed before"
+        return replace(found, notes=(f"{note}; {check}.",))
+    estimated = _estimated(image, noise)
+    return replace(estimated, notes=(f"{note}, which is believed instead.",))
