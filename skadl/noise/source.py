@@ -41,8 +41,43 @@ class FoundNoise:
 
     sensor: SensorInfo  # with gain and read noise, and their errors where known
     source: str  # one of `NOISE_SOURCES`
-    sentence: str  # that tells it to a user, with the figures at the image's ISO
+    iso: float  # of the image
     notes: tuple[str, ...] = ()  # what does not fit together, a sentence each
+
+    @property
+    def gain(self) -> float:
+        """At the image's ISO, in counts per electron."""
+        return self.sensor.noise_at(self.iso)[0]
+
+    @property
+    def read_noise(self) -> float:
+        """At the image's ISO, in counts."""
+        return self.sensor.noise_at(self.iso)[1] ** 0.5
+
+    @property
+    def errors(self) -> tuple[float | None, float | None]:
+        """Standard errors of the logarithms of both; None where not known."""
+        tables = self.sensor.gain_error, self.sensor.read_noise_error
+        return tuple(None if t is None else float(t.at(self.iso)) for t in tables)
+
+    @property
+    def origin(self) -> str:
+        """Where it comes from, in words."""
+        return _FROM[self.source]
+
+    @property
+    def figures(self) -> str:
+        """Gain and read noise with their errors, in words."""
+        gain_error, read_noise_error = self.errors
+        return (
+            f"gain {self.gain:.3g} counts per electron{_uncertainty(gain_error)}, "
+            f"read noise {self.read_noise:.3g} counts{_uncertainty(read_noise_error)}"
+        )
+
+    @property
+    def sentence(self) -> str:
+        """Origin and figures, without a full stop."""
+        return f"noise {self.origin}: {self.figures} at ISO {self.iso:g}"
 
 
 def find_noise(
@@ -60,14 +95,14 @@ def find_noise(
     where nothing tells the noise.
     """
     if given is not None and given.knows_noise:
-        return _found(image, given, "given")
+        return FoundNoise(given, "given", image.iso)
     if known is not None and image.sensor in known:
         info = known.get(image.sensor)
         if info.knows_noise:
-            found = _found(image, info, "measured")
+            found = FoundNoise(info, "measured", image.iso)
             return _checked(found, image) if checks else found
     if image.noise_profile is not None:
-        found = _found(image, _profile_info(image), "file")
+        found = FoundNoise(_profile_info(image), "file", image.iso)
         return _checked(found, image) if checks else found
     try:
         return _estimated(image, estimate_noise(image))
@@ -76,20 +111,6 @@ def find_noise(
             f"the noise of sensor {image.sensor!r} is not known, and the image does "
             f"not tell it: {error}. {_WAY_OUT}."
         ) from error
-
-
-def _found(image: RawImage, info: SensorInfo, source: str) -> FoundNoise:
-    gain, read_variance = info.noise_at(image.iso)
-    errors = [
-        None if table is None else float(table.at(image.iso))
-        for table in (info.gain_error, info.read_noise_error)
-    ]
-    figures = [
-        f"gain {gain:.3g} counts per electron{_uncertainty(errors[0])}",
-        f"read noise {read_variance**0.5:.3g} counts{_uncertainty(errors[1])}",
-    ]
-    sentence = f"noise {_FROM[source]}: {', '.join(figures)} at ISO {image.iso:g}"
-    return FoundNoise(info, source, sentence)
 
 
 def _uncertainty(error: float | None) -> str:
@@ -126,9 +147,8 @@ def _profile_info(image: RawImage) -> SensorInfo:
 
 def _estimated(image: RawImage, noise: BlindNoise) -> FoundNoise:
     errors = noise.gain_error, noise.read_noise_error
-    return _found(
-        image, _info(image, noise.gain, noise.read_noise, errors), "estimated"
-    )
+    info = _info(image, noise.gain, noise.read_noise, errors)
+    return FoundNoise(info, "estimated", image.iso)
 
 
 def _checked(found: FoundNoise, image: RawImage) -> FoundNoise:
@@ -144,7 +164,7 @@ def _checked(found: FoundNoise, image: RawImage) -> FoundNoise:
         return found
     more = "more" if sigma > noise.sigma else "less"
     note = (
-        f"the noise {_FROM[found.source]} is {math.exp(apart):.1f} times {more} than "
+        f"the noise {found.origin} is {math.exp(apart):.1f} times {more} than "
         "the image itself shows"
     )
     if found.source == "measured" or noise.sigma_error > _WELL_KNOWN:
