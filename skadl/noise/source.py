@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, replace
 
 from skadl.noise.blind import BlindNoise, estimate_noise, rounding_variance
+from skadl.noise.published import published_noise
 from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.raw.image import RawImage
 
@@ -103,6 +104,11 @@ def find_noise(
             return _checked(found, image) if checks else found
     if image.noise_profile is not None:
         found = FoundNoise(_profile_info(image), "file", image.iso)
+        return _checked(found, image) if checks else found
+    published = published_noise(image.sensor, image.iso, image.span)
+    if published is not None:
+        info = _info(image, *published, _ASSUMED_ERRORS)
+        found = FoundNoise(info, "published", image.iso)
         return _checked(found, image) if checks else found
     try:
         return _estimated(image, estimate_noise(image))

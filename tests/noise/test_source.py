@@ -59,6 +59,20 @@ def test_find_noise__everything_there__goes_in_order():
         assert "counts per electron" in found.sentence
 
 
+def test_find_noise__published_camera__goes_before_an_estimate():
+    found = find_noise(image(sensor="Canon EOS 5D Mark IV"))
+    assert (found.source, found.notes) == ("published", ())
+    assert sigma(found.sensor) == pytest.approx(TRUTH, rel=0.03)
+    shot = image(sensor="Canon EOS 5D Mark IV", noise_profile=profile())
+    assert find_noise(shot).source == "file"
+
+
+def test_find_noise__published_at_a_wrong_iso__is_not_believed():
+    found = find_noise(image(sensor="Canon EOS 5D Mark IV", iso=12800))
+    assert found.source == "estimated"
+    assert "published figures of this camera is" in found.notes[0]
+
+
 def test_find_noise__profile__is_the_mean_of_the_planes_in_counts():
     slope, intercept = profile()
     pairs = [(slope * k, intercept * k) for k in (0.8, 1.0, 1.0, 1.2)]
