@@ -43,6 +43,7 @@ _LEAKAGE = (0.35, 0.25)
 _MOST_LEAKAGE = 0.9
 # Relative errors of a variance that more blocks do not remove: of one bin, of all.
 _BIN_FLOOR, _FLOOR = 0.03, 0.05
+_PLANE_GAIN = 0.1  # by which the gain of a plane may lie off that of all
 # Share of the middle frequencies that planes have in common: what chance gives, how
 # much the logarithm of the variance errs for each share beyond, and where that is no
 # bound any more (fine sand shows 40 %, and fifty times its noise).
@@ -103,11 +104,14 @@ def estimate_noise(image: RawImage) -> BlindNoise:
     sigma2 = gain * signal + read_noise**2
     by = np.array([gain * signal, 2 * read_noise**2]) / sigma2
     common = _FLOOR**2 + shift**2
+    # Planes that differ in gain, as where a camera scales them, look like read noise.
+    darkest = np.maximum(np.quantile(points[0], 0.1), 0.0)
+    planes = _PLANE_GAIN * gain * darkest / (2 * read_noise**2)
     return BlindNoise(
         float(gain),
         float(read_noise),
         float((covariance[0, 0] + common) ** 0.5),
-        float((covariance[1, 1] + common / 4) ** 0.5),
+        float((covariance[1, 1] + common / 4 + planes**2) ** 0.5),
         signal,
         float(sigma2**0.5),
         float((by @ covariance @ by + common) ** 0.5 / 2),

@@ -95,6 +95,8 @@ def find_noise(
     image that tells its noise well, the image is believed. A ValueError with what to do
     where nothing tells the noise.
     """
+    # A lazy image would read its file at every look.
+    image = replace(image.with_mosaic(image.mosaic), noise_profile=image.noise_profile)
     if given is not None and given.knows_noise:
         return FoundNoise(given, "given", image.iso)
     if known is not None and image.sensor in known:
@@ -122,7 +124,8 @@ def find_noise(
 def _uncertainty(error: float | None) -> str:
     if error is None:
         return ""
-    return f" (+-{error:.0%})" if error <= _UNKNOWN else " (not determined)"
+    known = f"to {100 * error:.0f} %" if error <= _UNKNOWN else "not determined"
+    return f" ({known})"
 
 
 def _info(
@@ -157,6 +160,12 @@ def _estimated(image: RawImage, noise: BlindNoise) -> FoundNoise:
     return FoundNoise(info, "estimated", image.iso)
 
 
+def contradicts(noise: BlindNoise, sigma: float) -> bool:
+    """Tell whether a standard deviation cannot be that of an image's noise."""
+    apart = abs(math.log(sigma / noise.sigma))
+    return apart > math.log(_DISAGREES) + 2 * noise.sigma_error
+
+
 def _checked(found: FoundNoise, image: RawImage) -> FoundNoise:
     """Compare with what the image itself tells, at its median signal."""
     try:
@@ -165,9 +174,9 @@ def _checked(found: FoundNoise, image: RawImage) -> FoundNoise:
         return found
     gain, read_variance = found.sensor.noise_at(image.iso)
     sigma = (gain * noise.signal + read_variance) ** 0.5
-    apart = abs(math.log(sigma / noise.sigma))
-    if apart <= math.log(_DISAGREES) + 2 * noise.sigma_error:
+    if not contradicts(noise, sigma):
         return found
+    apart = abs(math.log(sigma / noise.sigma))
     more = "more" if sigma > noise.sigma else "less"
     note = (
         f"the noise {found.origin} is {math.exp(apart):.1f} times {more} than "
