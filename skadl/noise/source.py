@@ -124,7 +124,7 @@ def find_noise(
 def _uncertainty(error: float | None) -> str:
     if error is None:
         return ""
-    known = f"to {100 * error:.0f} %" if error <= _UNKNOWN else "not determined"
+    known = f"to {error:.0%}" if error <= _UNKNOWN else "not determined"
     return f" ({known})"
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import islice
 
 import numpy as np
 import pytest
 import torch
 
 from benchmarks.start.batches import make_batch
+from benchmarks.start.blind import simulated, summarise
 from benchmarks.start.export import (
     export_checkpoint,
     export_network,
@@ -234,3 +236,10 @@ def test_the_stabilised_network_takes_any_negative_pixel():
     )
     x = torch.linspace(-1, 1, 4 * SIDE * SIDE).view(1, 4, SIDE, SIDE)
     assert network(x.expand(64, -1, -1, -1), metadata).isfinite().all()
+
+
+def test_the_blind_estimate_is_compared_with_the_truth():
+    cases = islice(simulated("mixture", 1, 0), 2)
+    row = summarise("two", cases)
+    assert row.startswith("| two | 2 | ")
+    assert row.count("|") == 9
