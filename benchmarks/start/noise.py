@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skadl.datasets.simulated.tukey_lambda import (
+from skadl.noise.tukey_lambda import (
     draw_tukey_lambda,
     tukey_lambda_variance,
 )

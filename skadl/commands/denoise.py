@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from skadl.commands.denoise_files import FileResult
 
 FORMATS = ("dng", "tiff", "npy")
+UNIVERSAL = "universal"  # the model's name in JSON where none is given
 
 
 class Noise(click.ParamType):
@@ -46,18 +47,21 @@ class Noise(click.ParamType):
 
 _EXAMPLES = """\b
 Examples:
-  skadl denoise sony.safetensors DSC0001.ARW
-  skadl denoise sony.safetensors card/ --out denoised --jobs 2 --compress
+  skadl denoise DSC0001.ARW
+  skadl denoise card/ --model sony.safetensors --out denoised --jobs 2
 """
 _POSITIVE = click.FloatRange(0, min_open=True)
 
 
 @click.command(epilog=_EXAMPLES)
 @click.argument(
-    "model", type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
-)
-@click.argument(
     "raws", nargs=-1, required=True, metavar="RAW...", type=click.Path(path_type=Path)
+)
+@click.option(
+    "--model",
+    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+    metavar="FILE",
+    help="A model that skadl saved; without it, the network that comes with skadl.",
 )
 @click.option(
     "--out",
@@ -90,8 +94,8 @@ _POSITIVE = click.FloatRange(0, min_open=True)
     "--noise",
     type=Noise(),
     multiple=True,
-    help="Noise of a sensor that MODEL does not know: at an ISO the gain in counts "
-    "per electron and the read noise in counts. Repeat it for other ISOs.",
+    help="Noise of the sensor, where it is known: at an ISO the gain in counts per "
+    "electron and the read noise in counts. Repeat it for other ISOs.",
 )
 @click.option(
     "--strength",
@@ -134,8 +138,8 @@ _POSITIVE = click.FloatRange(0, min_open=True)
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
 def denoise(
-    model: Path,
     raws: tuple[Path, ...],
+    model: Path | None,
     out: Path,
     file_format: str,
     force: bool,
@@ -152,7 +156,13 @@ def denoise(
     device: str,
     as_json: bool,
 ) -> None:
-    """Denoise RAW files with MODEL, a file that skadl saved.
+    """Denoise RAW files of any Bayer camera, with the network of skadl or your own.
+
+    Without --model nothing is needed but the file: the network is told how noisy it
+    is. That is given with --noise, known to the model, in the file (NoiseProfile of a
+    DNG), published for the camera, or estimated from the photograph, in this order;
+    each file's line says which. skadl denoise MODEL RAW... works too, with a file that
+    skadl saved.
 
     RAW is a camera's RAW file, or a folder of them, without the folders inside. Each
     becomes a DNG of the same name in --out, with the colours, white balance, crop and
@@ -168,7 +178,6 @@ def denoise(
         )
     from tqdm import tqdm
 
-    import skadl
     from skadl.commands.denoise_files import (
         BatchOptions,
         FileResult,
@@ -176,10 +185,15 @@ def denoise(
         find_raw_files,
         plan_outputs,
     )
+    from skadl.estimators import loading
     from skadl.support.text import printable, printable_line
 
+    model, raws = _find_model(model, raws)
     try:
-        denoiser = skadl.load(model, device=device)
+        if model is None:
+            denoiser = loading.load_universal(device=device)
+        else:
+            denoiser = loading.load(model, device=device)
     except (OSError, ValueError) as error:
         raise failure(error) from error
     if noise and denoiser.conditioning != "noise":
@@ -235,14 +249,37 @@ def denoise(
             elif not as_json:
                 bar.write(printable(_outcome(result)), file=sys.stdout)
     if as_json:
-        record = {"model": str(model), "files": [_record(r) for r in results]}
+        name = UNIVERSAL if model is None else str(model)
+        record = {"model": name, "files": [_record(r) for r in results]}
         click.echo(json.dumps(record, allow_nan=False))
     if any(result.error for result in results):
         raise SystemExit(1)
 
 
-def _history(model: Path, strength: float, self_ensemble: bool) -> str:
-    words = [f"denoised with {model.name}"]
+def _find_model(
+    model: Path | None, raws: tuple[Path, ...]
+) -> tuple[Path | None, tuple[Path, ...]]:
+    """Take a model file from among the RAW files, where older versions had it."""
+    from skadl.estimators.model_files.reader import looks_like_model_file
+
+    models = [path for path in raws if path.is_file() and looks_like_model_file(path)]
+    given = models if model is None else [model, *models]
+    if len(given) > 1:
+        raise click.UsageError(
+            f"{given[0].name} and {given[1].name} are both models; files are denoised "
+            "with one. Leave the other out."
+        )
+    others = tuple(path for path in raws if path not in models)
+    if not others:
+        raise click.UsageError(
+            "there is no RAW file to denoise; name one, or a folder."
+        )
+    return (given[0] if given else None), others
+
+
+def _history(model: Path | None, strength: float, self_ensemble: bool) -> str:
+    name = "the network that comes with skadl" if model is None else model.name
+    words = [f"denoised with {name}"]
     words += [f"strength {strength:g}"] if strength < 1 else []
     words += ["self-ensemble"] if self_ensemble else []
     return ", ".join(words)
@@ -251,7 +288,12 @@ def _history(model: Path, strength: float, self_ensemble: bool) -> str:
 def _outcome(result: FileResult) -> str:
     if result.is_kept:
         return f"Kept: {result.output} (--force writes it anew)"
-    return f"Written: {result.output} ({result.seconds:.1f} s)"
+    words = f"{result.seconds:.1f} s"
+    if result.noise is not None:
+        words += f"; noise {result.noise.origin}"
+    if result.noise is not None and result.noise.source == "estimated":
+        words += f": {result.noise.figures}"
+    return f"Written: {result.output} ({words})"
 
 
 def _record(result: FileResult) -> dict[str, Any]:
@@ -261,4 +303,13 @@ def _record(result: FileResult) -> dict[str, Any]:
         return record | {"status": "failed", "error": result.error}
     record |= {"status": "kept" if result.is_kept else "written"}
     record |= {"output": str(result.output), "seconds": result.seconds}
+    if result.noise is not None:
+        gain_error, read_noise_error = result.noise.errors
+        record["noise"] = {
+            "source": result.noise.source,
+            "gain": result.noise.gain,
+            "read_noise": result.noise.read_noise,
+            "gain_error": gain_error,
+            "read_noise_error": read_noise_error,
+        }
     return record | {"notes": list(result.notes)}

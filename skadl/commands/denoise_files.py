@@ -20,6 +20,7 @@ from joblib import Parallel, delayed
 
 from skadl.estimators.adl import ADLDenoiser
 from skadl.noise.sensors import SensorInfo
+from skadl.noise.source import FoundNoise, find_noise
 from skadl.raw.dng import write_dng
 from skadl.raw.image import RawImage
 from skadl.raw.imagefile import write_image
@@ -54,6 +55,7 @@ class FileResult:
     error: str | None = None  # one line that names the file; nothing was written then
     is_kept: bool = False  # whether `output` was there before, and was left as it was
     notes: tuple[str, ...] = ()  # warnings, a line each
+    noise: FoundNoise | None = None  # that a model by noise was told of
 
 
 def find_raw_files(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
@@ -140,11 +142,11 @@ def denoise_file(
     model: ADLDenoiser, task: FileResult, options: BatchOptions
 ) -> FileResult:
     """Read, denoise and write one file, replacing an older result."""
-    start, name = time.perf_counter(), task.source.name
+    start, name, noise = time.perf_counter(), task.source.name, None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            _denoise_file(model, task, options)
+            noise = _denoise_file(model, task, options)
             error = None
         except MemoryError:
             error = "denoising it needs more memory than there is."
@@ -159,15 +161,24 @@ def denoise_file(
         seconds=time.perf_counter() - start,
         error=error and printable_line(error),
         notes=tuple(
-            dict.fromkeys(printable_line(str(note.message)) for note in caught)
+            dict.fromkeys(
+                printable_line(note)
+                for note in (
+                    *(str(warning.message) for warning in caught),
+                    *(noise.notes if noise else ()),
+                )
+            )
         ),
+        noise=noise,
     )
 
 
-def _denoise_file(model: ADLDenoiser, task: FileResult, options: BatchOptions) -> None:
+def _denoise_file(
+    model: ADLDenoiser, task: FileResult, options: BatchOptions
+) -> FoundNoise | None:
     with _silent_libraw():
         image = _read(task.source, options)
-    sensor = _sensor(model, image, options)
+    sensor, noise = _sensor(model, image, options)
     # Fractions of a count, which a denoised shadow is made of, are kept.
     denoised = model.predict(image, sensor, dtype=np.float32, **options.predict)
     # Nothing is brighter than where the sensor saturates; RAW programs turn on the
@@ -176,7 +187,7 @@ def _denoise_file(model: ADLDenoiser, task: FileResult, options: BatchOptions) -
     denoised = denoised.with_mosaic(counts)
     if options.format != "dng":
         write_image(task.output, denoised)
-        return
+        return noise
     with _silent_libraw():  # which reads the colours
         write_dng(
             task.output,
@@ -186,6 +197,7 @@ def _denoise_file(model: ADLDenoiser, task: FileResult, options: BatchOptions) -
             compress=options.compress,
             history=options.history,
         )
+    return noise
 
 
 def _read(path: Path, options: BatchOptions) -> RawImage:
@@ -201,31 +213,37 @@ def _read(path: Path, options: BatchOptions) -> RawImage:
 
 def _sensor(
     model: ADLDenoiser, image: RawImage, options: BatchOptions
-) -> str | SensorInfo:
-    """Choose the sensor to predict with, or say which the model knows."""
-    if options.noise:
-        return SensorInfo(
-            image.cfa,
-            image.black_level,
-            image.white_level,
-            gain={iso: gain for iso, gain, _ in options.noise},
-            read_noise={iso: read_noise for iso, _, read_noise in options.noise},
-        )
-    sensor = options.sensor or image.sensor
-    known = model.fitted_model().known_sensors()
-    if sensor in known:
-        return sensor
-    by_noise = ""
-    if model.conditioning == "noise":
-        by_noise = (
-            ", or give its noise with --noise ISO,GAIN,READ_NOISE "
-            "(skadl.calibrate_sensor measures it on pairs)"
-        )
+) -> tuple[str | SensorInfo, FoundNoise | None]:
+    """Choose the sensor to predict with, and its noise if the model is told of that."""
+    fitted = model.fitted_model()
+    name, known = options.sensor or image.sensor, fitted.known_sensors()
+    if fitted.takes_any_noise:
+        given = None
+        if options.noise:
+            given = SensorInfo(
+                image.cfa,
+                image.black_level,
+                image.white_level,
+                gain={iso: gain for iso, gain, _ in options.noise},
+                read_noise={iso: read_noise for iso, _, read_noise in options.noise},
+            )
+        try:
+            noise = find_noise(replace(image, sensor=name), given, fitted.sensors)
+        except ValueError as error:
+            raise ValueError(f"{error}{_other_name(known)}") from error
+        return noise.sensor, noise
+    if name in known:
+        return name, None
     raise ValueError(
-        f"{image.path.name} is from sensor {sensor!r}, which this model does not know; "
-        f"it knows {known}. If it is one of these under another name, add --sensor "
-        f"NAME{by_noise}; else use a model fitted on pairs of it."
+        f"{image.path.name} is from sensor {name!r}, which this model does not know; "
+        f"use a model fitted on pairs of it.{_other_name(known)}"
     )
+
+
+def _other_name(known: Sequence[str]) -> str:
+    if not known:
+        return ""
+    return f" If it is one of {list(known)} under another name, add --sensor NAME."
 
 
 def _raw_files_of(folder: Path) -> list[Path]:

@@ -15,8 +15,10 @@ from skadl.estimators.model_files.reader import (
     read_model_file,
 )
 from skadl.noise.sensors import SensorInfo
+from skadl.noise.source import find_noise
+from skadl.raw.image import RawImage
 from skadl.raw.rawfile import read_raw
-from skadl.support.text import short_label
+from skadl.support.text import short_label, wrapped
 
 _ANY_CAMERA, _ANY_ISO = "any", 100.0  # where a file has none
 
@@ -73,7 +75,11 @@ def describe_model(contents: ModelFile) -> dict[str, Any]:
 
 
 def describe_raw(path: str | Path) -> dict[str, Any]:
-    """Give what `read_raw` sees, in counts; camera and ISO None if not said."""
+    """Give what `read_raw` sees, in counts; camera and ISO None if not said.
+
+    In `noise`, errors are standard errors of the natural logarithm; without a source
+    there is a reason.
+    """
     try:
         image = read_raw(path)
         camera, iso = image.sensor, image.iso
@@ -94,6 +100,25 @@ def describe_raw(path: str | Path) -> dict[str, Any]:
         "lowest_count": counts.min().item(),
         "median_count": float(np.median(counts)),
         "highest_count": counts.max().item(),
+        "noise": _noise_of_image(image),
+    }
+
+
+def _noise_of_image(image: RawImage) -> dict[str, Any]:
+    try:
+        found = find_noise(image)
+    except ValueError as error:
+        return {"source": None, "reason": str(error)}
+    gain_error, read_noise_error = found.errors
+    return {
+        "source": found.source,
+        "gain": found.gain,
+        "read_noise": found.read_noise,
+        "gain_error": gain_error,
+        "read_noise_error": read_noise_error,
+        "figures": found.figures,
+        "origin": found.origin,
+        "notes": found.notes,
     }
 
 
@@ -147,6 +172,13 @@ def _raw_lines(record: dict[str, Any]) -> Iterator[str]:
         f"counts  {record['lowest_count']} to {record['highest_count']}, median "
         f"{record['median_count']:g}"
     )
+    noise = record["noise"]
+    if noise["source"] is None:
+        yield wrapped(f"noise   {noise['reason']}", " " * 8)
+        return
+    yield wrapped(f"noise   {noise['figures']}; {noise['origin']}", " " * 8)
+    for note in noise["notes"]:
+        yield wrapped(f"        Note: {note}", " " * 8)
 
 
 def _noise(info: SensorInfo) -> list[dict[str, float | None]]:

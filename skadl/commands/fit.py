@@ -157,7 +157,7 @@ def fit(
         click.echo(json.dumps(record, allow_nan=False))
         return
     say([report.summary(), "", f"Written: {out}"])
-    say([f"Try next: skadl denoise {shlex.quote(str(out))} RAW..."])
+    say([f"Try next: skadl denoise RAW... --model {shlex.quote(str(out))}"])
 
 
 def _check_output(out: Path, force: bool) -> None:

@@ -20,7 +20,7 @@ def info(file: Path, as_json: bool) -> None:
 
     Of a model: its sensors with ISO range and noise, the stages of its training, and
     how much of each source was accepted. Of a RAW file: camera, ISO, size, mosaic,
-    levels and counts.
+    levels, counts, and its noise: where it is known from, and how well.
     """
     from skadl.commands.describe_file import describe_file
 

@@ -29,7 +29,7 @@ _COMMANDS = {
     ),
     "denoise": (
         "skadl.commands.denoise",
-        "Denoise RAW files with MODEL, a file that skadl saved.",
+        "Denoise RAW files of any Bayer camera, with the network of skadl or your own.",
     ),
     "fit": (
         "skadl.commands.fit",
@@ -69,7 +69,8 @@ class _LazyGroup(click.Group):
 def main() -> None:
     """Fit a denoiser for a new camera sensor from about twenty RAW pairs.
 
-    To see what it does, start with `skadl demo`. With a camera: `skadl plan` says what
-    to shoot, `skadl check` whether the pairs are good, `skadl fit` makes a model of
-    them, `skadl denoise` uses it.
+    `skadl denoise` denoises photographs of any camera at once. To make it better for
+    yours: `skadl plan` says what to shoot, `skadl check` whether the pairs are good,
+    `skadl fit` makes a model of them for `skadl denoise`. `skadl demo` shows what that
+    gains.
     """

@@ -126,7 +126,9 @@ class RawDenoiser(BaseEstimator, ABC):
             One seen in `fit`; taken from the image where not given. With
             ``conditioning="noise"`` also one in the `meta` of `fit`, or the facts of
             any sensor with its noise: by hand or from `skadl.calibrate_sensor`.
-            Pattern and levels come from the image where it has them.
+            Pattern and levels come from the image where it has them. Noise that is
+            not known is that of the file's NoiseProfile, else of published figures
+            of the camera, else estimated from the image itself.
         iso : float, optional
             Taken from the image where not given.
         ratio : float, optional
@@ -162,8 +164,8 @@ class RawDenoiser(BaseEstimator, ABC):
             Before `fit`.
         TypeError, ValueError
             If sensor or ISO is missing or unknown, the noise of a sensor never seen
-            is not known, the image or an argument cannot be used, or `memory_limit`
-            is too low for the image.
+            is not known and cannot be estimated, the image or an argument cannot be
+            used, or `memory_limit` is too low for the image.
         FloatingPointError
             If the result is not finite.
 
@@ -171,7 +173,8 @@ class RawDenoiser(BaseEstimator, ABC):
         -----
         UserWarning
             If the ISO lies outside the range that the sensor was fitted on, or that
-            its noise is given for.
+            its noise is given for; if the noise was estimated from the image, or
+            what is known of it contradicts the image.
         """
         model = self.fitted_model()
         options = PredictOptions(strength, bool(self_ensemble), dtype, memory_limit)

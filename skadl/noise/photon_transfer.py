@@ -17,8 +17,8 @@ from skadl.noise.residual import LEAST_WHITE, TransferCurve
 
 # The prior, value and standard deviation: geometric means over the eight published
 # cameras of skadl.datasets, with about twice their spread (natural logarithms).
-_FULL_WELL = (np.log(30_000.0), 1.5)  # electrons from black to white at ISO 100
-_READ_ELECTRONS = (np.log(3.5), 1.5)
+FULL_WELL = (np.log(30_000.0), 1.5)  # electrons from black to white at ISO 100
+READ_ELECTRONS = (np.log(3.5), 1.5)
 _GAIN_POWER = (1.0, 0.05)  # of ISO
 _READ_POWER = (0.7, 0.3)
 # A sensor leaves its power laws a little, and alike at neighbouring ISOs.
@@ -193,13 +193,13 @@ def _prior(n_isos: int, span: float, reference: float) -> tuple[np.ndarray, np.n
     """
     read = 2 + n_isos  # where the parameters of read noise begin
     rows, centre = np.eye(2 * read), np.zeros(2 * read)
-    centre[0] = np.log(span * reference / 100) - _FULL_WELL[0]
+    centre[0] = np.log(span * reference / 100) - FULL_WELL[0]
     rows[read, 0] = -1.0  # read noise in electrons is that in counts over the gain
-    centre[read] = _READ_ELECTRONS[0]
+    centre[read] = READ_ELECTRONS[0]
     centre[1], centre[read + 1] = _GAIN_POWER[0], _READ_POWER[0]
     spread = np.ones(2 * read)
-    spread[[0, 1]] = _FULL_WELL[1], _GAIN_POWER[1]
-    spread[[read, read + 1]] = _READ_ELECTRONS[1], _READ_POWER[1]
+    spread[[0, 1]] = FULL_WELL[1], _GAIN_POWER[1]
+    spread[[read, read + 1]] = READ_ELECTRONS[1], _READ_POWER[1]
     return rows / spread[:, None], centre / spread
 
 

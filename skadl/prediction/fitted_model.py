@@ -47,6 +47,11 @@ class FittedModel(ImageModel):
             return list(self.conditioning.sensors)
         return super().known_sensors()
 
+    @property
+    def takes_any_noise(self) -> bool:
+        """Whether a sensor is known by its noise, wherever that comes from."""
+        return not self.conditioning.uses_sensor
+
     def resolve_sensor(
         self, name: str | None, info: SensorInfo | None = None
     ) -> SensorInfo:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from skadl.noise.sensors import SensorInfo
+from skadl.noise.source import find_noise
 from skadl.prediction.frame import Track
 from skadl.prediction.model import ImageModel, PredictOptions
 from skadl.raw.image import RawImage
@@ -16,6 +18,9 @@ from skadl.raw.mosaic import pack_bayer, unpack_bayer
 from skadl.raw.rawfile import read_raw
 
 UNNAMED = "unnamed sensor"
+_MORE_CERTAIN = (
+    "Noise that skadl.calibrate_sensor measures on pairs of the sensor is more certain."
+)
 
 
 def denoise(
@@ -31,7 +36,9 @@ def denoise(
 
     `sensor`, `iso` and `ratio` replace what the image says; the facts of a sensor may
     stand for its name where only its noise counts, and pattern and levels of a
-    `RawImage` or a file stay. `track` passes tiles through: for a progress bar.
+    `RawImage` or a file stay. Noise that nobody gave or measured is found as
+    `find_noise` does, with a UserWarning where it is an estimate or contradicts the
+    image. `track` passes tiles through: for a progress bar.
     """
     options = options or PredictOptions()
     info, name = (sensor, None) if isinstance(sensor, SensorInfo) else (None, sensor)
@@ -40,8 +47,9 @@ def denoise(
     given = {"sensor": name, "iso": iso, "ratio": ratio}
     given = {name: value for name, value in given.items() if value is not None}
     if isinstance(raw, RawImage):
-        image = replace(raw.with_mosaic(raw.mosaic), **given)
-        info = model.resolve_sensor(image.sensor, info)
+        profile = raw.noise_profile
+        image = replace(raw.with_mosaic(raw.mosaic), noise_profile=profile, **given)
+        info = _resolve(model, image, info)
         return raw.with_mosaic(model.denoise_mosaic(image, info, options, track))
     array = np.asarray(raw)
     if array.dtype.kind not in "uif":
@@ -54,17 +62,40 @@ def denoise(
             "an array does not say where it comes from: give predict(raw, sensor, "
             f"iso); known sensors are {model.known_sensors()}."
         )
-    info = model.resolve_sensor(name, info)
+    if info is None and model.takes_any_noise and name in model.sensors:
+        facts = model.sensors.get(name)  # pattern and levels, if not its noise
+    else:
+        facts = info or model.resolve_sensor(name)
     packed = array.ndim == 3 and array.shape[0] == 4
     image = RawImage(
-        unpack_bayer(array, info.cfa) if packed else array,
-        info.cfa,
-        info.black_level,
-        info.white_level,
+        unpack_bayer(array, facts.cfa) if packed else array,
+        facts.cfa,
+        facts.black_level,
+        facts.white_level,
         **{"sensor": UNNAMED, **given},
     )
+    info = _resolve(model, image, info)
     mosaic = model.denoise_mosaic(image, info, options, track)
-    return pack_bayer(mosaic, info.cfa).astype(mosaic.dtype) if packed else mosaic
+    return pack_bayer(mosaic, facts.cfa).astype(mosaic.dtype) if packed else mosaic
+
+
+def _resolve(model: ImageModel, image: RawImage, info: SensorInfo | None) -> SensorInfo:
+    """Return the sensor's facts, with noise, from wherever it can be had."""
+    knows = info.knows_noise if info else image.sensor in model.known_sensors()
+    if knows or not model.takes_any_noise:
+        return model.resolve_sensor(image.sensor, info)
+    try:
+        found = find_noise(image, info, model.sensors)
+    except ValueError as error:
+        raise ValueError(
+            f"{error} Known sensors are {model.known_sensors()}."
+        ) from None
+    told = []
+    if found.source == "estimated":
+        told = [f"sensor {image.sensor!r}: {found.sentence}. {_MORE_CERTAIN}"]
+    if told or found.notes:
+        warnings.warn(" ".join([*told, *found.notes]), UserWarning, stacklevel=4)
+    return found.sensor
 
 
 def _read_file(

@@ -86,6 +86,11 @@ class ImageModel(ABC):
             "SensorTable passed to fit or score as meta."
         )
 
+    @property
+    def takes_any_noise(self) -> bool:
+        """Whether a sensor is known by its noise, wherever that comes from."""
+        return True
+
     @abstractmethod
     def denoise_planes(
         self, image: RawImage, info: SensorInfo | None = None
@@ -123,6 +128,11 @@ class PlaneFunction(ImageModel):
     def known_sensors(self) -> list[str]:
         """Names of the sensors that the model can predict."""
         return super().known_sensors() if self.needs_noise else list(self.sensors.names)
+
+    @property
+    def takes_any_noise(self) -> bool:
+        """Whether a sensor is known by its noise, wherever that comes from."""
+        return self.needs_noise
 
     def resolve_sensor(
         self, name: str | None, info: SensorInfo | None = None

@@ -13,6 +13,7 @@ import numpy as np
 
 from skadl.raw.levels import black_planes, level_span, normalise
 from skadl.raw.mosaic import check_cfa, crop_to_even, pack_bayer
+from skadl.raw.noise_profile import NoiseProfile, check_noise_profile
 
 # All that a file says beside its counts.
 HEADER_FIELDS = ("cfa", "black_level", "white_level", "sensor", "iso", "ratio")
@@ -42,6 +43,11 @@ class RawImage:
         got. Denoisers see the counts above black times `ratio`.
     path : Path, optional
         File that the image was read from.
+    noise_profile : sequence of four pairs of floats, optional
+        What the file says of its noise (the tag NoiseProfile of a DNG), for the
+        planes R, Gr, Gb, B: the variance is ``S x + O`` for a pair (S, O) at a signal
+        x from black at 0 to white at 1. One pair counts for all planes, three are
+        red, green and blue.
 
     Raises
     ------
@@ -64,6 +70,7 @@ class RawImage:
     iso: float
     ratio: float = 1.0
     path: Path | None = None
+    noise_profile: NoiseProfile | None = None
 
     def __post_init__(self) -> None:
         set_field = super().__setattr__  # frozen for users, not for parsing
@@ -80,6 +87,12 @@ class RawImage:
             raise ValueError(f"sensor must be a non-empty string, got {self.sensor!r}.")
         set_field("iso", check_positive("iso", self.iso))
         set_field("ratio", check_positive("ratio", self.ratio))
+        if self.noise_profile is not None:
+            try:
+                profile = check_noise_profile(self.noise_profile)
+            except ValueError as error:
+                raise ValueError(f"noise_profile cannot be used: {error}") from None
+            set_field("noise_profile", profile)
 
     def __repr__(self) -> str:
         height, width = self.mosaic.shape
@@ -119,6 +132,8 @@ class RawImage:
     def with_mosaic(self, mosaic: np.ndarray) -> RawImage:
         """Return the same image with other counts (a denoised one, say).
 
+        Without the noise profile, which may not be that of other counts.
+
         Parameters
         ----------
         mosaic : ndarray of shape (H, W)
@@ -145,14 +160,18 @@ class LazyRawImage(RawImage):
         self, path: str | Path, reader: Callable[[Path], RawImage], **overrides: Any
     ) -> None:
         self.__dict__.update(
-            path=Path(path), reader=reader, overrides=overrides, _header=None
+            path=Path(path),
+            reader=reader,
+            overrides=overrides,
+            _header=None,
+            _noise_profile=None,
         )
 
     def _read(self) -> RawImage:
         image = replace(self.reader(self.path), **self.overrides)
         if self._header is None:
             header = {name: getattr(image, name) for name in HEADER_FIELDS}
-            self.__dict__["_header"] = header
+            self.__dict__.update(_header=header, _noise_profile=image.noise_profile)
         return image
 
     def header(self) -> dict[str, Any]:
@@ -164,6 +183,11 @@ class LazyRawImage(RawImage):
     @property
     def mosaic(self) -> np.ndarray:  # noqa: D102 (documented on RawImage)
         return self._read().mosaic
+
+    @property
+    def noise_profile(self) -> NoiseProfile | None:  # noqa: D102
+        self.header()
+        return self._noise_profile
 
     def __repr__(self) -> str:
         return f"LazyRawImage({str(self.path)!r})"

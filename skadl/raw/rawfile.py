@@ -13,6 +13,7 @@ import rawpy
 from skadl.raw.exif import exif_iso, exif_sensor, exif_tags, libraw_iso
 from skadl.raw.image import LazyRawImage, RawImage, check_positive
 from skadl.raw.mosaic import CFA_PATTERNS
+from skadl.raw.noise_profile import read_noise_profile
 
 RAW_SUFFIXES = frozenset(
     ".3fr .ari .arw .bay .cap .cr2 .cr3 .crw .cs1 .dc2 .dcr .dcs .dng .drf .eip .erf "
@@ -103,7 +104,10 @@ def read_raw(
         iso = libraw_iso(raw) if iso is None else iso
     _check_counts(mosaic, black_level, white_level, path)
     sensor, iso = _ask_exif(path, sensor, iso)
-    return RawImage(mosaic, cfa, black_level, white_level, sensor, iso, ratio, path)
+    profile = read_noise_profile(path)
+    return RawImage(
+        mosaic, cfa, black_level, white_level, sensor, iso, ratio, path, profile
+    )
 
 
 def open_raw(

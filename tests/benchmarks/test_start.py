@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 import skadl
 from benchmarks.start import networks
 from benchmarks.start.batches import make_batch
+from benchmarks.start.blind import simulated, summarise
 from benchmarks.start.export import (
     export_checkpoint,
     export_model,
@@ -246,3 +248,10 @@ def test_the_stabilised_network_takes_any_negative_pixel():
     )
     x = torch.linspace(-1, 1, 4 * SIDE * SIDE).view(1, 4, SIDE, SIDE)
     assert network(x.expand(64, -1, -1, -1), metadata).isfinite().all()
+
+
+def test_the_blind_estimate_is_compared_with_the_truth():
+    cases = islice(simulated("mixture", 1, 0), 2)
+    row = summarise("two", cases)
+    assert row.startswith("| two | 2 | ")
+    assert row.count("|") == 9

@@ -52,7 +52,8 @@ def run(model, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
     def invoke(*arguments, model=model):
-        words = ["denoise", str(model), *map(str, arguments)]
+        first = [] if model is None else [str(model)]
+        words = ["denoise", *first, *map(str, arguments)]
         return CliRunner().invoke(cli.main, words)
 
     return invoke
@@ -166,6 +167,7 @@ def test_denoise__json__is_all_of_stdout(run, card, tmp_path):
     by_input = {file.pop("input"): file for file in facts["files"]}
     new, kept = by_input["card/B.DNG"], by_input["card/a.dng"]
     assert new.pop("seconds") > 0
+    assert new.pop("noise")["source"] == "measured"
     assert new == {"status": "written", "output": "skadl-denoised/B.dng", "notes": []}
     assert (kept["status"], kept["output"]) == ("kept", "skadl-denoised/a.dng")
     assert by_input["card/c.dng"].keys() == {"status", "error"}
@@ -320,6 +322,70 @@ def test_denoise__strange_letters_in_a_file__do_not_reach_the_terminal(run, card
     assert "\x1b" not in outcome.output and len(outcome.stderr.splitlines()) == 1
 
 
+# The model
+
+
+@pytest.fixture
+def universal(monkeypatch, model):
+    """A small model in the place of the network that comes with skadl."""
+    loaded = []
+
+    def load_universal(device="auto"):
+        loaded.append(device)
+        return skadl.load(model, device=device)
+
+    name = "skadl.estimators.loading.load_universal"
+    monkeypatch.setattr(name, load_universal, raising=False)
+    return loaded
+
+
+def noisy_ramp(sensor="New One"):
+    """Noise of gain 0.5 and read noise 3 counts at rising brightness."""
+    rng = np.random.default_rng(0)
+    light = np.tile(np.linspace(50, 3000, 192), (192, 1))
+    mosaic = 0.5 * rng.poisson(light / 0.5) + 512 + 3 * rng.standard_normal(light.shape)
+    counts = np.rint(mosaic).clip(0, 4095).astype(np.uint16)
+    return RawImage(counts, "RGGB", 512, 4095, sensor, 800)
+
+
+def test_denoise__no_model__takes_skadls_own_and_estimates_the_noise(
+    run, universal, card
+):
+    write_dng(card / "a.dng", noisy_ramp())
+    outcome = run("card/a.dng", "--device", "cpu", model=None)
+    assert outcome.exit_code == 0, outcome.output
+    assert universal == ["cpu"]
+    assert "noise estimated from the image itself: gain 0.4" in outcome.stdout
+    outcome = run("card/a.dng", "--json", "--force", model=None)
+    record = json.loads(outcome.stdout)
+    assert record["model"] == "universal"
+    noise = record["files"][0]["noise"]
+    assert noise["source"] == "estimated"
+    assert noise["gain"] == pytest.approx(0.5, rel=0.15)
+
+
+def test_denoise__noise_known_to_the_model_or_given__is_said(run, card):
+    assert "noise measured on pairs of this sensor" in run("card/a.dng").stdout
+    outcome = run("card/B.DNG", "--noise", "800,0.5,3")
+    assert "noise as given" in outcome.stdout
+
+
+def test_denoise__model_as_option_or_as_first__is_the_same(run, card, model):
+    results = []
+    for words, first in ((("--model", model), None), ((), model)):
+        outcome = run("card/a.dng", "--format", "npy", "--force", *words, model=first)
+        assert outcome.exit_code == 0, outcome.output
+        results.append(np.load("skadl-denoised/a.npy"))
+    np.testing.assert_array_equal(*results)
+
+
+def test_denoise__two_models_or_no_raw_file__is_a_usage_error(run, card, model):
+    outcome = run("card/a.dng", "--model", model)
+    assert outcome.exit_code == 2 and "are both models" in outcome.stderr
+    outcome = run()
+    assert outcome.exit_code == 2 and "no RAW file to denoise" in outcome.stderr
+
+
 # Sensors and ISO
 
 
@@ -342,7 +408,7 @@ def test_denoise__unknown_sensor_and_one_hot_model__leaves_noise_out(
 ):
     write_dng(card / "a.dng", photograph(sensor="New One"))
     outcome = run("card/a.dng", model=one_hot_model)
-    assert "--sensor NAME;" in outcome.stderr and "--noise" not in outcome.stderr
+    assert "--sensor NAME." in outcome.stderr and "--noise" not in outcome.stderr
 
 
 def test_denoise__sensor__is_used_and_the_camera_keeps_its_name(run, card):
@@ -403,7 +469,7 @@ def test_denoise__iso_outside_the_fit__is_noted(run, card):
 
 
 def test_denoise__what_is_no_model__one_line(run, card):
-    outcome = run("card/B.DNG", model=card / "a.dng")
+    outcome = run("card/B.DNG", "--model", "card/a.dng", model="card/B.DNG")
     assert outcome.exit_code == 1
     assert outcome.stderr.startswith("Error: ") and "model" in outcome.stderr
     assert len(outcome.stderr.splitlines()) == 1
@@ -441,4 +507,4 @@ def test_denoise__help__fits_a_terminal(run):
     outcome = CliRunner().invoke(cli.main, ["denoise", "--help"], terminal_width=80)
     assert outcome.exit_code == 0
     assert max(map(len, outcome.stdout.splitlines())) <= 80
-    assert "skadl denoise sony.safetensors DSC0001.ARW" in outcome.stdout
+    assert "skadl denoise DSC0001.ARW" in outcome.stdout

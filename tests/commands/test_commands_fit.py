@@ -49,7 +49,7 @@ def test_fit__folder__writes_a_model_that_denoises(run, shots, tmp_path):
         "No sources",
         "No source batches were offered.",
         "Written: my model.safetensors",
-        "skadl denoise 'my model.safetensors' RAW...",
+        "skadl denoise RAW... --model 'my model.safetensors'",
     ):
         assert expected in words
     assert "\r" not in outcome.output

@@ -218,7 +218,7 @@ def test_info__model_as_json__holds_plain_values(run, model, tmp_path):
 def test_info__raw_file__says_what_read_raw_sees(run, dng):
     outcome = run("info", dng.name)
     assert outcome.exit_code == 0, outcome.output
-    assert [line.split(maxsplit=1) for line in outcome.stdout.splitlines()[1:]] == [
+    assert [line.split(maxsplit=1) for line in outcome.stdout.splitlines()[1:7]] == [
         ["camera", "NIKON D850"],
         ["ISO", "800"],
         ["size", "80 x 64 pixels"],
@@ -230,6 +230,29 @@ def test_info__raw_file__says_what_read_raw_sees(run, dng):
     assert facts["kind"] == "raw"
     assert (facts["width"], facts["height"], facts["cfa"]) == (80, 64, "GRBG")
     assert (facts["camera"], facts["iso"]) == ("NIKON D850", 800)
+
+
+def test_info__raw_file__says_its_noise_and_how_well(run, tmp_path):
+    rng = np.random.default_rng(0)
+    light = np.tile(np.linspace(100, 9000, 192), (192, 1))
+    mosaic = 0.5 * rng.poisson(light / 0.5) + 512 + 3 * rng.standard_normal(light.shape)
+    image = RawImage(np.rint(mosaic).astype(np.uint16), "RGGB", 512, 16383, "mine", 800)
+    write_dng(tmp_path / "a.dng", image)
+    text = " ".join(run("info", "a.dng").stdout.split())
+    assert "noise gain 0.5" in text and "estimated from the image itself" in text
+    noise = json.loads(run("info", "--json", "a.dng").stdout)["noise"]
+    assert noise["source"] == "estimated"
+    assert noise["gain"] == pytest.approx(0.5, rel=0.15)
+    assert 0 < noise["gain_error"] < 0.2 < noise["read_noise_error"]
+
+
+def test_info__noise_that_nothing_tells__says_why(run, tmp_path):
+    mosaic = np.arange(64 * 80, dtype=np.uint16).reshape(64, 80) % 3000 + 500
+    write_dng(tmp_path / "a.dng", RawImage(mosaic, "RGGB", 512, 4095, "mine", 800))
+    outcome = run("info", "a.dng")
+    assert outcome.exit_code == 0
+    assert "the image of 64x80 pixels is too small" in " ".join(outcome.stdout.split())
+    assert json.loads(run("info", "--json", "a.dng").stdout)["noise"]["source"] is None
 
 
 def test_info__raw_file_without_iso__says_the_rest(run, dng, monkeypatch):

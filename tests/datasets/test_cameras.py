@@ -12,7 +12,7 @@ from scipy import stats
 
 from skadl import SensorInfo
 from skadl.datasets import Camera, camera_info, camera_names, get_camera, make_domain
-from skadl.datasets.simulated.tukey_lambda import (
+from skadl.noise.tukey_lambda import (
     draw_tukey_lambda,
     tukey_lambda_variance,
 )

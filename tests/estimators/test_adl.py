@@ -246,7 +246,7 @@ def test__fit__again__overwrites_everything():
     assert model.sensors_.names == (SOURCE,)
     assert model.selection_report_.n_offered == 0
     with pytest.raises(ValueError, match="was not seen during fit"):
-        model.predict(target_pairs()[0].noisy)
+        model.score(target_pairs())
 
 
 def test__fit__again_and_failing__keeps_the_earlier_fit():

@@ -18,6 +18,7 @@ from skadl.datasets import make_domain
 from skadl.evaluation.metrics import psnr
 from skadl.network.conditioning import Conditioning
 from skadl.noise.sensors import SensorInfo
+from skadl.noise.source import find_noise
 from skadl.prediction.fitted_model import GIB, FittedModel
 from skadl.prediction.frame import FrameNetwork
 from skadl.prediction.image import denoise
@@ -53,6 +54,14 @@ def counts(shape=(12, 16), dtype=np.uint16, seed=0):
 
 def raw_image(mosaic, cfa="RGGB", **changes):
     return RawImage(mosaic, cfa, **(FACTS | changes))
+
+
+def noisy_ramp():
+    """Noise of gain 0.5 and read noise 3 counts at rising brightness."""
+    rng = np.random.default_rng(0)
+    light = np.tile(np.linspace(100, 9000, 192), (192, 1))
+    mosaic = 0.5 * rng.poisson(light / 0.5) + 512 + 3 * rng.standard_normal(light.shape)
+    return raw_image(np.rint(mosaic).astype(np.uint16), sensor="X")
 
 
 # Sizes, types and Bayer orders
@@ -422,15 +431,42 @@ def test_denoise__facts_for_a_file__need_no_name(make_noise_model, tmp_path):
 
 
 @pytest.mark.parametrize("raw", [raw_image(counts(), sensor="X"), counts()])
-def test_denoise__noise_unknown__says_how_to_give_it(make_noise_model, raw):
+def test_denoise__noise_that_nothing_tells__says_how_to_give_it(make_noise_model, raw):
     bare = SensorInfo("RGGB", 512, 16383)
-    how = r"SensorInfo\(..., gain=..., read_noise=...\) or sensor=calibrate_sensor\(pa"
-    with pytest.raises(ValueError, match=f"'X' was not seen .*'A', 'B'.*{how}"):
+    how = r"SensorInfo\(..., gain=..., read_noise=...\).*calibrate_sensor"
+    with pytest.raises(ValueError, match=f"'X'.*(not seen|too small).*{how}") as error:
         denoise(make_noise_model(), raw, "X", 800)
-    with pytest.raises(ValueError, match=f"noise of sensor 'X' is not known.*{how}"):
+    assert "nown sensors are ['A', 'B']" in str(error.value)
+    told = f"noise of sensor 'X' is not known.*too small.*{how}.*'A', 'B'"
+    with pytest.raises(ValueError, match=told):
         denoise(make_noise_model(X=bare), raw, "X", 800)
-    with pytest.raises(ValueError, match=f"is not known; .*{how}"):
+    with pytest.raises(ValueError, match=f"is not known.*too small.*{how}"):
         denoise(make_noise_model(), raw, bare, 800)
+
+
+def test_denoise__noise_unknown__is_estimated_from_the_image(make_noise_model):
+    model, bare = make_noise_model(), SensorInfo("RGGB", 512, 16383)
+    image = noisy_ramp()
+    message = "sensor 'X': noise estimated from the image itself: gain .* more certain"
+    with pytest.warns(UserWarning, match=message) as caught:
+        result = denoise(model, image)
+    assert len(caught) == 1
+    expected = denoise(model, image, find_noise(image).sensor)  # given: no warning
+    np.testing.assert_array_equal(result.mosaic, expected.mosaic)
+    with pytest.warns(UserWarning, match="estimated from the image itself"):
+        mosaic = denoise(model, image.mosaic, bare, 800)
+    np.testing.assert_array_equal(mosaic, expected.mosaic)
+
+
+def test_denoise__noise_profile_of_the_file__goes_before_an_estimate(make_noise_model):
+    profile = [(0.5 / 15871, 9 / 15871**2)]
+    image = replace(noisy_ramp(), noise_profile=profile)
+    model = make_noise_model()
+    result = denoise(model, image)  # a warning would fail it
+    info = replace(stranger(), gain={800: 0.5}, read_noise={800: 3.0})
+    expected = denoise(model, image, info)
+    np.testing.assert_allclose(result.mosaic, expected.mosaic, rtol=1e-6)
+    assert result.noise_profile is None
 
 
 @pytest.mark.parametrize("raw", [raw_image(counts()), counts()])

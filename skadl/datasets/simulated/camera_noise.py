@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from skadl.datasets.simulated.cameras import Camera
-from skadl.datasets.simulated.tukey_lambda import draw_tukey_lambda
+from skadl.noise.tukey_lambda import draw_tukey_lambda
 from skadl.raw.mosaic import sample_rgb, spread_planes
 
 

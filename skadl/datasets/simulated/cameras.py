@@ -1,8 +1,8 @@
 """Simulated cameras: their levels, colour response and noise at each ISO.
 
 Eight real cameras come with the package, from published calibrations; see
-``camera_figures.json`` for every figure, its source and what was chosen. Anyone
-else's camera is one `Camera` record.
+``skadl/noise/camera_figures.json`` for every figure, its source and what was chosen.
+Anyone else's camera is one `Camera` record.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from functools import cache
 
 import numpy as np
 
-from skadl.datasets.simulated.published import camera_names, published_figures
-from skadl.datasets.simulated.tukey_lambda import tukey_lambda_variance
+from skadl.datasets.simulated.published import camera_names
+from skadl.noise.camera_figures import published_figures
 from skadl.noise.iso_table import IsoTable, check_planes
+from skadl.noise.published import PublishedCurves
 from skadl.noise.residual import QUANTISATION_VARIANCE
 from skadl.noise.sensors import SensorInfo
+from skadl.noise.tukey_lambda import tukey_lambda_variance
 from skadl.raw.image import check_positive
 from skadl.raw.mosaic import check_cfa
 
@@ -332,39 +334,27 @@ def _published_cameras() -> dict[str, Camera]:
 
 
 def _from_figures(name: str, figures: Mapping) -> Camera:
-    """Tabulate a camera's published curves by ISO, each half of a stop."""
-    low, high = figures["iso_range"]
-    isos = np.geomspace(low, high, 1 + int(np.ceil(2 * np.log2(high / low))))
-    isos[0], isos[-1] = low, high
-    curve = figures["gain"]
-    if "polynomial" in curve:
-        gain = np.polyval(curve["polynomial"], isos)
-    else:
-        gain = np.geomspace(curve["at_lowest_iso"], curve["at_highest_iso"], len(isos))
-    read = figures["read"]
-    if "variance_polynomial" in read:
-        # Fitted on raw counts, so quantisation is in; the simulation rounds anew.
-        variance = np.polyval(read["variance_polynomial"], isos)
-        read_scale = np.sqrt(variance - QUANTISATION_VARIANCE)
-    else:
-        read_scale = gain ** read["slope"] * np.exp(read["bias"])
-    row = figures.get("row")
+    """Make a camera of its published curves."""
+    curves = PublishedCurves.of(figures)
+    isos = curves.isos
     return Camera(
         name,
         figures["cfa"],
         figures["black_level"],
         figures["white_level"],
-        gain=_table(isos, gain),
-        read_scale=_table(isos, read_scale),
+        gain=_table(isos, curves.gain),
+        read_scale=_table(isos, curves.read_scale),
         read_shape=_optional_table(figures.get("shape")),
-        row_noise=row and _table(isos, gain ** row["slope"] * np.exp(row["bias"])),
+        row_noise=_table(isos, curves.row_noise),
         colour_bias=_optional_table(figures.get("colour_bias")),
         white_balance=tuple(figures["white_balance"]),
         ratios=tuple(float(ratio) for ratio in figures["ratios"]),
     )
 
 
-def _table(isos, values) -> dict[float, float]:
+def _table(isos: np.ndarray, values: np.ndarray | None) -> dict | None:
+    if values is None:
+        return None
     return {float(iso): float(v) for iso, v in zip(isos, values, strict=True)}
 
 

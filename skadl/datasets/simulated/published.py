@@ -1,18 +1,8 @@
-"""The published figures of the cameras that come with the package, as they are."""
+"""The cameras that come with the package."""
 
 from __future__ import annotations
 
-import json
-from functools import cache
-from importlib.resources import files
-from typing import Any
-
-
-@cache
-def published_figures() -> dict[str, dict[str, Any]]:
-    """Entries of ``camera_figures.json`` by camera; a new camera is one more there."""
-    path = files("skadl.datasets.simulated").joinpath("camera_figures.json")
-    return json.loads(path.read_text("utf-8"))["cameras"]
+from skadl.noise.camera_figures import published_figures
 
 
 def camera_names() -> tuple[str, ...]:
