@@ -88,7 +88,8 @@ class BlockMap:
     def band(self, rows: slice) -> np.ndarray:
         """Return packed rows as a mosaic (2 n, 2 w), bilinear between block centres.
 
-        >>> steps = BlockMap.of(np.ones((4, 2, 1)) * [[[0]], [[8]]], "RGGB", width=1)
+        >>> planes = np.ones((4, 2, 1)) * [[0], [8]]
+        >>> steps = BlockMap.of(planes, "RGGB", width=1)
         >>> steps.band(slice(1, 6))[::2, 0]
         array([0., 1., 3., 5., 7.], dtype=float32)
         """

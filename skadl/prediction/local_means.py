@@ -28,6 +28,9 @@ NEIGHBOURHOOD = 3  # blocks: side of the wide level
 LEVEL_STEP = 1.0  # standard deviations of noise between groups of level, in shadows
 _EVEN_STEPS = 8.0  # standard deviations above black from which steps grow with signal
 _LOWEST = -4.0  # standard deviations: below black by more there is nothing
+# What is left of a group's mean that stands out, in its variance by noise: a little,
+# since groups that overlap leave as much in the same direction.
+_LEFT = 0.4
 _FEW = 200.0  # pixels: groups of fewer have little say in how large means are
 
 
@@ -58,47 +61,45 @@ def local_means(blocks: BlockMeans, noise: NoiseLevel) -> np.ndarray:
     """
     wide = wide_level(blocks.level, noise)
     small = _steps(blocks.level.mean(axis=0), noise)
-    groups = [
-        _Everything(),
-        _Levels.of(small),
-        _Squares.of(*wide.shape),
-        _Levels.of(wide),
-    ]
-    result = np.zeros(blocks.level.shape)
-    for plane, means in enumerate(result):
-        sigma = np.sqrt(variance(noise, blocks.level[plane].astype(float)))
-        score = blocks.residual[plane] / sigma
-        n_clipped = blocks.clipped[plane] * blocks.n_pixels
-        for group in groups:
-            means += _group_means(group, score - means, blocks.n_pixels, n_clipped)
-        if n_clipped.sum() <= MOST_CLIPPED * blocks.n_pixels.sum():
-            # Of the plane as a whole nothing is left.
-            weight = blocks.n_pixels * sigma
-            means += np.sum((score - means) * weight) / weight.sum()
-    return result
+    # Twice: a block that belongs to two groups in part leaves a little of each mean.
+    groups = [_Levels.of(small), _Squares.of(*wide.shape), _Levels.of(wide)]
+    groups = [_Everything(), *groups, *groups]
+    sigma = np.sqrt(variance(noise, blocks.level.astype(float)))
+    score, n_clipped = blocks.residual / sigma, blocks.clipped * blocks.n_pixels
+    result = np.zeros(score.shape)
+    for group in groups:
+        weight = group.gather(blocks.n_pixels)
+        for means, plane, clipped in zip(result, score, n_clipped, strict=True):
+            rest = group.gather((plane - means) * blocks.n_pixels)
+            found = _significant(rest / np.maximum(weight, 1e-9), weight)
+            if clipped.any():
+                found[group.gather(clipped) > MOST_CLIPPED * weight] = 0.0
+            means += group.spread(found)
+    # Of a plane as a whole nothing is left.
+    is_free = n_clipped.mean(axis=(1, 2)) <= MOST_CLIPPED * blocks.n_pixels.mean()
+    weight = blocks.n_pixels * sigma
+    rest = np.sum((score - result) * weight, axis=(1, 2)) / weight.sum(axis=(1, 2))
+    return result + np.where(is_free, rest, 0.0)[:, None, None]
 
 
-def _group_means(
-    group: _Everything | _Levels | _Squares,
-    score: np.ndarray,
-    n_pixels: np.ndarray,
-    n_clipped: np.ndarray,
-) -> np.ndarray:
-    """Means of groups, drawn towards 0 by what noise alone would give them."""
-    weight = group.gather(n_pixels)
-    known = np.maximum(weight, 1e-9)
-    mean = group.gather(score * n_pixels) / known
-    error = 1 / np.maximum(weight, 1.0)  # variance of a mean of noise of variance 1
+def _significant(mean: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Draw means of groups towards 0 by what noise of variance 1 would give them.
+
+    `weight` is the number of pixels of each.
+
+    >>> _significant(np.array([0.5, 0.01]), np.array([1e4, 1e2])).round(2)
+    array([0.5 , 0.01])
+    >>> _significant(np.array([0.01, 0.01]), np.array([1e3, 1e2]))
+    array([0., 0.])
+    """
+    error = 1 / np.maximum(weight, 1.0)
     # Two ways to tell a mean from noise. All groups together: their means vary by more
     # than noise lets them (empirical Bayes). One by itself (James and Stein): a few
     # groups may have large means where most have none.
     say = weight / (weight + _FEW)
     spread = max(np.sum(say * (mean**2 - error)) / max(say.sum(), 1e-9), 0.0)
-    trust = np.maximum(
-        spread / (spread + error), 1 - error / np.maximum(mean**2, error)
-    )
-    is_free = group.gather(n_clipped) <= MOST_CLIPPED * weight
-    return group.spread(np.where(is_free, trust * mean, 0.0))
+    alone = 1 - np.minimum(_LEFT * error / np.maximum(mean**2, 1e-30), 1)
+    return mean * np.maximum(spread / (spread + error), alone)
 
 
 class _Everything:

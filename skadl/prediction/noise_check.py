@@ -42,9 +42,8 @@ def noise_factor(
     >>> rng = np.random.default_rng(0)
     >>> noisy = rng.normal(0.5, 0.1, (4, 128, 128))
     >>> part = noisy, noisy - 0.5, np.zeros(noisy.shape, bool)
-    >>> factor = noise_factor([part], NoiseLevel(shot=0.0, read=0.005))
-    >>> round(factor, 1)
-    2.0
+    >>> 1.9 < noise_factor([part], NoiseLevel(shot=0.0, read=0.005)) < 2.1
+    True
     """
     smooth = [_smooth_patches(*part, noise) for part in parts]
     powers, shared = (np.concatenate(values) for values in zip(*smooth, strict=True))
