@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import torch
 
+import skadl
 from benchmarks.start.compare import compare
 from benchmarks.start.evaluate import (
     benchmark_cases,
@@ -23,6 +24,7 @@ from benchmarks.start.networks import NETWORKS
 from benchmarks.start.pmrid import load_pmrid
 from benchmarks.start.prediction import Denoiser, leave_noisy, network_denoiser
 from benchmarks.start.scenes import SceneSource, load_photographs
+from benchmarks.start.shadows import shadow_cases, shadow_means, summarise
 from benchmarks.start.tables import to_markdown
 from benchmarks.start.training import (
     LOSSES,
@@ -35,6 +37,7 @@ from benchmarks.start.training import (
 )
 from benchmarks.start.validation import ValidationSet, photograph_pairs
 from benchmarks.tables.markdown import describe_processor
+from skadl.network.unet import ModulatedUNet
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -144,10 +147,23 @@ def _line(row: dict[str, float]) -> str:
 
 @main.command()
 @click.option("--photographs", type=FOLDER, required=True)
-@click.option("--network", "networks", type=FILE, multiple=True, help="Checkpoints.")
+@click.option(
+    "--network",
+    "networks",
+    type=FILE,
+    multiple=True,
+    help="Checkpoints, or .safetensors.",
+)
 @click.option("--pmrid", type=FILE, help="PMRID's torch_pretrained.ckp.")
 @click.option("--pairs", type=FOLDER, help="Real pairs (.npz).")
 @click.option("--figures", type=FILE, help="Noise figures of the pairs (.json).")
+@click.option(
+    "--told",
+    type=float,
+    multiple=True,
+    default=(1.0,),
+    help="By what the noise variance that is told is wrong; may be repeated.",
+)
 @click.option("--out", type=FOLDER, required=True)
 @click.option("--threads", default=1, show_default=True)
 def evaluate(
@@ -156,19 +172,24 @@ def evaluate(
     pmrid: Path | None,
     pairs: Path | None,
     figures: Path | None,
+    told: tuple[float, ...],
     out: Path,
     threads: int,
 ) -> None:
-    """Score checkpoints and peers; write scores.csv and results.md to --out."""
+    """Score networks and peers; write scores.csv and results.md to --out."""
     torch.set_num_threads(threads)
     denoisers: dict[str, Denoiser] = {"noisy": leave_noisy}
     if pmrid is not None:
         denoisers["PMRID"] = load_pmrid(pmrid)
     for path in networks:
-        network = load_network(path)
-        name = path.parent.name
-        denoisers[name] = network_denoiser(network)
-        denoisers[f"{name}, no safeguard"] = network_denoiser(network, safeguard=False)
+        network, name = _read(path), path.parent.name
+        for factor in told:
+            note = "" if factor == 1 else f", told {factor:g}"
+            for safeguard in (True, False):
+                denoiser = network_denoiser(network, safeguard, factor)
+                denoisers[name + note + ("" if safeguard else ", no safeguard")] = (
+                    denoiser
+                )
     held_out = load_photographs(photographs, held_out=True)
     cases = itertools.chain(benchmark_cases(), photograph_cases(held_out))
     if pairs is not None and figures is not None:
@@ -185,6 +206,34 @@ def evaluate(
     text = to_markdown(sections)
     (out / "results.md").write_text(text, "utf-8")
     click.echo(text)
+
+
+@main.command()
+@click.option("--photographs", type=FOLDER, required=True)
+@click.option("--network", "networks", type=FILE, multiple=True)
+@click.option("--out", type=FOLDER, required=True)
+@click.option("--threads", default=1, show_default=True)
+def shadows(
+    photographs: Path, networks: tuple[Path, ...], out: Path, threads: int
+) -> None:
+    """Measure the means of shadows; write shadows.csv and shadows.md to --out."""
+    torch.set_num_threads(threads)
+    denoisers = {path.parent.name: network_denoiser(_read(path)) for path in networks}
+    held_out = load_photographs(photographs, held_out=True)
+    means = shadow_means(shadow_cases(held_out), denoisers)
+    out.mkdir(parents=True, exist_ok=True)
+    means.round(3).to_csv(out / "shadows.csv", index=False)
+    collections = dict.fromkeys(means["collection"])
+    text = to_markdown({name: summarise(means, name) for name in collections})
+    (out / "shadows.md").write_text(text, "utf-8")
+    click.echo(text)
+
+
+def _read(path: Path) -> ModulatedUNet:
+    """Read the network of a checkpoint or of a model file."""
+    if path.suffix == ".safetensors":
+        return skadl.load(path, device="cpu").module_
+    return load_network(path)
 
 
 @main.command()

@@ -1,6 +1,6 @@
 """A network of any transform on one raw image, with the package's own safety.
 
-As `ADLDenoiser.predict` does: the mean of a correction is taken out of it, the
+As `ADLDenoiser.predict` does: the local means of a correction are taken out of it, the
 safeguard weighs it, and no pixel changes by more than noise can.
 """
 
@@ -18,9 +18,10 @@ from skadl.network.base import N_PLANES
 from skadl.network.folded import exact_halo
 from skadl.network.local_transform import REACH
 from skadl.network.unet import ModulatedUNet
-from skadl.noise.noise_level import expected_noise
+from skadl.noise.noise_level import NoiseLevel, expected_noise
 from skadl.noise.sensors import SensorInfo
-from skadl.prediction.correction import correct, is_clipped
+from skadl.prediction.clipping import ClipLevels
+from skadl.prediction.correction import correct
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
 from skadl.prediction.tiling import Tiling, choose_tiling
 from skadl.raw.image import RawImage
@@ -59,15 +60,24 @@ class FrameNetwork:
         return y.permute(0, 2, 3, 1).contiguous().numpy()
 
 
-def network_denoiser(network: ModulatedUNet, safeguard: bool = True) -> Denoiser:
-    """Return the denoiser that a network makes, as the package would run it."""
+def network_denoiser(
+    network: ModulatedUNet, safeguard: bool = True, told: float = 1.0
+) -> Denoiser:
+    """Return the denoiser that a network makes, as the package would run it.
+
+    The variance it is told is `told` times that of the sensor's figures.
+    """
     halo = exact_halo(len(network.encoder), REACH)
 
     def denoise(image: RawImage, info: SensorInfo) -> np.ndarray:
         noise = expected_noise(info, image.iso, image.ratio)
-        vector = CONDITIONING.vector("", image.iso, image.ratio, noise)
-        metadata = torch.from_numpy(vector)[None]  # (1, 3)
-        frame = FrameNetwork(lambda x: network(x, metadata), network.multiple, halo)
+        noise = NoiseLevel(told * noise.shot, told * noise.read)
+
+        def network_for(noise: NoiseLevel) -> FrameNetwork:
+            vector = CONDITIONING.vector("", image.iso, image.ratio, noise)
+            metadata = torch.from_numpy(vector)[None]  # (1, 3)
+            return FrameNetwork(lambda x: network(x, metadata), network.multiple, halo)
+
         zeros = np.zeros(4)
         mosaic = NormalisedMosaic(
             image.mosaic,
@@ -78,10 +88,10 @@ def network_denoiser(network: ModulatedUNet, safeguard: bool = True) -> Denoiser
         )
         offset = info.offset_at(image.iso) * (image.ratio / info.span)
         correction = correct(
-            frame,
+            network_for,
             replace(mosaic, offset=offset),
             noise,
-            keeps_mean=is_clipped(image),
+            clip_levels=ClipLevels.of(image),
             safeguard=safeguard,
             self_ensemble=False,
             memory=MEMORY,

@@ -126,8 +126,10 @@ class ADLDenoiser(NetworkDenoiser):
     safeguard : bool, default=True
         Whether `predict` holds back what Stein's risk estimate says would do an image
         more harm than good, mostly in images of little noise, and what is more than
-        noise can be; hot pixels stay. It takes about one more pass for a small image,
-        a tenth of one for a photograph. See :mod:`skadl.prediction.safeguard`.
+        noise can be; hot pixels stay. An image whose smooth parts show another noise
+        level than that of its sensor is denoised by what they show. It takes about
+        one more pass for a small image, a fifth of one for a photograph. See
+        :mod:`skadl.prediction.safeguard`.
     on_bad_pair : {"warn", "raise", "drop"}, default="warn"
         What `fit` does with target pairs whose frames do not belong together: names
         them in a warning and trains on them all the same, refuses them, or leaves

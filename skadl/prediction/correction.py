@@ -1,25 +1,44 @@
 """How much of what a network removes an image can spare, and the image without it.
 
-The whole frame has a say in it: the mean of a correction is taken out of it, and the
+The whole frame has a say in it: the means of a correction are taken out of it, and the
 safeguard judges it by windows. So it is computed first, kept as one frame of float32,
 and taken off band by band.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from skadl.noise.noise_level import NoiseLevel
-from skadl.noise.residual import MOST_CLIPPED, NEARLY_WHITE
-from skadl.prediction.bands import each_band
+from skadl.prediction.blocks import (
+    BlockMap,
+    block_counts,
+    block_sums,
+    variance,
+)
+from skadl.prediction.clipping import ClipLevels
 from skadl.prediction.frame import FrameNetwork, Track, predict_residual
-from skadl.prediction.model import not_finite
+from skadl.prediction.local_means import BlockMeans, local_means, wide_level
+from skadl.prediction.noise_check import noise_factor
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
-from skadl.prediction.safeguard import clip_to_noise, estimate_shrinkage
-from skadl.raw.image import RawImage
-from skadl.raw.mosaic import plane_views, spread_planes, unpack_bayer
+from skadl.prediction.safeguard import (
+    CAUTION,
+    MARGIN,
+    Window,
+    clip_to_noise,
+    estimate_trust,
+    judged_windows,
+)
+from skadl.raw.mosaic import of_mosaic, pack_bayer, unpack_bayer
+
+# An image that shows so much more or less noise variance than it is told of has been
+# told wrong: what smooth places show is right to about a third.
+TOLERANCE = 1.4
+MOST_WRONG = 4.0  # a factor of two in the standard deviation; not believed beyond
+LOOKS = 3  # with the noise that is told, and with what the image showed at the last
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,91 +46,120 @@ class Correction:
     """A mosaic and what to take away from it."""
 
     noisy: NormalisedMosaic
-    residual: NormalisedMosaic  # what a network removes, without its mean
-    shrinkage: float  # part of it that is taken away
+    residual: NormalisedMosaic  # what a network removes
+    means: BlockMap  # of it, in standard deviations of noise, to be left
+    noise: NoiseLevel
+    trust: BlockMap | None  # part of it that is taken away
     limit: NoiseLevel | None  # where no pixel may change by more than noise can
 
     def denoised(self, rows: slice) -> np.ndarray:
         """Return packed rows of the denoised mosaic (2 n_rows, 2 w), normalised."""
-        mosaic, residual = self.noisy.band(rows), self.residual.band(rows)
+        mosaic = self.noisy.band(rows)
+        residual = self._centred(rows, mosaic)
+        if self.trust is not None:
+            residual *= self.trust.band(rows)
         if self.limit is not None:
-            if self.shrinkage < 1:
-                residual *= np.float32(self.shrinkage)
             residual = clip_to_noise(residual, mosaic, self.limit)
         mosaic -= residual
         return mosaic
 
+    def __getitem__(self, window: Window) -> np.ndarray:
+        """Read what is removed without its means: a window of planes (4, n, m)."""
+        _, rows, columns = window
+        _, height, width = self.noisy.shape
+        rows = slice(*rows.indices(height))
+        band = self._centred(rows, self.noisy.band(rows))
+        return pack_bayer(band[:, of_mosaic(columns, width)], self.noisy.cfa)
+
+    def _centred(self, rows: slice, mosaic: np.ndarray) -> np.ndarray:
+        residual = self.residual.band(rows)
+        shift = variance(self.noise, mosaic - residual)
+        np.sqrt(shift, out=shift)
+        shift *= self.means.band(rows)
+        residual -= shift
+        return residual
+
 
 def correct(
-    network: FrameNetwork,
+    network_for: Callable[[NoiseLevel], FrameNetwork],
     noisy: NormalisedMosaic,
     noise: NoiseLevel,
     *,
-    keeps_mean: bool,
+    clip_levels: ClipLevels,
     safeguard: bool,
     self_ensemble: bool,
     memory: float,
     track: Track | None = None,
 ) -> Correction:
-    """Find out what to take away from a mosaic; other options as `predict_residual`."""
+    """Find out what to take away from a mosaic; other options as `predict_residual`.
+
+    `network_for` gives the network that is told a noise level. With the safeguard an
+    image that shows another noise than is told of it is denoised by what it shows.
+    """
     zeros, cfa = np.zeros(4), noisy.cfa
 
-    def centred(residual: np.ndarray) -> NormalisedMosaic:
-        # Noise has no mean, unless black or white clips it; what a network removes may
-        # have one: it draws an image towards the brightness and colour that it was
-        # trained on, a darker night by two per cent of its sky, and each colour by its
-        # own amount. So each plane keeps the mean that it had.
-        planes = NormalisedMosaic(residual, cfa, zeros, 1.0, zeros)
-        return planes if keeps_mean else planes.without_mean()
-
-    residual = centred(predict_residual(network, noisy, memory, self_ensemble, track))
-    if not safeguard:
-        return Correction(noisy, residual, 1.0, None)
-
-    def removed(planes: np.ndarray) -> np.ndarray:
-        # The probe goes the same way as the image: the mean is taken out here too, or
-        # the response to a probe would be that of another denoiser.
+    def removed(network: FrameNetwork, planes: np.ndarray) -> np.ndarray:
         part = NormalisedMosaic(unpack_bayer(planes, cfa), cfa, zeros, 1.0, zeros)
-        return centred(predict_residual(network, part, memory, self_ensemble))[:, :, :]
+        return pack_bayer(predict_residual(network, part, memory, self_ensemble), cfa)
 
-    probe_rng = np.random.default_rng(0)  # one image, one result
-    shrinkage = estimate_shrinkage(removed, noisy, residual, noise, probe_rng)
-    return Correction(noisy, residual, shrinkage, noise)
+    network, seen, wrong, counts = network_for(noise), noise, 1.0, None
+    windows = judged_windows(*noisy.shape[1:]) if safeguard else []
+    for look in range(LOOKS if safeguard else 0):
+        if len(windows) == 1:  # a small image: the look is the correction
+            counts = predict_residual(
+                network, noisy, memory, self_ensemble, None if look else track
+            )
+            removals = [pack_bayer(counts, cfa)]
+        else:
+            removals = [removed(network, noisy[window]) for window in windows]
+        parts = [
+            (noisy[window], removal, clip_levels.window(noisy, window))
+            for window, removal in zip(windows, removals, strict=True)
+        ]
+        factor = noise_factor(parts, seen)
+        if factor is None:
+            break
+        before, wrong = wrong, min(max(wrong * factor, 1 / MOST_WRONG), MOST_WRONG)
+        seen = NoiseLevel(wrong * noise.shot, wrong * noise.read)
+        is_borne_out = 1 / TOLERANCE <= wrong / before <= TOLERANCE
+        if is_borne_out or look == LOOKS - 1:
+            break
+        network = network_for(seen)
+    if counts is None:
+        counts = predict_residual(network, noisy, memory, self_ensemble, track)
+    residual = NormalisedMosaic(counts, cfa, zeros, 1.0, zeros)
+    blocks = _block_means(noisy, residual, clip_levels)
+    width = noisy.shape[2]
+    means = BlockMap.of(local_means(blocks, seen), cfa, width)
+    whole = Correction(noisy, residual, means, seen, None, None)
+    if not safeguard:
+        return whole
+    levels = wide_level(blocks.level, seen)
+    trust = estimate_trust(
+        lambda planes: removed(network, planes),
+        noisy,
+        residual,
+        whole,
+        seen,
+        levels,
+        np.random.default_rng(0),  # one image, one result
+        MARGIN if factor is not None else CAUTION,
+    ).at(levels)
+    trust = BlockMap.of(np.broadcast_to(trust, (4, *trust.shape)), cfa, width)
+    return Correction(noisy, residual, means, seen, trust, seen)
 
 
-def is_clipped(image: RawImage) -> bool:
-    """Tell whether so much of a plane is clipped that its noise has a mean.
-
-    More than `MOST_CLIPPED` of it at black or white. Sides are even; ValueError if a
-    pixel is NaN or infinity: every pixel is looked at here anyway.
-    """
-    counts, kind = image.mosaic, image.mosaic.dtype.kind
-    height, width = (side // 2 for side in counts.shape)
-    most = MOST_CLIPPED * height * width
-    white = image.black_planes + NEARLY_WHITE * image.span
-    if kind != "f":  # whole counts are compared as they are
-        white = np.minimum(np.ceil(white), np.iinfo(counts.dtype).max)
-    white = spread_planes(white.astype(counts.dtype), image.cfa, (2, 2 * width))
-
-    def clipped(rows: slice) -> np.ndarray:
-        band = counts[2 * rows.start : 2 * rows.stop].reshape(-1, 2, 2 * width)
-        if kind == "f" and not np.isfinite(band).all():
-            raise not_finite(image)
-        found = band >= white
-        if (
-            kind == "u"
-        ):  # only these end at 0; black lies higher where it is not clipped
-            found |= band == 0
-        return found.reshape(-1, 2 * width)
-
-    def count(rows: slice) -> int:
-        return np.count_nonzero(clipped(rows))
-
-    def count_planes(rows: slice) -> np.ndarray:
-        views = plane_views(clipped(rows), image.cfa)
-        return np.array([np.count_nonzero(view) for view in views])
-
-    # No plane has more than all have together, which are counted much faster.
-    if sum(each_band(count, height, width)) <= most:
-        return False
-    return bool(sum(each_band(count_planes, height, width)).max() > most)
+def _block_means(
+    noisy: NormalisedMosaic, residual: NormalisedMosaic, clip_levels: ClipLevels
+) -> BlockMeans:
+    sides = noisy.shape[1:]
+    n_pixels = block_counts(*sides)
+    bright, removed, clipped = (
+        block_sums(read, noisy.cfa, *sides) / n_pixels
+        for read in (
+            noisy.band,
+            residual.band,
+            lambda rows: clip_levels.band(noisy, rows),
+        )
+    )
+    return BlockMeans(bright - removed, removed, clipped, n_pixels)

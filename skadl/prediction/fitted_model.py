@@ -9,10 +9,11 @@ import torch
 
 from skadl.network.base import ModulatedNetwork
 from skadl.network.conditioning import Conditioning
-from skadl.noise.noise_level import expected_noise
+from skadl.noise.noise_level import NoiseLevel, expected_noise
 from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.prediction.bands import each_band
-from skadl.prediction.correction import Correction, correct, is_clipped
+from skadl.prediction.clipping import ClipLevels
+from skadl.prediction.correction import Correction, correct
 from skadl.prediction.frame import FrameNetwork, Track
 from skadl.prediction.model import (
     ImageModel,
@@ -130,17 +131,21 @@ class FittedModel(ImageModel):
             image.mosaic, image.cfa, image.black_planes, scale, zeros
         )
         noise = expected_noise(info, image.iso, image.ratio)
-        codes = self.conditioning.vector(image.sensor, image.iso, image.ratio, noise)
-        network = FrameNetwork(self.network.fold(codes), self.autocast_dtype)
+
+        def network_for(noise: NoiseLevel) -> FrameNetwork:
+            facts = image.sensor, image.iso, image.ratio, noise
+            codes = self.conditioning.vector(*facts)
+            return FrameNetwork(self.network.fold(codes), self.autocast_dtype)
+
         offset = info.offset_at(image.iso) * (image.ratio / info.span)
         return correct(
-            network,
+            network_for,
             replace(noisy, offset=offset),
             noise,
-            keeps_mean=is_clipped(image),
+            clip_levels=ClipLevels.of(image),
             safeguard=self.safeguard,
             self_ensemble=options.self_ensemble,
-            memory=_memory_for_tiles(network, image.mosaic, options),
+            memory=_memory_for_tiles(network_for(noise), image.mosaic, options),
             track=track,
         )
 

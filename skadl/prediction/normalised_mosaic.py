@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skadl.prediction.bands import each_band
 from skadl.raw.mosaic import of_mosaic, pack_bayer, spread_planes, to_rggb_geometry
 from skadl.raw.symmetry import plane_order, turn
 
@@ -64,25 +63,6 @@ class NormalisedMosaic:
     def _row_pair(self, values: np.ndarray, pairs: np.ndarray) -> np.ndarray:
         """Lay out one value for each plane over two rows of a mosaic, float32."""
         return spread_planes(values.astype(np.float32), self.cfa, pairs.shape[1:])
-
-    def without_mean(self) -> NormalisedMosaic:
-        """Return the same with the mean of each plane at 0.
-
-        >>> zeros, ones = np.zeros(4), np.eye(4)
-        >>> NormalisedMosaic(ones, "RGGB", zeros, 1.0, zeros).without_mean()[:, :, :][0]
-        array([[ 0.5, -0.5],
-               [-0.5,  0.5]], dtype=float32)
-        """
-        _, height, width = self.shape
-        counts = self.counts.reshape(height, 2, 2 * width)
-
-        def add_up(rows: slice) -> np.ndarray:
-            # The few rows of a band in float32, all bands in float64.
-            return counts[rows].sum(axis=0).astype(float)
-
-        sums = sum(each_band(add_up, height, width))  # (2, 2 w)
-        means = sums.reshape(2, width, 2).sum(axis=1) / (height * width)
-        return replace(self, black=pack_bayer(means, self.cfa).ravel())
 
     def turned(self, symmetry: tuple[bool, bool, bool]) -> NormalisedMosaic:
         """Return a view in RGGB geometry under a symmetry of the RGGB mosaic."""

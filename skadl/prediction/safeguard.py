@@ -13,34 +13,71 @@ anything seen in training a network leaves dark rings.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from skadl.noise.noise_level import NoiseLevel
+from skadl.prediction.blocks import BLOCK, sum_blocks, variance
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
+
+Window = tuple[slice, slice, slice]
 
 # Size of the perturbation, in standard deviations of the noise: large enough to stand
 # out of float32 and bfloat16, small enough that the network's response is a derivative.
 PROBE = 0.3
-# Variances are measured to about a sixth: below this the estimate may be blamed.
-MARGIN = 1.2
+# Where an image bears out its noise level, variances are known to about a tenth.
+MARGIN = 1.1
+# Where it does not, a noise level too high by two must not do harm: what is taken away
+# then is 1.6 times the best part. Of images of so much texture little can be taken.
+CAUTION = 0.8
+MOST_LEVELS = 6
+LEAST_PIXELS = 16_384  # of all planes
 MOST_SIGMAS = 4.0  # by which noise changes one pixel in 16,000
 WINDOW = 192  # packed pixels; side of the windows that stand for a large image
 WINDOWS = 3  # in each direction
 
 
-def estimate_shrinkage(
+class Planes(Protocol):
+    """Planes (4, h, w) of which windows are read."""
+
+    def __getitem__(self, window: Window) -> np.ndarray:
+        """Read a window of all four planes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trust:
+    """Which part, 0 to 1, of a correction an image gains from, by level."""
+
+    levels: np.ndarray  # (n,), rising
+    parts: np.ndarray  # (n,)
+
+    def at(self, levels: np.ndarray) -> np.ndarray:
+        """Interpolate between levels.
+
+        >>> Trust(np.array([0.0, 2.0]), np.array([0.5, 1.0])).at(np.array([-1.0, 1.0]))
+        array([0.5 , 0.75])
+        """
+        return np.interp(levels, self.levels, self.parts)
+
+
+def estimate_trust(
     removed: Callable[[np.ndarray], np.ndarray],
     planes: np.ndarray | NormalisedMosaic,
-    residual: np.ndarray | NormalisedMosaic,
+    residual: Planes,
+    centred: Planes,
     noise: NoiseLevel,
+    levels: np.ndarray,
     rng: np.random.Generator,
-) -> float:
-    """Estimate which part, 0 to 1, of a correction an image gains from.
+    margin: float = MARGIN,
+) -> Trust:
+    """Estimate which part of a correction an image gains from, by level.
 
-    `residual` is ``removed(planes)``, noisy minus denoised, both (4, h, w). Returned is
-    the best part times `MARGIN`, so that an underrated noise level does not cost a good
-    correction; up to twice the best part is a gain.
+    `residual` is ``removed(planes)``, noisy minus denoised, `centred` what is to be
+    taken away, the same without its means; all (4, h, w). `levels` are those of the
+    blocks of the frame, on any scale. Returned is the best part times `margin`; up to
+    twice the best part is a gain.
 
     With residual r, noise variance v of each pixel and clean image s, the error of
     ``x - t * r(x)`` is ``sum(v) + t**2 * sum(r**2) - 2 * t * sum(v * dr/dx)`` on
@@ -48,6 +85,9 @@ def estimate_shrinkage(
     denoiser has t = 1; one that takes texture away has a large residual that does
     not respond to noise. Error of t: about ``1 / sqrt(number of pixels)`` where the
     noise level is right, and in proportion to an error of its variance.
+
+    The sums go over pixels of about the same level: at most `MOST_LEVELS` parts of the
+    image, none of fewer than `LEAST_PIXELS`; a small image is judged as a whole.
 
     A large image is judged by nine windows of it, for each of which `removed` is
     called once. At their borders it gives something else than it gave for the whole
@@ -57,36 +97,62 @@ def estimate_shrinkage(
     Half of every pixel is removed, whatever it holds: good for pure noise only.
 
     >>> rng = np.random.default_rng(0)
-    >>> noise = NoiseLevel(shot=0.0, read=0.01)
+    >>> noise, levels = NoiseLevel(shot=0.0, read=0.01), np.zeros((16, 16))
     >>> flat = rng.normal(scale=0.1, size=(4, 64, 64))
-    >>> estimate_shrinkage(lambda x: x / 2, flat, flat / 2, noise, rng)
-    1.0
-    >>> bright = flat + 1.0
-    >>> estimate_shrinkage(lambda x: x / 2, bright, bright / 2, noise, rng) < 0.05
-    True
+    >>> half = lambda x: x / 2
+    >>> estimate_trust(half, flat, flat / 2, flat / 2, noise, levels, rng).parts
+    array([1.])
+    >>> lit = flat + 1.0
+    >>> estimate_trust(half, lit, lit / 2, lit / 2, noise, levels, rng).parts < 0.05
+    array([ True])
     """
     # Stein: the mean of sum(noise * r(x)) needs no clean frame, it equals the mean of
     # sum(v * dr/dx). Monte-Carlo SURE: a probe b of variance v gives that as the mean
     # of sum(b * (r(x + e b) - r(x))) / e, for one evaluation instead of one a pixel.
-    # The sum goes over all pixels, so one probe is enough.
-    response = power = 0.0
-    for window in _windows(*planes.shape[1:]):
+    # The sum goes over many pixels, so one probe is enough.
+    places, responses, powers = [], [], []
+    for window in judged_windows(*planes.shape[1:]):
         part, removed_part = planes[window], residual[window]
         # Of the denoised pixel: that of the noisy one goes with the noise itself, and
         # would find too little of it where noise is negative.
-        signal = np.maximum(part - removed_part, 0)
-        sigma = np.sqrt(noise.shot * signal + noise.read)
+        sigma = np.sqrt(variance(noise, part - removed_part))
         # Rademacher: of all probes the one whose estimate varies least (Hutchinson).
         signs = 2 * rng.integers(0, 2, part.shape, dtype=np.int8) - 1
         probe = (sigma * signs).astype(part.dtype)
         change = removed(part + PROBE * probe) - removed_part
-        response += float(np.sum(probe * change, dtype=float)) / PROBE
-        power += float(np.sum(removed_part**2, dtype=float))
-    if power == 0.0:  # nothing to take away: any part of it is the same
-        return 1.0
+        responses.append(sum_blocks(probe * change).ravel() / PROBE)
+        powers.append(sum_blocks(centred[window] ** 2).ravel())
+        rows, columns = (
+            slice(begin // BLOCK, -(-end // BLOCK))
+            for begin, end, _ in (
+                side.indices(length)
+                for side, length in zip(window[1:], planes.shape[1:], strict=True)
+            )
+        )
+        places.append(levels[rows, columns].ravel())
+    place, response, power = (np.concatenate(p) for p in (places, responses, powers))
+    nodes = _nodes(place, 4 * BLOCK**2 * len(place))
+    responses, powers = _share(place, response, nodes), _share(place, power, nodes)
     # Below 0 a correction responds against the noise, above 1 its own direction asks
     # for more than the network gave: neither is better than the end of the range.
-    return min(max(MARGIN * response / power, 0.0), 1.0)
+    # Nothing to take away: any part of it is the same.
+    known = powers > 0
+    parts = np.ones(len(nodes))
+    parts[known] = np.clip(margin * responses[known] / powers[known], 0, 1)
+    return Trust(nodes, parts)
+
+
+def _nodes(place: np.ndarray, n_pixels: int) -> np.ndarray:
+    """Choose levels with about equally many pixels around each."""
+    n_levels = min(max(n_pixels // LEAST_PIXELS, 1), MOST_LEVELS)
+    middles = (np.arange(n_levels) + 0.5) / n_levels
+    return np.unique(np.quantile(place, middles))
+
+
+def _share(place: np.ndarray, values: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+    """Add up values by level; one between two nodes counts for both in part."""
+    shares = [np.interp(place, nodes, row) for row in np.eye(len(nodes))]
+    return np.array([np.sum(share * values, dtype=float) for share in shares])
 
 
 def clip_to_noise(
@@ -112,12 +178,12 @@ def clip_to_noise(
     return np.maximum(limited, most, out=limited)
 
 
-def _windows(height: int, width: int) -> list[tuple[slice, slice, slice]]:
+def judged_windows(height: int, width: int) -> list[Window]:
     """Choose the whole of a small image, nine windows spread over a large one."""
     if height * width <= (WINDOWS * WINDOW) ** 2:
         return [np.s_[:, :, :]]
     tops, lefts = (
-        np.linspace(0, max(side - WINDOW, 0), WINDOWS).astype(int).tolist()
+        (np.linspace(0, max(side - WINDOW, 0), WINDOWS) // BLOCK * BLOCK).astype(int)
         for side in (height, width)
     )
     return [

@@ -6,21 +6,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skadl.noise.noise_level import NoiseLevel
+from skadl.prediction.blocks import BLOCK
 from skadl.prediction.safeguard import (
+    LEAST_PIXELS,
     MARGIN,
     MOST_SIGMAS,
     WINDOW,
     WINDOWS,
     clip_to_noise,
-    estimate_shrinkage,
+    estimate_trust,
 )
 
 SIDE = 96
 
 
+def trust_of(removed, noisy, noise, levels=None):
+    rng, residual = np.random.default_rng(1), removed(noisy)
+    if levels is None:
+        levels = np.zeros([-(-side // BLOCK) for side in noisy.shape[1:]])
+    return estimate_trust(removed, noisy, residual, residual, noise, levels, rng)
+
+
 def shrinkage_of(removed, noisy, noise):
-    rng = np.random.default_rng(1)
-    return estimate_shrinkage(removed, noisy, removed(noisy), noise, rng)
+    """The trust in an image whose levels are all the same."""
+    (part,) = trust_of(removed, noisy, noise).parts
+    return part
 
 
 def photograph(clean, noise, seed):
@@ -96,6 +106,34 @@ def test_a_noise_level_that_is_a_fifth_too_high_still_does_no_harm():
     assert after < np.mean((noisy - clean) ** 2)
 
 
+def test_trust_is_that_of_each_level():
+    """Texture in one half alone: the other's noise is removed all the same."""
+    side = 256
+    grid = np.indices((side, side)).sum(axis=0) % 2
+    textured = np.arange(side) >= side // 2
+    clean = np.broadcast_to(np.where(textured, 0.5 + 0.1 * grid, 0.55), (4, side, side))
+    noise = NoiseLevel(0.0, 0.02**2)
+    noisy = photograph(clean, noise, 0)
+    levels = np.broadcast_to(textured[::BLOCK], (side // BLOCK, side // BLOCK)) * 1.0
+    assert 2 * LEAST_PIXELS < noisy.size
+    parts = trust_of(smooth, noisy, noise, levels).at(np.array([0.0, 1.0]))
+    halves = np.s_[:, :, : side // 2 - 2], np.s_[:, :, side // 2 + 2 :]
+    for found, half in zip(parts, halves, strict=True):
+        residual = smooth(noisy)[half]
+        best = np.sum((noisy - clean)[half] * residual) / np.sum(residual**2)
+        assert found == pytest.approx(min(MARGIN * best, 1), abs=0.05)
+    assert parts[0] > 0.9 > 0.3 > parts[1]
+
+
+@given(n_blocks=st.integers(1, 40), seed=st.integers(0, 2**16))
+def test_few_pixels_are_judged_as_a_whole(n_blocks, seed):
+    rng = np.random.default_rng(seed)
+    noisy = rng.normal(size=(4, BLOCK, BLOCK * n_blocks)).astype(np.float32)
+    levels = rng.normal(size=(1, n_blocks))
+    trust = trust_of(lambda x: x / 2, noisy, NoiseLevel(0.0, 1.0), levels)
+    assert len(trust.parts) == 1
+
+
 def test_a_large_image_is_judged_by_windows_of_it():
     side = 2 * WINDOWS * WINDOW
     noise = NoiseLevel(0.0, 0.01)
@@ -109,8 +147,9 @@ def test_a_large_image_is_judged_by_windows_of_it():
 
     residual = removed(noisy)
     sizes.clear()
-    rng = np.random.default_rng(1)
-    found = estimate_shrinkage(removed, noisy, residual, noise, rng)
+    rng, levels = np.random.default_rng(1), np.zeros((side // BLOCK, side // BLOCK))
+    trust = estimate_trust(removed, noisy, residual, residual, noise, levels, rng)
+    (found,) = trust.parts
     assert sum(sizes) == 4 * (WINDOWS * WINDOW) ** 2
     assert found == pytest.approx(best_trust(removed, noisy, clean), abs=0.03)
 

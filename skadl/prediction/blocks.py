@@ -1,0 +1,142 @@
+"""A frame in blocks of 4x4 packed pixels: their sums, and maps spread over the frame.
+
+What is estimated of a whole frame (its level, what a correction adds or takes on
+average) needs no more than a number a block: a sixteenth of a frame in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from skadl.noise.noise_level import NoiseLevel
+from skadl.prediction.bands import each_band
+from skadl.raw.mosaic import pack_bayer, unpack_bayer
+
+BLOCK = 4  # packed pixels
+SMALLEST_VARIANCE = 1e-20  # keeps what is divided by a standard deviation finite
+
+
+def block_counts(height: int, width: int) -> np.ndarray:
+    """Count the packed pixels of every block; those at the far edges may have fewer.
+
+    >>> block_counts(4, 6)
+    array([[16.,  8.]])
+    """
+    rows, columns = (
+        np.minimum(BLOCK, side - np.arange(0, side, BLOCK, dtype=float))
+        for side in (height, width)
+    )
+    return np.outer(rows, columns)
+
+
+def block_sums(
+    read: Callable[[slice], np.ndarray], cfa: str, height: int, width: int
+) -> np.ndarray:
+    """Add up the blocks of planes: (4, block rows, block columns), float32.
+
+    `read` gives packed rows of the frame as a mosaic (2 n, 2 w). Sides are packed.
+
+    >>> block_sums(lambda rows: np.ones((8, 12)), "RGGB", height=4, width=6)[0]
+    array([[16.,  8.]], dtype=float32)
+    """
+    n_rows, n_columns = (-(-side // BLOCK) for side in (height, width))
+    starts = 2 * BLOCK * np.arange(n_columns)
+
+    def add_up(rows: slice) -> np.ndarray:
+        first, last = rows.start * BLOCK, min(rows.stop * BLOCK, height)
+        band = read(slice(first, last)).reshape(last - first, 2, 2 * width)
+        # Rows first: they are added as they lie in memory.
+        tops = np.arange(0, last - first, BLOCK)
+        sums = np.add.reduceat(band, tops, axis=0, dtype=np.float32)
+        pairs = [
+            np.add.reduceat(sums[..., column::2], starts // 2, axis=2)
+            for column in (0, 1)
+        ]
+        mosaic = np.stack(pairs, axis=-1)  # (rows, 2, columns, 2)
+        return pack_bayer(mosaic.reshape(2 * len(tops), 2 * n_columns), cfa)
+
+    return np.concatenate(each_band(add_up, n_rows, BLOCK * width), axis=1)
+
+
+def sum_blocks(planes: np.ndarray) -> np.ndarray:
+    """Add up the blocks of all planes (4, h, w) together: (block rows, block columns).
+
+    >>> sum_blocks(np.ones((4, 4, 6)))
+    array([[64., 32.]])
+    """
+    rows, columns = (np.arange(0, side, BLOCK) for side in planes.shape[1:])
+    sums = np.add.reduceat(planes.sum(axis=0, dtype=float), rows, axis=0)
+    return np.add.reduceat(sums, columns, axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class BlockMap:
+    """A value for each plane and block, interpolated where a band of it is read."""
+
+    values: np.ndarray  # (block rows, 2, 2 block columns), float32, as a mosaic lies
+    width: int  # of the frame, packed
+
+    @classmethod
+    def of(cls, values: np.ndarray, cfa: str, width: int) -> BlockMap:
+        """Lay out planes (4, block rows, block columns)."""
+        mosaic = unpack_bayer(values.astype(np.float32), cfa)
+        return cls(mosaic.reshape(values.shape[1], 2, -1), width)
+
+    def band(self, rows: slice) -> np.ndarray:
+        """Return packed rows as a mosaic (2 n, 2 w), bilinear between block centres.
+
+        >>> planes = np.ones((4, 2, 1)) * [[0], [8]]
+        >>> steps = BlockMap.of(planes, "RGGB", width=1)
+        >>> steps.band(slice(1, 6))[::2, 0]
+        array([0., 1., 3., 5., 7.], dtype=float32)
+        """
+        above, below, down = _neighbours(
+            np.arange(rows.start, rows.stop), len(self.values)
+        )
+        first = above[0]
+        part = self.values[first : below[-1] + 1]
+        left, right, across = _neighbours(np.arange(self.width), part.shape[2] // 2)
+        cells = part.reshape(*part.shape[:2], -1, 2)
+        across = across[:, None]
+        wide = cells[:, :, left] * (1 - across)
+        wide += cells[:, :, right] * across
+        wide = wide.reshape(*part.shape[:2], 2 * self.width)
+        down = down[:, None, None]
+        band = wide[above - first]
+        band *= 1 - down
+        band += wide[below - first] * down
+        return band.reshape(-1, 2 * self.width)
+
+
+def _neighbours(pixels: np.ndarray, n_blocks: int) -> tuple[np.ndarray, ...]:
+    """Find the blocks before and after pixels, and how far they are from the first."""
+    place = np.clip((pixels + 0.5) / BLOCK - 0.5, 0, n_blocks - 1)
+    before = np.minimum(place.astype(int), max(n_blocks - 2, 0))
+    after = np.minimum(before + 1, n_blocks - 1)
+    return before, after, (place - before).astype(np.float32)
+
+
+def variance(noise: NoiseLevel, signal: np.ndarray) -> np.ndarray:
+    """Return the variance that noise has at a signal; a fresh array.
+
+    >>> variance(NoiseLevel(2.0, 1.0), np.array([-1.0, 3.0]))
+    array([1., 7.])
+    """
+    result = np.maximum(signal, 0)
+    result *= noise.shot
+    result += max(noise.read, SMALLEST_VARIANCE)
+    return result
+
+
+def stabilised(noise: NoiseLevel, signal: np.ndarray) -> np.ndarray:
+    """Return signal on a scale where the noise of each level is about 1.
+
+    >>> stabilised(NoiseLevel(0.0, 0.25), np.array([-1.0, 0.0, 1.0]))
+    array([-2.,  0.,  2.])
+    """
+    dark = max(noise.read, SMALLEST_VARIANCE) ** 0.5
+    above, below = np.maximum(signal, 0), np.minimum(signal, 0)
+    return 2 * above / (np.sqrt(variance(noise, signal)) + dark) + below / dark

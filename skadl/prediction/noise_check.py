@@ -1,0 +1,108 @@
+"""Whether an image bears out the noise level that is told of it.
+
+Where the denoised picture is smooth, whatever else there is in the noisy one is noise.
+A network finds such places better than a filter does, also when it was told a noise
+level that is wrong by a factor of two: it errs in how much it removes, hardly in where
+there is texture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from scipy.stats import chi2
+
+from skadl.noise.noise_level import NoiseLevel
+from skadl.noise.residual import MOST_CLIPPED
+from skadl.prediction.blocks import variance
+from skadl.raw.mosaic import N_PLANES
+
+PATCH = 8  # packed pixels: side of the patches that are smooth or not
+SMOOTH = 0.15  # part of a patch's finest detail that may be left after denoising
+# What planes have in common is texture that was taken for noise.
+MOST_SHARED = 0.05  # of the power
+LEAST_PATCHES = 32  # smooth ones, below which an image says nothing
+# Among smooth patches some still hold a little texture: the lower tenth, against that
+# of noise alone.
+_QUANTILE = 0.1
+_DETAILS = N_PLANES * (PATCH // 2) ** 2  # of a patch, independent
+_EXPECTED = float(chi2.ppf(_QUANTILE, _DETAILS)) / _DETAILS
+
+
+def noise_factor(
+    parts: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], noise: NoiseLevel
+) -> float | None:
+    """Return by what factor the noise variance of an image differs from what is told.
+
+    Parts of the image: planes (4, h, w), what the network removes from them, and which
+    pixels are clipped. None where too few patches are smooth to tell, or where they
+    are not noise alone.
+
+    >>> rng = np.random.default_rng(0)
+    >>> noisy = rng.normal(0.5, 0.1, (4, 128, 128))
+    >>> part = noisy, noisy - 0.5, np.zeros(noisy.shape, bool)
+    >>> 1.9 < noise_factor([part], NoiseLevel(shot=0.0, read=0.005)) < 2.1
+    True
+    """
+    smooth = [_smooth_patches(*part, noise) for part in parts]
+    powers, shared = (np.concatenate(values) for values in zip(*smooth, strict=True))
+    if len(powers) < LEAST_PATCHES:
+        return None
+    factor = float(np.quantile(powers, _QUANTILE)) / _EXPECTED
+    # Texture among it makes it too large: a bound that still holds where it is low.
+    is_noise = shared.sum() <= MOST_SHARED * powers.sum()
+    return factor if is_noise or factor < 1 else None
+
+
+def _smooth_patches(
+    planes: np.ndarray, removed: np.ndarray, clipped: np.ndarray, noise: NoiseLevel
+) -> tuple[np.ndarray, np.ndarray]:
+    """Power of smooth patches' finest detail, and what of it the planes share.
+
+    In units of the noise told.
+    """
+    height, width = (side // PATCH * PATCH for side in planes.shape[1:])
+    planes, removed, clipped = (
+        part[:, :height, :width] for part in (planes, removed, clipped)
+    )
+    clean = planes - removed
+    told = variance(noise, _quads(clean).mean(axis=(2, 4)))
+    noisy_detail, clean_detail = (
+        _finest_detail(part) / np.sqrt(told) for part in (planes, clean)
+    )
+    noisy_power, clean_power = (
+        _per_patch(detail**2, PATCH // 2) for detail in (noisy_detail, clean_detail)
+    )
+    # The mean product of two planes: the square of a sum without its squares.
+    total = _per_patch(noisy_detail.sum(axis=0, keepdims=True) ** 2, PATCH // 2)
+    shared = (total - N_PLANES * noisy_power) / (N_PLANES * (N_PLANES - 1))
+    is_smooth = clean_power <= SMOOTH * noisy_power
+    is_smooth &= _per_patch(clipped, PATCH) <= MOST_CLIPPED
+    return noisy_power[is_smooth], shared[is_smooth]
+
+
+def _finest_detail(planes: np.ndarray) -> np.ndarray:
+    """Diagonal difference of 2x2 pixels: no slope, row or column is seen in it.
+
+    Of independent noise it has the variance of a pixel.
+    """
+    quads = _quads(planes)
+    return 0.5 * (
+        quads[:, :, 0, :, 0]
+        - quads[:, :, 0, :, 1]
+        - quads[:, :, 1, :, 0]
+        + quads[:, :, 1, :, 1]
+    )
+
+
+def _quads(planes: np.ndarray) -> np.ndarray:
+    n_planes, height, width = planes.shape
+    return planes.reshape(n_planes, height // 2, 2, width // 2, 2)
+
+
+def _per_patch(planes: np.ndarray, side: int) -> np.ndarray:
+    """Mean over the planes and pixels of each patch."""
+    n_planes, height, width = planes.shape
+    patches = planes.reshape(n_planes, height // side, side, width // side, side)
+    return patches.mean(axis=(0, 2, 4))
