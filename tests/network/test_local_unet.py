@@ -6,7 +6,6 @@ import copy
 import io
 import json
 import pickle
-from functools import partial
 
 import numpy as np
 import pytest
@@ -224,10 +223,8 @@ def test_network__autocast__transforms_in_float32():
 
 
 @pytest.fixture
-def denoiser(monkeypatch):
-    build = partial(build_network, name="local_unet")
-    monkeypatch.setattr("skadl.estimators.adl.build_network", build)
-    return tiny_denoiser().fit(target_pairs())
+def denoiser():
+    return tiny_denoiser(network="local_unet").fit(target_pairs())
 
 
 def predicted(model):
