@@ -291,7 +291,7 @@ def _outcome(result: FileResult) -> str:
     words = f"{result.seconds:.1f} s"
     if result.noise is not None:
         words += f"; noise {result.noise.origin}"
-    if result.noise is not None and result.noise.source == "estimated":
+    if result.noise is not None and result.noise.source in ("estimated", "assumed"):
         words += f": {result.noise.figures}"
     return f"Written: {result.output} ({words})"
 

@@ -27,7 +27,7 @@ from skadl.estimators.model_files.parameters import parameters_to_save
 from skadl.estimators.model_files.reader import ModelFile
 from skadl.estimators.model_files.writer import write_model_file
 from skadl.estimators.preparation import prepare
-from skadl.estimators.start import find_start
+from skadl.estimators.start import MOST_RATIO, find_start
 from skadl.estimators.training_pairs import LOSS_WEIGHTINGS, bayer_symmetry
 from skadl.estimators.validation import (
     apply_on_bad_pair,
@@ -328,6 +328,7 @@ class ADLDenoiser(NetworkDenoiser):
             patch_size=self.patch_size,
             multiple=network.multiple,
             renoises=self.renoised_share > 0,
+            most_ratio=MOST_RATIO if start.is_trained else None,
             device=device,
             rng=rng,
         )

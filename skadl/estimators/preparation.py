@@ -49,6 +49,7 @@ def prepare(
     patch_size: int,
     multiple: int,
     renoises: bool,
+    most_ratio: float | None = None,
     device: torch.device,
     rng: np.random.RandomState,
 ) -> Prepared:
@@ -116,7 +117,7 @@ def prepare(
         scratch = scratch_for(pair for domain in domains.values() for pair in domain)
         sources[RENOISED] = tuple(
             store(pair, expected(pair), np.zeros(4), Screening(), scratch)
-            for pair in renoised_domain(good, scenes, sensors, rng)
+            for pair in renoised_domain(good, scenes, sensors, rng, most_ratio)
         )
     every_pair = [*target, *(pair for domain in sources.values() for pair in domain)]
     patch_side = _patch_side(patch_size, multiple, every_pair)

@@ -25,6 +25,7 @@ from skadl.network.choice import NETWORKS, build_network, name_of
 from skadl.network.conditioning import Conditioning
 
 UNIVERSAL_FILE = Path(__file__).with_name("universal.safetensors")
+MOST_RATIO = 300.0  # light factor that the universal network was trained up to
 UNIVERSAL, RANDOM = "universal", "random"
 STARTS = (UNIVERSAL, RANDOM)
 

@@ -63,13 +63,23 @@ class BlindNoise:
     sigma_error: float  # of its natural logarithm
 
 
+class HiddenNoiseError(ValueError):
+    """An image has less noise than fine structure, which hides it."""
+
+
+def typical_noise(image: RawImage) -> tuple[float, float]:
+    """Gain and read noise, in counts, of a typical sensor of these levels and ISO."""
+    gain, read_noise = np.exp(np.linalg.solve(*_prior(image)))
+    return float(gain), max(float(read_noise), rounding_variance(image) ** 0.5)
+
+
 def estimate_noise(image: RawImage) -> BlindNoise:
     """Estimate gain and read noise of a mosaic from its own smooth parts.
 
     A weak prior on sensors at large fills in what the image leaves open, such as the
     read noise of a bright one; the error says so. Row noise is not in it. Raises
-    ValueError, with the reason, where the image does not tell: it is too small,
-    clipped, or structured everywhere.
+    ValueError, with the reason, where the image does not tell: it is too small or
+    clipped; `HiddenNoiseError` where it is structured everywhere.
     """
     blocks = cut_blocks(image)
     least = rounding_variance(image)
@@ -85,7 +95,7 @@ def estimate_noise(image: RawImage) -> BlindNoise:
     weight = _block_weights(blocks, bins, *points)
     shared = shared_structure(blocks, variance, weight) - _CHANCE
     if shared > _MOST_SHARED:
-        raise ValueError(
+        raise HiddenNoiseError(
             "the image is full of fine structure, which cannot be told from noise"
         )
     # One region of the frame after the other is left out (the jackknife): what

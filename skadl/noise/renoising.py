@@ -25,6 +25,7 @@ RENOISED = "re-noised"
 BALANCE_RANGE = (0.5, 2.0)  # beyond it a difference is of the scenes, not the sensors
 DARK = 1e-4  # mean of a plane, over the range from black to white
 NEAR = 4.0  # scenes at most so many times darker or brighter than the target's fit
+MOST_READ = 1.5  # read noise of an image, over the range, that still shows something
 MOST_PAIRS = 400  # of the re-noised domain: more scenes than a fit can use
 
 
@@ -33,6 +34,7 @@ def renoised_domain(
     domains: Mapping[str, Sequence[RawPair]],
     sensors: SensorTable,
     rng: np.random.RandomState,
+    most_ratio: float | None = None,
 ) -> Iterator[RawPair]:
     """Show the sources' clean frames as the target's sensor would have seen them.
 
@@ -40,7 +42,9 @@ def renoised_domain(
     of a target pair drawn at random and an exposure from the range that these span. Red
     and blue are scaled so that each domain's mean colour is the target's: a raw image
     shows the sensor's colour response as much as its noise. Scenes far brighter or
-    darker than all of the target's are dimmed or lit; see `draw_dimming`.
+    darker than all of the target's are dimmed or lit; see `draw_dimming`. Half of the
+    light factors are drawn up to `most_ratio`, where it is given: a network that knows
+    them all must go on seeing them, or it forgets them.
     """
     target_levels = plane_levels(target_pairs)
     colour = mean_colour(target_levels)
@@ -61,6 +65,8 @@ def renoised_domain(
     models = [p.noisy.with_mosaic(p.noisy.mosaic[:2, :2]) for p in target_pairs]
     drawn = rng.randint(len(models), size=len(chosen))
     exposures = draw_exposures(target_pairs, len(chosen), rng)
+    if most_ratio is not None:
+        exposures = widen_exposures(exposures, sensors, models, most_ratio, rng)
     for (pair, _, balance), factor, j, (iso, ratio) in zip(
         chosen, dimming, drawn, exposures, strict=True
     ):
@@ -86,6 +92,25 @@ def draw_exposures(
     log_ratios = np.log([pair.ratio for pair in pairs])
     ratios = np.exp(rng.uniform(log_ratios.min(), log_ratios.max(), size=size))
     return list(zip(drawn.tolist(), ratios.tolist(), strict=True))
+
+
+def widen_exposures(
+    exposures: Sequence[tuple[float, float]],
+    sensors: SensorTable,
+    models: Sequence[RawImage],
+    most_ratio: float,
+    rng: np.random.RandomState,
+) -> list[tuple[float, float]]:
+    """Draw every other light factor from 1 to `most_ratio`, less where noise is all."""
+    info, span = sensors.get(models[0].sensor), models[0].span
+    widened = []
+    for iso, ratio in exposures:
+        gain, read_variance = info.noise_at(iso)
+        most = min(most_ratio, MOST_READ * span / read_variance**0.5, span / gain)
+        if rng.random_sample() < 0.5:
+            ratio = float(np.exp(rng.uniform(0, np.log(max(most, 1.0)))))
+        widened.append((iso, ratio))
+    return widened
 
 
 def draw_dimming(

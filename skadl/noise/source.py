@@ -1,7 +1,8 @@
 """Where the noise of a photograph comes from when nobody measured its sensor.
 
 In this order: given, measured, the file's own NoiseProfile, published figures of the
-camera, estimated from the photograph itself.
+camera, estimated from the photograph itself. A photograph full of fine structure does
+not tell its noise, and has little beside it: half of a typical sensor's is assumed.
 """
 
 from __future__ import annotations
@@ -9,18 +10,26 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from skadl.noise.blind import BlindNoise, estimate_noise, rounding_variance
+from skadl.noise.blind import (
+    BlindNoise,
+    HiddenNoiseError,
+    estimate_noise,
+    rounding_variance,
+    typical_noise,
+)
+from skadl.noise.photon_transfer import FULL_WELL
 from skadl.noise.published import published_noise
 from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.raw.image import RawImage
 
-NOISE_SOURCES = ("given", "measured", "file", "published", "estimated")
+NOISE_SOURCES = ("given", "measured", "file", "published", "estimated", "assumed")
 _FROM = {
     "given": "as given",
     "measured": "measured on pairs of this sensor",
     "file": "from the file's own NoiseProfile",
     "published": "from published figures of this camera",
     "estimated": "estimated from the image itself",
+    "assumed": "assumed, as half of a typical sensor's",
 }
 # What is taken for the errors of log gain and log read noise of a file's profile and
 # of published figures: bodies of one model differ, and so do converters.
@@ -93,7 +102,7 @@ def find_noise(
     `known` are sensors with their measured noise, by name. `checks` compares what is
     not given with the image itself; where a profile or published figures contradict an
     image that tells its noise well, the image is believed. A ValueError with what to do
-    where nothing tells the noise.
+    where nothing tells the noise of an image that is too small or clipped.
     """
     # A lazy image would read its file at every look.
     image = replace(image.with_mosaic(image.mosaic), noise_profile=image.noise_profile)
@@ -114,6 +123,12 @@ def find_noise(
         return _checked(found, image) if checks else found
     try:
         return _estimated(image, estimate_noise(image))
+    except HiddenNoiseError as error:
+        gain, read_noise = typical_noise(image)
+        # Half of the variance: too little noise told leaves some of it, too much
+        # takes texture.
+        info = _info(image, gain / 2, read_noise / 2**0.5, (FULL_WELL[1],) * 2)
+        return FoundNoise(info, "assumed", image.iso, (f"{error}. {_WAY_OUT}.",))
     except ValueError as error:
         raise ValueError(
             f"the noise of sensor {image.sensor!r} is not known, and the image does "

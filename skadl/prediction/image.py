@@ -91,7 +91,7 @@ def _resolve(model: ImageModel, image: RawImage, info: SensorInfo | None) -> Sen
             f"{error} Known sensors are {model.known_sensors()}."
         ) from None
     told = []
-    if found.source == "estimated":
+    if found.source in ("estimated", "assumed"):
         told = [f"sensor {image.sensor!r}: {found.sentence}. {_MORE_CERTAIN}"]
     if told or found.notes:
         warnings.warn(" ".join([*told, *found.notes]), UserWarning, stacklevel=4)

@@ -7,6 +7,7 @@ import pytest
 
 from skadl.datasets import camera_info, get_camera
 from skadl.datasets.simulated.camera_noise import add_camera_noise
+from skadl.noise.blind import typical_noise
 from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.noise.source import NOISE_SOURCES, find_noise
 from skadl.raw.image import RawImage
@@ -110,3 +111,16 @@ def test_find_noise__nothing_tells__says_what_to_do():
     dark = image(mosaic=np.zeros((64, 64), np.uint16))
     with pytest.raises(ValueError, match=r"too small.*--noise.*calibrate_sensor"):
         find_noise(dark)
+
+
+def test_find_noise__fine_structure_everywhere__assumes_little_and_says_so():
+    rng = np.random.default_rng(0)
+    grey = np.kron(rng.integers(600, 9000, (128, 128)), np.ones((2, 2)))
+    noisy = image(mosaic=(grey + rng.normal(0, 3, grey.shape)).astype(np.uint16))
+    found = find_noise(noisy)
+    assert found.source == "assumed"
+    typical_gain, typical_read_noise = typical_noise(noisy)
+    assert found.gain == pytest.approx(typical_gain / 2)
+    assert found.read_noise == pytest.approx(typical_read_noise / 2**0.5)
+    assert "not determined" in found.figures
+    assert "fine structure" in found.notes[0] and "--noise" in found.notes[0]
