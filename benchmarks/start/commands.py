@@ -6,11 +6,16 @@ import itertools
 from pathlib import Path
 
 import click
+import pandas as pd
 import torch
 
 import skadl
+from benchmarks.start.adapt import Adaptation
+from benchmarks.start.adapt import run as run_adaptations
+from benchmarks.start.adapt import summarise as summarise_fits
 from benchmarks.start.compare import compare
 from benchmarks.start.evaluate import (
+    BENCHMARK_CAMERAS,
     benchmark_cases,
     by_ratio,
     harm,
@@ -37,6 +42,7 @@ from benchmarks.start.training import (
 )
 from benchmarks.start.validation import ValidationSet, photograph_pairs
 from benchmarks.tables.markdown import describe_processor
+from skadl.commands.parameters import read_assignments
 from skadl.network.unet import ModulatedUNet
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -234,6 +240,48 @@ def _read(path: Path) -> ModulatedUNet:
     if path.suffix == ".safetensors":
         return skadl.load(path, device="cpu").module_
     return load_network(path)
+
+
+@main.command()
+@click.option("--cameras", default=",".join(BENCHMARK_CAMERAS), show_default=True)
+@click.option("--pairs", default="6", show_default=True, help="Commas between.")
+@click.option("--pools", default="harm", show_default=True, help="Commas between.")
+@click.option("--seeds", default="0,1,2", show_default=True)
+@click.option("--rough", is_flag=True, help="Row noise, fixed pattern, clipped blacks.")
+@click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE")
+@click.option("--out", type=FOLDER, required=True)
+@click.option("--threads", default=1, show_default=True)
+def adapt(
+    cameras: str,
+    pairs: str,
+    pools: str,
+    seeds: str,
+    rough: bool,
+    assignments: tuple[str, ...],
+    out: Path,
+    threads: int,
+) -> None:
+    """Fit from the universal start; add to adapt.csv, write adapt.md to --out."""
+    torch.set_num_threads(threads)
+    adaptations = [
+        Adaptation(camera, int(n), pool, int(seed), rough)
+        for seed in seeds.split(",")
+        for pool in pools.split(",")
+        for n in pairs.split(",")
+        for camera in cameras.split(",")
+    ]
+    path = out / "adapt.csv"
+    for row in run_adaptations(adaptations, read_assignments(assignments), path):
+        click.echo("  ".join(f"{k} {_short(v)}" for k, v in row.items()))
+    table = summarise_fits(pd.read_csv(path))
+    heading = f"Fits from the start ({describe_processor()}, {threads} threads)"
+    text = to_markdown({heading: table.set_index("pool")})
+    (out / "adapt.md").write_text(text, "utf-8")
+    click.echo(text)
+
+
+def _short(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 @main.command()

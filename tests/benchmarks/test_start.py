@@ -7,11 +7,13 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 import skadl
-from benchmarks.start import networks
+from benchmarks.start import adapt, networks
+from benchmarks.start.adapt import roughen
 from benchmarks.start.batches import make_batch
 from benchmarks.start.blind import simulated, summarise
 from benchmarks.start.export import (
@@ -29,6 +31,7 @@ from benchmarks.start.training import (
     load_network,
     read_checkpoint,
 )
+from skadl.datasets import camera_info, make_domain
 from skadl.network.choice import name_of
 from skadl.network.conditioning import Conditioning
 from skadl.network.folded import exact_halo
@@ -255,3 +258,35 @@ def test_the_blind_estimate_is_compared_with_the_truth():
     row = summarise("two", cases)
     assert row.startswith("| two | 2 | ")
     assert row.count("|") == 9
+
+
+def test_a_rough_camera_has_the_same_pattern_in_each_frame():
+    pairs = make_domain("SonyA7S2", 40, size=64, iso=800, random_state=0)
+    added = [
+        roughen(pair, np.random.default_rng(i)).noisy.mosaic.astype(float)
+        - pair.noisy.mosaic
+        for i, pair in enumerate(pairs)
+    ]
+    halves = [np.mean(added[i::2], axis=0).ravel() for i in range(2)]
+    assert np.corrcoef(halves)[0, 1] > 0.5
+    rows = added[0].mean(axis=1)
+    read = camera_info("SonyA7S2").noise_at(800)[1] ** 0.5
+    assert rows.std() > 0.5 * read
+
+
+def test_adaptations_are_measured_once(tmp_path, monkeypatch):
+    asked = []
+
+    def measure(adaptation, parameters):
+        asked.append(adaptation)
+        row = dict.fromkeys(["noisy", "start", "adapted", "cpu_seconds"], 1.0)
+        counts = dict.fromkeys(["below start", "below noisy", "start below noisy"], 0)
+        return dataclasses.asdict(adaptation) | row | counts
+
+    monkeypatch.setattr(adapt, "measure", measure)
+    wanted = [adapt.Adaptation("SonyA7S2", 6, "harm", seed) for seed in range(2)]
+    path = tmp_path / "adapt.csv"
+    assert len(list(adapt.run(wanted[:1], {}, path))) == 1
+    assert len(list(adapt.run(wanted, {}, path))) == 1
+    assert asked == wanted
+    assert adapt.summarise(pd.read_csv(path))["gain"].item() == 0

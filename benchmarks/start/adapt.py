@@ -1,0 +1,159 @@
+"""What a fit from the universal start gains on a new camera, and what it costs.
+
+The pairs, pools and test images are those of `benchmarks.tables`. A "rough" camera has
+what two noise figures do not tell: row noise as strong as its read noise, a pattern
+that is the same in each frame, and blacks that are clipped at the black level.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import skadl
+from benchmarks.tables.run import Run, RunData, Settings
+from benchmarks.tables.simulation import NO_POOL, simulate
+from skadl.data.pool import SourcePool
+from skadl.datasets import get_camera
+from skadl.estimators.adl import ADLDenoiser
+from skadl.evaluation.metrics import clipped_psnr
+from skadl.noise.sensors import SensorTable
+from skadl.raw.levels import cast_counts
+from skadl.raw.pair import RawPair
+
+HARMED = 0.05  # dB below the start
+_PATTERN_SIDE = 512  # pixels
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """One fit from a start."""
+
+    camera: str
+    pairs: int
+    pool: str  # of `benchmarks.tables.simulation.POOLS`
+    seed: int
+    is_rough: bool = False
+
+
+def make_data(adaptation: Adaptation) -> RunData:
+    """Simulate the pairs of a fit and its test images."""
+    run = Run(
+        adaptation.camera,
+        adaptation.seed,
+        adaptation.pool,
+        "adl",
+        adaptation.pairs,
+        "",
+    )
+    data = simulate(run, Settings())
+    if not adaptation.is_rough:
+        return data
+    rng = np.random.default_rng(adaptation.seed)
+    return replace(
+        data,
+        target=[roughen(pair, rng) for pair in data.target],
+        test=[roughen(pair, rng) for pair in data.test],
+    )
+
+
+def roughen(pair: RawPair, rng: np.random.Generator) -> RawPair:
+    """Add row noise, a fixed pattern and clipped blacks to a noisy frame."""
+    camera, image = get_camera(pair.sensor), pair.noisy
+    read = camera.noise_at(pair.iso)[1] ** 0.5
+    height, width = image.mosaic.shape
+    # The same in each frame of a camera, whatever the seed.
+    fixed = np.random.default_rng(len(camera.name))
+    pattern = fixed.normal(0, 0.5, (_PATTERN_SIDE, _PATTERN_SIDE))
+    pattern += fixed.normal(0, 0.5, (1, _PATTERN_SIDE))
+    counts = image.mosaic + read * pattern[:height, :width]
+    counts += read * rng.normal(size=(height, 1))
+    counts = np.clip(counts, np.min(image.black_level), image.white_level)
+    return replace(pair, noisy=image.with_mosaic(cast_counts(counts, np.uint16)))
+
+
+def measure(adaptation: Adaptation, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Fit and score: PSNR in dB, times in CPU seconds."""
+    data = make_data(adaptation)
+    estimator = ADLDenoiser(
+        random_state=adaptation.seed, device="cpu", start="universal"
+    ).set_params(**parameters)
+    sources = None if adaptation.pool == NO_POOL else SourcePool(data.sources)
+    with warnings.catch_warnings():  # of what few pairs leave open
+        warnings.simplefilter("ignore")
+        began = time.process_time()
+        estimator.fit(data.target, sources)
+        seconds = time.process_time() - began
+        universal = skadl.load_universal(device="cpu")
+        info = estimator.sensors_.get(adaptation.camera)
+        universal.sensors_ = SensorTable({adaptation.camera: info})
+        noisy = _score(None, data.test)
+        start, adapted = (_score(m, data.test) for m in (universal, estimator))
+    dim = np.array([pair.noisy.ratio >= 100 for pair in data.test])
+    return asdict(adaptation) | {
+        "noisy": noisy.mean(),
+        "start": start.mean(),
+        "adapted": adapted.mean(),
+        "start, factor 100 or more": start[dim].mean(),
+        "adapted, factor 100 or more": adapted[dim].mean(),
+        "below start": int((adapted < start - HARMED).sum()),
+        "below noisy": int((adapted < noisy - HARMED).sum()),
+        "start below noisy": int((start < noisy - HARMED).sum()),
+        "steps": estimator.n_iter_,
+        "cpu_seconds": seconds,
+        "note": estimator.selection_report_.notes[-1],
+    }
+
+
+def run(
+    adaptations: Sequence[Adaptation], parameters: dict[str, Any], path: Path
+) -> Iterator[dict[str, Any]]:
+    """Measure what a CSV file does not hold yet, row by row, and add it there."""
+    done = set()
+    if path.exists():
+        table = pd.read_csv(path)
+        keys = list(asdict(adaptations[0]))
+        done = {Adaptation(*row) for row in table[keys].itertuples(index=False)}
+    for adaptation in adaptations:
+        if adaptation in done:
+            continue
+        row = measure(adaptation, parameters)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        header = not path.exists()
+        frame = pd.DataFrame([row]).round(4)
+        frame.to_csv(path, mode="a", header=header, index=False)
+        yield row
+
+
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean over cameras, and the spread of that mean over seeds."""
+    table = table.assign(gain=table["adapted"] - table["start"])
+    keys = ["is_rough", "pool", "pairs"]
+    by_seed = table.groupby([*keys, "seed"])[
+        ["noisy", "start", "adapted", "gain", "cpu_seconds"]
+    ].mean()
+    groups = by_seed.groupby(level=keys)
+    summary = groups.mean().round(2)
+    summary["spread of adapted"] = groups["adapted"].std().round(2)
+    counts = table.groupby(keys)[["below start", "below noisy", "start below noisy"]]
+    return summary.join(counts.sum()).reset_index()
+
+
+def _score(model: ADLDenoiser | None, pairs: Sequence[RawPair]) -> np.ndarray:
+    planes = (
+        p.noisy.normalised() if model is None else model.denoise_planes(p.noisy)
+        for p in pairs
+    )
+    return np.array(
+        [
+            clipped_psnr(x, p.clean.normalised())
+            for x, p in zip(planes, pairs, strict=True)
+        ]
+    )
