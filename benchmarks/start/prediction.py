@@ -17,7 +17,7 @@ from benchmarks.start.batches import CONDITIONING
 from skadl.network.base import N_PLANES
 from skadl.network.folded import exact_halo
 from skadl.network.unet import ModulatedUNet
-from skadl.noise.noise_level import expected_noise
+from skadl.noise.noise_level import NoiseLevel, expected_noise
 from skadl.noise.sensors import SensorInfo
 from skadl.prediction.correction import correct, is_clipped
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
@@ -60,10 +60,25 @@ class FrameNetwork:
 
 def network_denoiser(network: ModulatedUNet, safeguard: bool = True) -> Denoiser:
     """Return the denoiser that a network makes, as the package would run it."""
-    halo = exact_halo(len(network.encoder))
+    planes = network_planes(network, safeguard)
 
     def denoise(image: RawImage, info: SensorInfo) -> np.ndarray:
         noise = expected_noise(info, image.iso, image.ratio)
+        offset = info.offset_at(image.iso) * (image.ratio / info.span)
+        return planes(image, noise, offset)
+
+    return denoise
+
+
+def network_planes(
+    network: ModulatedUNet, safeguard: bool = True
+) -> Callable[..., np.ndarray]:
+    """Return a function of image, noise level and offset to denoised planes."""
+    halo = exact_halo(len(network.encoder))
+
+    def denoise(
+        image: RawImage, noise: NoiseLevel, offset: np.ndarray | float = 0.0
+    ) -> np.ndarray:
         vector = CONDITIONING.vector("", image.iso, image.ratio, noise)
         metadata = torch.from_numpy(vector)[None]  # (1, 3)
         frame = FrameNetwork(lambda x: network(x, metadata), network.multiple, halo)
@@ -75,10 +90,9 @@ def network_denoiser(network: ModulatedUNet, safeguard: bool = True) -> Denoiser
             image.ratio / image.span,
             zeros,
         )
-        offset = info.offset_at(image.iso) * (image.ratio / info.span)
         correction = correct(
             frame,
-            replace(mosaic, offset=offset),
+            replace(mosaic, offset=zeros + offset),
             noise,
             keeps_mean=is_clipped(image),
             safeguard=safeguard,

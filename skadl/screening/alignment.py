@@ -184,7 +184,7 @@ class _Frames:
         return self.known * np.clip(misfit / self.sigma, -OUTLIER, OUTLIER) ** 2 / 2
 
     def expected_gain(self, by: np.ndarray) -> float:
-        """What moving by that would take off the penalty if it were the true shift."""
+        """Return what that move takes off the penalty if it is the true shift."""
         moved, inside = self.moved(by)
         known = _only(self.known, inside)
         change = without_offsets(moved - self.clean, known / self.sigma**2)
