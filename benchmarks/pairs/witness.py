@@ -186,7 +186,7 @@ def spoil(
 
 
 def tabulate(found: pd.DataFrame) -> pd.DataFrame:
-    """Useful pairs kept and harmful ones refused, by kind and share."""
+    """Count useful pairs that are kept and harmful ones refused, by kind and share."""
     rows = []
     for (kind, share), own in found.groupby(["kind", "share"], sort=False):
         good, bad = own[~own.is_harmful], own[own.is_harmful]

@@ -18,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.ndimage import uniform_filter
 
 from skadl.noise.noise_level import NoiseLevel
 from skadl.noise.residual import OUTLIER
@@ -29,16 +30,16 @@ from skadl.support.robust import robust_sigma
 SIDE = 256  # packed pixels in the middle of a frame that are looked at
 _CLIPPED = 0.98  # of white: nothing is known there
 # Limits in standard errors and in size.
-_EXPOSURE = (4.0, 0.025)  # logarithm of brightness
+_EXPOSURE = (3.5, 0.025)  # logarithm of brightness
 _SHIFT = (4.0, 0.15)  # pixels of the mosaic
 _SHIFT_SHARE = 0.0012  # of the noise's variance that the shift explains: 0.05 dB
 _PROCESSED = (6.0, 0.1)  # correlation of neighbours in the residual
 _SMOOTHED = (4.0, 0.3)  # share of the fine detail that the clean frame lacks
-_SMOOTHED_SHARE = 0.1  # of the noise's variance that this detail has
+_SMOOTHED_SHARE = 0.25  # of the noise's variance; a denoiser leaves a tenth
 _BLOCKS = (1, 2, 4, 8)  # packed pixels a side, at which disagreement is looked at
-_DISAGREEMENT = 2.0  # mean square of blocks' means, in units of the noise's
+_DISAGREEMENT = 2.5  # mean square of blocks' means, in units of the noise's
 _LOCAL_SIDE = 4  # packed pixels a side, of the blocks that motion is seen in
-_LOCAL = 80.0  # squared means of four planes in units of the noise's
+_LOCAL = 60.0  # squared means of four planes in units of the noise's
 _LOCAL_SHARE = 0.002  # of the noise's variance in the frame that such blocks hold
 _BLACK = 0.25  # deviations of the noise in the dark, that a black level may be off
 _LIGHT = 0.3  # part by which exposures may differ
@@ -47,7 +48,7 @@ _LEAST_KNOWN = 256  # pixels, below which nothing is said
 
 
 @dataclass(frozen=True)
-class Testimony:
+class Evidence:
     """What denoised and clean frame of one pair differ in, beyond noise.
 
     A share is a mean square relative to the mean variance of the noise in a pixel.
@@ -123,7 +124,7 @@ def judge_pair(
     # A clean frame may have a range of its own; the noisy one ends at its light factor.
     white = _CLIPPED * np.array([pair.noisy.ratio, pair.clean.ratio])
     known = (noisy < white[0]) & (clean < white[1])
-    found = testify(noisy, clean, denoised, noise, known).parts
+    found = compare_planes(noisy, clean, denoised, noise, known).parts
     before = Screening() if screening is None else screening
     return replace(
         before,
@@ -131,20 +132,23 @@ def judge_pair(
     )
 
 
-def testify(
+def compare_planes(
     noisy: np.ndarray,
     clean: np.ndarray,
     denoised: np.ndarray,
     noise: NoiseLevel,
     known: np.ndarray | None = None,
-) -> Testimony:
+) -> Evidence:
     """Compare denoised and clean planes (4, h, w) in units of what noise explains."""
     noisy, clean, denoised = (np.asarray(x, float) for x in (noisy, clean, denoised))
     known = np.ones(clean.shape) if known is None else known.astype(float)
-    variance = noise.shot * np.maximum(denoised, 0) + noise.read
+    # At the mean of a neighbourhood: at a pixel's own level weights would go with the
+    # noise that the denoiser left there.
+    level = uniform_filter(denoised, (1, 5, 5))
+    variance = noise.shot * np.maximum(level, 0) + noise.read
     sigma = np.sqrt(np.maximum(variance, 1e-12))
     if known.sum() < _LEAST_KNOWN or min(clean.shape[1:]) < 16:
-        return Testimony()
+        return Evidence()
     sigma = sigma * _noise_scale(noisy, denoised, sigma, known) ** 0.5
     weight = known / sigma**2
     exposure, exposure_error = _exposure(clean, denoised, weight, noise)
@@ -161,7 +165,7 @@ def testify(
     local, local_share = _local(difference, sigma, known)
     residual = _free_of_offsets(noisy - clean / slope, sigma, weight)
     correlation, correlation_error = _correlation(residual / sigma, known)
-    return Testimony(
+    return Evidence(
         exposure=exposure,
         exposure_error=exposure_error,
         rows=float(2 * shift[0]),
@@ -197,7 +201,12 @@ def _exposure(
         planes - (weight * planes).sum(axis=(1, 2), keepdims=True) / (total + 1e-300)
         for planes in (denoised, clean)
     )
-    contrast, contrast_error = _ratio((weight * x * y), (weight * x * x))
+    contrast, contrast_error = _ratio(weight * x * y, weight * x * x)
+    # A denoiser may leave noise, which draws this slope towards 0, or smooth too much,
+    # which draws the reverse one above 1. What lies between the two is no evidence.
+    reverse, reverse_error = _ratio(weight * y * y, weight * x * y)
+    between = np.clip(1.0, *sorted((contrast, reverse)))
+    contrast, contrast_error = float(between), max(contrast_error, reverse_error)
     # Where a scene has no contrast its level tells, as far as black is known.
     level, level_error = _ratio(weight * clean, weight * denoised)
     light = (weight * denoised).sum() / max(weight.sum(), 1e-300)
@@ -223,7 +232,7 @@ def _ratio(above: np.ndarray, below: np.ndarray) -> tuple[float, float]:
 def _shift(
     difference: np.ndarray, denoised: np.ndarray, sigma: np.ndarray, known: np.ndarray
 ) -> tuple[np.ndarray, float, float, np.ndarray]:
-    """Shift in packed pixels, error in pixels of the mosaic, share, what it explains."""
+    """Return shift (packed), error (of the mosaic), share, and what it explains."""
     slopes = np.stack(np.gradient(denoised, axis=(1, 2)))  # (2, 4, h, w)
     steep = np.hypot(*slopes)
     # A sharp edge is known no better than to a part of its steepness.
@@ -290,7 +299,7 @@ def _local(
 def _block_scores(
     difference: np.ndarray, sigma: np.ndarray, known: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sums over blocks of that side, and the variance that noise gives them."""
+    """Sum over blocks of that side; also the variance that noise gives these sums."""
     return _blocks(known * difference, size), _blocks(known * sigma**2, size)
 
 
