@@ -22,6 +22,7 @@ from scipy.ndimage import uniform_filter
 
 from skadl.noise.noise_level import NoiseLevel
 from skadl.noise.residual import OUTLIER
+from skadl.raw.image import RawImage
 from skadl.raw.pair import RawPair
 from skadl.screening.screen import Screening
 from skadl.screening.symptoms import grid_sums, severity, without_offsets
@@ -35,7 +36,7 @@ _SHIFT = (4.0, 0.15)  # pixels of the mosaic
 _SHIFT_SHARE = 0.0012  # of the noise's variance that the shift explains: 0.05 dB
 _PROCESSED = (6.0, 0.1)  # correlation of neighbours in the residual
 _SMOOTHED = (4.0, 0.3)  # share of the fine detail that the clean frame lacks
-_SMOOTHED_SHARE = 0.25  # of the noise's variance; a denoiser leaves a tenth
+_SMOOTHED_SHARE = 0.15  # of the noise's variance; a denoiser leaves a tenth
 _BLOCKS = (1, 2, 4, 8)  # packed pixels a side, at which disagreement is looked at
 _DISAGREEMENT = 2.5  # mean square of blocks' means, in units of the noise's
 _LOCAL_SIDE = 4  # packed pixels a side, of the blocks that motion is seen in
@@ -116,11 +117,15 @@ def judge_pair(
     `noise` is that of the noisy frame, best as measured on the pair: then a wrong ISO
     label is no fault. What is known already, `screening`, is kept where it is graver.
     """
-    noisy, clean = (x.normalised() for x in (pair.noisy, pair.clean))
-    shape = np.minimum(denoised.shape[1:], SIDE)
-    noisy, clean, denoised = (
-        _middle(x, tuple(shape)) for x in (noisy, clean, denoised)
+    height, width = (min(side, SIDE) for side in denoised.shape[1:])
+    noisy, clean = (
+        middle_of(image, (height, width)).normalised()
+        for image in (pair.noisy, pair.clean)
     )
+    top, left = (
+        (n - m) // 2 for n, m in zip(denoised.shape[1:], (height, width), strict=True)
+    )
+    denoised = denoised[:, top : top + height, left : left + width]
     # A clean frame may have a range of its own; the noisy one ends at its light factor.
     white = _CLIPPED * np.array([pair.noisy.ratio, pair.clean.ratio])
     known = (noisy < white[0]) & (clean < white[1])
@@ -130,6 +135,17 @@ def judge_pair(
         before,
         **{part: max(value, getattr(before, part)) for part, value in found.items()},
     )
+
+
+def middle_of(image: RawImage, shape: tuple[int, int] = (SIDE, SIDE)) -> RawImage:
+    """Crop an image to the middle of its packed planes: enough to be denoised."""
+    mosaic = image.mosaic
+    sides = (n // 2 for n in mosaic.shape)
+    rows, columns = (
+        slice(2 * max(0, (n - m) // 2), 2 * (max(0, (n - m) // 2) + m))
+        for n, m in zip(sides, shape, strict=True)
+    )
+    return image.with_mosaic(mosaic[rows, columns])
 
 
 def compare_planes(
@@ -348,9 +364,3 @@ def _around(planes: np.ndarray) -> np.ndarray:
     padded = np.pad(planes, ((0, 0), (1, 1), (1, 1)), mode="reflect")
     total = padded[:, :-2, 1:-1] + padded[:, 2:, 1:-1]
     return (total + padded[:, 1:-1, :-2] + padded[:, 1:-1, 2:]) / 4
-
-
-def _middle(planes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Crop to the middle: as the caller may have denoised that alone."""
-    top, left = ((n - m) // 2 for n, m in zip(planes.shape[1:], shape, strict=True))
-    return planes[:, top : top + shape[0], left : left + shape[1]]
