@@ -116,7 +116,7 @@ def check_size(
         number = camera_names().index(name)
         rng = np.random.default_rng([seed, size, number])
         camera = get_camera(name)
-        shots = _draw_shots(camera, scenes, size, seed + number)
+        shots = draw_shots(camera, scenes, size, seed + number)
         honest = [shot.pair(rng) for shot in shots]
         measured = [measure_pair(pair) for pair in honest]
         where = {"size": size, "camera": name, "seed": seed}
@@ -146,7 +146,7 @@ def check_size(
                     }
 
 
-def _draw_shots(
+def draw_shots(
     camera: Camera, scenes: list[Scene], size: int, seed: int
 ) -> list[_Shot]:
     rng = np.random.RandomState(seed)

@@ -67,12 +67,26 @@ def network_denoiser(
 
     The variance it is told is `told` times that of the sensor's figures.
     """
-    halo = exact_halo(len(network.encoder), REACH)
+    planes = network_planes(network, safeguard)
 
     def denoise(image: RawImage, info: SensorInfo) -> np.ndarray:
         noise = expected_noise(info, image.iso, image.ratio)
         noise = NoiseLevel(told * noise.shot, told * noise.read)
+        offset = info.offset_at(image.iso) * (image.ratio / info.span)
+        return planes(image, noise, offset)
 
+    return denoise
+
+
+def network_planes(
+    network: ModulatedUNet, safeguard: bool = True
+) -> Callable[..., np.ndarray]:
+    """Return a function of image, noise level and offset to denoised planes."""
+    halo = exact_halo(len(network.encoder), REACH)
+
+    def denoise(
+        image: RawImage, noise: NoiseLevel, offset: np.ndarray | float = 0.0
+    ) -> np.ndarray:
         def network_for(noise: NoiseLevel) -> FrameNetwork:
             vector = CONDITIONING.vector("", image.iso, image.ratio, noise)
             metadata = torch.from_numpy(vector)[None]  # (1, 3)
@@ -86,10 +100,9 @@ def network_denoiser(
             image.ratio / image.span,
             zeros,
         )
-        offset = info.offset_at(image.iso) * (image.ratio / info.span)
         correction = correct(
             network_for,
-            replace(mosaic, offset=offset),
+            replace(mosaic, offset=zeros + offset),
             noise,
             clip_levels=ClipLevels.of(image),
             safeguard=safeguard,

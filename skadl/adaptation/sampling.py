@@ -10,8 +10,6 @@ import numpy as np
 from skadl.adaptation.gates.base import Gate
 from skadl.adaptation.patches import TrainingPair
 
-LEAST_ADMITTED = 0.5  # share of its pairs that a domain needs to fill a batch
-
 
 @dataclass(frozen=True, eq=False)
 class SourceDraw:
@@ -31,7 +29,7 @@ class SourceSampler:
 
     Pairs that the gate refuses for what they are are drawn as often as any, so that
     the report shows them, and replaced by others of their domain, or of another
-    domain where half or more of theirs is refused.
+    domain where no larger share than `least_admitted` of theirs is let in.
     """
 
     def __init__(
@@ -39,6 +37,7 @@ class SourceSampler:
         sources: Mapping[str, Sequence[TrainingPair]],
         gate: Gate,
         rates: Mapping[str, float],
+        least_admitted: float,
     ) -> None:
         self.gate = gate
         self.rates = rates
@@ -47,11 +46,12 @@ class SourceSampler:
             name: np.flatnonzero([gate.refuse(p.fault) is None for p in pairs])
             for name, pairs in sources.items()
         }
-        # What slips through in a domain that is mostly refused is no better.
+        # Where pairs are judged by others, what slips through in a domain that is
+        # mostly refused is no better.
         self.replacing = [
             name
             for name, ids in self.admitted.items()
-            if ids.size > LEAST_ADMITTED * self.n_pairs[name]
+            if ids.size > least_admitted * self.n_pairs[name]
         ]
 
     def draw(self, size: int, rng: np.random.RandomState) -> SourceDraw:

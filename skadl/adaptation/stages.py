@@ -66,6 +66,10 @@ class Schedule:
         Fractions of source batches that come from domains not drawn like the others.
     val_fraction : tuple of two floats
         k as a fraction of T^adp, at the first and the last iteration.
+    least_admitted : float
+        Share of a domain's pairs that must be let in, or none of them are used: where
+        pairs are judged by comparison with others, half; where each is judged by
+        itself, none.
     """
 
     n_pretrain_iter: int
@@ -79,6 +83,7 @@ class Schedule:
     source_share: float
     domain_rates: Mapping[str, float]
     val_fraction: tuple[float, float]
+    least_admitted: float = 0.5
 
 
 def pretrain(
@@ -144,7 +149,9 @@ def adapt(
     as good as it gets should fine-tuning not help. A loss, gradient or evaluation
     that is not finite is a rejection.
     """
-    sampler = SourceSampler(sources, gate, schedule.domain_rates)
+    sampler = SourceSampler(
+        sources, gate, schedule.domain_rates, schedule.least_admitted
+    )
     n_source = max(1, round(schedule.source_share * schedule.batch_size))
     start, end = schedule.val_fraction
     trainable = target.trainable

@@ -329,6 +329,7 @@ class ADLDenoiser(NetworkDenoiser):
             multiple=network.multiple,
             renoises=self.renoised_share > 0,
             most_ratio=MOST_RATIO if start.is_trained else None,
+            witness=start.witness(resolve_precision(self.precision, device)),
             device=device,
             rng=rng,
         )
@@ -354,6 +355,7 @@ class ADLDenoiser(NetworkDenoiser):
                 source_share=self.source_share,
                 domain_rates={RENOISED: self.renoised_share},
                 val_fraction=val_fraction,
+                least_admitted=0.0 if start.is_trained else 0.5,
             ),
             rng,
             Progress(self.verbose),

@@ -14,6 +14,7 @@ from skadl.adaptation.patches import TrainingPair, cut_fixed
 from skadl.adaptation.stages import TargetData
 from skadl.data.store.disk_space import TemporaryFrames
 from skadl.data.store.patch_store import scratch_for
+from skadl.estimators.start import Witness
 from skadl.estimators.training_pairs import to_training_pair
 from skadl.network.conditioning import Conditioning
 from skadl.noise.calibration import calibrate
@@ -22,7 +23,14 @@ from skadl.noise.renoising import RENOISED, renoised_domain
 from skadl.noise.residual import TransferCurve
 from skadl.noise.sensors import SensorTable
 from skadl.raw.pair import RawPair
-from skadl.screening.screen import FaultKind, Screening, analyse_residual, screen
+from skadl.screening.screen import (
+    FaultKind,
+    ResidualAnalysis,
+    Screening,
+    analyse_residual,
+    screen,
+)
+from skadl.screening.witness import judge_pair, middle_of
 
 _T = TypeVar("_T")
 MOST_CURVES = 24  # of a sensor that its noise is measured on
@@ -50,6 +58,7 @@ def prepare(
     multiple: int,
     renoises: bool,
     most_ratio: float | None = None,
+    witness: Witness | None = None,
     device: torch.device,
     rng: np.random.RandomState,
 ) -> Prepared:
@@ -58,8 +67,9 @@ def prepare(
     Pairs of a store stay on disk, and so do their re-noised ones. The network's sides
     must be multiples of `multiple`. Faulty target pairs are warned of and trained on
     all the same, but noise is measured, and frames are re-noised, without them where
-    good ones remain. ValueError if a pair cannot be used: frames of different shapes,
-    NaN, too small.
+    good ones remain. With a `witness` each source pair is judged by what that makes of
+    its noisy frame, without it by comparison with the others. ValueError if a pair
+    cannot be used: frames of different shapes, NaN, too small.
     """
     members = {None: tuple(pairs), **{name: tuple(d) for name, d in domains.items()}}
     residuals = {n: [analyse_residual(pair) for pair in d] for n, d in members.items()}
@@ -89,6 +99,13 @@ def prepare(
     def offset(curve: TransferCurve, screening: Screening) -> np.ndarray:
         # The mean residual of a wrong pair is no error of the black level.
         return np.zeros(4) if screening.is_faulty else curve.offset
+
+    if witness is not None:
+        for name, domain in domains.items():
+            screenings[name] = [
+                _judge(pair, residual, measured(pair, residual.curve), witness)
+                for pair, residual in zip(domain, residuals[name], strict=True)
+            ]
 
     # The target's noise is pooled over its pairs, as `predict` will know it; each
     # source pair speaks for itself, because its label may be wrong.
@@ -129,6 +146,13 @@ def prepare(
         patch_side,
         notes,
     )
+
+
+def _judge(
+    pair: RawPair, residual: ResidualAnalysis, noise: NoiseLevel, witness: Witness
+) -> Screening:
+    planes = witness(middle_of(pair.noisy), noise)
+    return judge_pair(pair, planes, noise, residual.screening)
 
 
 def _describe_faulty(

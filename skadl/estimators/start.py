@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
@@ -23,6 +24,13 @@ from skadl.estimators.model_files.reader import CheckParameters, read_model_file
 from skadl.network.base import ModulatedNetwork
 from skadl.network.choice import NETWORKS, build_network, name_of
 from skadl.network.conditioning import Conditioning
+from skadl.noise.noise_level import NoiseLevel, info_of
+from skadl.noise.sensors import SensorTable
+from skadl.prediction.fitted_model import FittedModel
+from skadl.raw.image import RawImage
+
+Witness = Callable[[RawImage, NoiseLevel], np.ndarray]
+"""Turns an image and its noise into denoised planes (4, h, w), normalised."""
 
 UNIVERSAL_FILE = Path(__file__).with_name("universal.safetensors")
 MOST_RATIO = 300.0  # light factor that the universal network was trained up to
@@ -55,6 +63,18 @@ class Start:
     def is_trained(self) -> bool:
         """Whether the network denoises already."""
         return self.network is not None
+
+    def witness(self, dtype: torch.dtype | None) -> Witness | None:
+        """Return what denoises an image of known noise; None if nothing is trained."""
+        if self.network is None:
+            return None
+        codes = Conditioning("noise", ())
+        model = FittedModel(self.network, codes, SensorTable(), dtype, safeguard=True)
+
+        def denoise(image: RawImage, noise: NoiseLevel) -> np.ndarray:
+            return model.denoise_planes(image, info_of(noise, image))
+
+        return denoise
 
     def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters of `given` that `defaults` names, none of them None.

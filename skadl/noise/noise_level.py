@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from skadl.noise.residual import TransferCurve, noise_of_pair
 from skadl.noise.sensors import SensorInfo
+from skadl.raw.image import RawImage
 from skadl.raw.pair import RawPair
+
+_LEAST = 1e-9  # counts: a sensor has no noise of 0
 
 
 @dataclass(frozen=True)
@@ -43,3 +46,22 @@ def measured_noise(pair: RawPair, curve: TransferCurve, info: SensorInfo) -> Noi
     """
     gain, read_variance = noise_of_pair(curve, *info.noise_at(pair.iso))
     return noise_level(gain, read_variance, pair.ratio, pair.noisy.span)
+
+
+def info_of(noise: NoiseLevel, image: RawImage) -> SensorInfo:
+    """Facts of a sensor that expects this noise in this image: the inverse.
+
+    >>> import numpy as np
+    >>> image = RawImage(np.zeros((2, 2)), "RGGB", 64, 1023, iso=200, ratio=4)
+    >>> info = info_of(NoiseLevel(0.01, 0.0004), image)
+    >>> expected_noise(info, 200, 4)
+    NoiseLevel(shot=0.01, read=0.0004)
+    """
+    scale = image.span / image.ratio
+    return SensorInfo(
+        image.cfa,
+        image.black_level,
+        image.white_level,
+        gain={image.iso: max(noise.shot * scale, _LEAST)},
+        read_noise={image.iso: max(noise.read**0.5 * scale, _LEAST)},
+    )

@@ -22,6 +22,7 @@ from skadl.raw.mosaic import pack_bayer, unpack_bayer
 from skadl.screening.symptoms import (
     LEAST_BINS,
     brightness_slope,
+    grid_sums,
     is_hot,
     without_offsets,
 )
@@ -33,12 +34,14 @@ _MOST_DIMMED = 1.2  # logarithm of brightness, beyond which it is another pictur
 # Logarithm of likelihood by which a far shift must win. Chance alone reaches it once in
 # e^12 = 160,000, and a peak is the best of up to 16,000 positions.
 _LEAST_GAIN = 12.0
+# Of the gain that a far shift lets expect, what it must bring. Half a pixel left over
+# takes half of it, light that drifts over a smooth scene brings a tenth.
+_LEAST_KEPT = 0.2
 _EDGE_ERROR = 0.1  # of an interpolated value, relative to the step to the next pixel
-_MOST_UNSURE = 3.0  # pixels; a shift that is known less well is not known
+_MOST_UNSURE = 1.5  # pixels; smooth scenes fit anywhere, and tell no shift
 _STEP = 0.25  # packed pixels, of a derivative
 _SMALL = 0.4  # packed pixels, for which one step is right
 _N_ROUNDS = 6
-_N_BLOCKS = 8  # along a side, for the scatter of what blocks say of the shift
 
 
 @dataclass(frozen=True)
@@ -180,6 +183,14 @@ class _Frames:
         misfit, _, _ = _remainder(self.noisy - moved, moved, self.sigma, self.known)
         return self.known * np.clip(misfit / self.sigma, -OUTLIER, OUTLIER) ** 2 / 2
 
+    def expected_gain(self, by: np.ndarray) -> float:
+        """Return what that move takes off the penalty if it is the true shift."""
+        moved, inside = self.moved(by)
+        known = _only(self.known, inside)
+        change = without_offsets(moved - self.clean, known / self.sigma**2)
+        scores = np.clip(change / self.sigma, -OUTLIER, OUTLIER)
+        return float((known * scores**2).sum() / 2)
+
 
 def _start(frames: _Frames) -> tuple[np.ndarray, float]:
     """Whole packed pixels to begin with, and how many sigmas they are worth."""
@@ -205,7 +216,8 @@ def _start(frames: _Frames) -> tuple[np.ndarray, float]:
             continue
         _, (rows, columns) = frames.moved(peak)
         gain = (nothing - frames.penalty(peak))[:, rows, columns].sum()
-        if gain > most and abs(np.log(frames.light(peak))) < _MOST_DIMMED:
+        least = max(most, _LEAST_KEPT * frames.expected_gain(peak))
+        if gain > least and abs(np.log(frames.light(peak))) < _MOST_DIMMED:
             best, most = peak, gain
     # Wilks: twice the gain is a chi-squared value, a square of standard errors.
     return best, float(np.sqrt(2 * most)) if best.any() else 0.0
@@ -277,7 +289,8 @@ def _step(
     # sums of Z'W misfit are 0 on average, and their scatter tells how far they
     # disagree, whatever correlates inside a block. One thing that moved pulls its
     # block only, and so is no sure shift of the frame. n / (n - 3) for 3 parameters.
-    blocks = _block_sums(weighted * np.clip(misfit, -limit, limit)).reshape(3, -1)
+    scores = (weighted * np.clip(misfit, -limit, limit)).sum(axis=1)  # (3, h, w)
+    blocks = grid_sums(scores).reshape(3, -1)
     n_blocks = blocks.shape[1]
     inverse = np.linalg.inv(normal)
     scatter = inverse @ (blocks @ blocks.T) @ inverse.T * n_blocks / (n_blocks - 3)
@@ -335,12 +348,3 @@ def _only(known: np.ndarray, inside: tuple[slice, slice]) -> np.ndarray:
     inner = np.zeros_like(known)
     inner[:, inside[0], inside[1]] = known[:, inside[0], inside[1]]
     return inner
-
-
-def _block_sums(planes: np.ndarray) -> np.ndarray:
-    """Sum over planes and over 8x8 blocks of the frame: (3, 4, h, w) to (3, 8, 8)."""
-    total = planes.sum(axis=1)  # (3, h, w)
-    for axis in (1, 2):
-        parts = np.array_split(total, _N_BLOCKS, axis=axis)
-        total = np.stack([part.sum(axis=axis) for part in parts], axis=axis)
-    return total

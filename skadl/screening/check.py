@@ -200,11 +200,12 @@ def _judge_content(
         return findings  # all else follows from it
     if fault is FAULTS["brightness"] and measured.contrast is not None:
         fault = None  # stars out of place, not light
+    is_faulty = fault is not None
     moved = measured.motion.energy
     # What differs in one place only is no other scene.
     is_local = moved > _SUSPECT and measured.motion.whiteness > _LOCAL
     if is_moved:
-        is_bad = shift.energy > HARMFUL or screening.is_faulty
+        is_bad = shift.energy > HARMFUL or is_faulty
         findings.append(
             Finding(
                 "alignment",
@@ -225,7 +226,7 @@ def _judge_content(
         findings.append(
             Finding(
                 "motion",
-                "bad" if moved > HARMFUL or screening.is_faulty else "look",
+                "bad" if moved > HARMFUL or is_faulty else "look",
                 f"something differs in {measured.motion.share:.1%} of the frame",
                 "Look at its picture: leave the pair out if something moved or the "
                 "light changed there, or mask or crop that part.",

@@ -90,7 +90,8 @@ def measure_pair(pair: RawPair) -> PairMeasurements:
         slope, slope_error = broad, broad_error
     level, level_error = _level(measured)
     contrast, contrast_energy = None, 0.0
-    if abs(level) + 2 * level_error < abs(slope) / 2 < np.inf:
+    is_known = abs(slope) > SIGMAS * slope_error
+    if is_known and abs(level) + 2 * level_error < abs(slope) / 2:
         detail = without_offsets(aligned.signal, aligned.known / aligned.sigma**2)
         contrast = 1 + slope
         contrast_energy = float(slope**2 * np.mean(detail**2) / max(power, 1e-300))

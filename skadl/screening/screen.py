@@ -46,6 +46,22 @@ FAULTS = {
         "Correct ratio or the black levels; a frame that is blurred or moved by part "
         "of a pixel looks the same.",
     ),
+    "differs": FaultKind(
+        "content",
+        "clean frame shows something else than a denoiser makes of the noisy frame",
+        "Align the frames, or give the clean frame of that scene and moment.",
+    ),
+    "smoothed": FaultKind(
+        "sharpness",
+        "clean frame lacks detail that its noisy frame shows",
+        "Give a clean frame in focus that no program has denoised.",
+    ),
+    "processed": FaultKind(
+        "noise",
+        "neighbouring pixels share their noise, as in a frame that was denoised or "
+        "resampled",
+        "Give the raw frame as the sensor read it: turn noise reduction off.",
+    ),
     "noise": FaultKind(
         "noise",
         "noise does not fit the ISO",
@@ -76,11 +92,18 @@ class Screening:
     noise : float
         The noise is stronger or weaker than that of other pairs of the sensor at
         this ISO; 0 where too few can be compared.
+    differs : float
+        The clean frame is further from what a denoiser makes of the noisy frame than
+        noise explains. This and the next two are 0 where no denoiser was asked.
+    smoothed : float
+        The clean frame lacks detail that the denoised noisy frame has.
+    processed : float
+        The noise of neighbouring pixels is correlated.
 
     Examples
     --------
-    >>> Screening(brightness=3.2)
-    Screening(picture=0.0, misaligned=0.0, exchanged=0.0, brightness=3.2, noise=0.0)
+    >>> Screening(brightness=3.2, noise=0.5).score
+    3.2
     >>> Screening(brightness=3.2).reason
     'brightness does not fit the light factor'
     >>> Screening(brightness=0.4).is_faulty
@@ -92,6 +115,9 @@ class Screening:
     exchanged: float = 0.0
     brightness: float = 0.0
     noise: float = 0.0
+    differs: float = 0.0
+    smoothed: float = 0.0
+    processed: float = 0.0
 
     @property
     def score(self) -> float:

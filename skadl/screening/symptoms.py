@@ -16,14 +16,21 @@ from skadl.noise.residual import OUTLIER, Residual, middle
 from skadl.support.robust import robust_sigma
 
 LEAST_BINS = 4  # of a transfer curve: 256 pixels; fewer say nothing
-# Limits of two parts are in standard errors, and in size.
+# Limits of most parts are in standard errors, and in size. Of a picture that is faint
+# beside the noise both mean little: on a smooth scene light that drifts by 1 % is
+# significant, and as strong as the scene's own contrast. So what a picture or a shift
+# explains must also be a share of the noise's variance in a pixel.
 _PICTURE = (4.0, 0.15)  # amplitude relative to the clean picture
-_MISALIGNED = 10.0  # logarithm of likelihood; chance alone exceeds it once in e^10
+_PICTURE_SHARE = 0.02
+# Logarithm of likelihood, which chance alone exceeds once in e^10; the same in standard
+# errors of its own scatter; share of the noise.
+_MISALIGNED = (10.0, 4.0, 0.0045)
 _EXCHANGED = (4.0, 0.5)  # share of the noise that is in the clean frame
 _BRIGHTNESS = (4.0, 0.1)  # difference of the logarithm
 _SMOOTH = 0.01  # part of a frame on which noise can be told from detail
 _LEAST_SIDE = 8  # packed pixels, or blocks of them, that show a picture
 _MOST_HALVINGS = 3
+_N_PARTS = 8  # along a side, for the scatter of what parts of a frame say
 _LARGEST_SIDE = 256  # packed pixels that show as much as a whole frame
 _NEIGHBOURS = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)]
 _AROUND = np.array([[[1, 1, 1], [1, 0, 1], [1, 1, 1]]])
@@ -72,9 +79,10 @@ class _Frames:
     signal: np.ndarray
     sigma: np.ndarray  # of the residual where it is noise
     n_known: np.ndarray  # pixels in each block that clipping left
+    size: int = 1  # packed pixels along a side of a block
 
-    def known(self, size: int) -> np.ndarray:
-        return self.n_known >= 0.5 * size**2
+    def known(self) -> np.ndarray:
+        return self.n_known >= 0.5 * self.size**2
 
 
 def brightness_slope(
@@ -103,7 +111,12 @@ def brightness_slope(
         slope += float((instrument * score / sigma).sum() / scale)
     score = np.clip((residual - slope * signal) / sigma, -OUTLIER, OUTLIER)
     spread = np.sqrt((known * score**2).sum() / known.sum())
-    return slope, float(max(spread, 1.0) * np.sqrt(power) / scale)
+    chance = max(spread, 1.0) * np.sqrt(power)
+    # As if all pixels were independent, or the parts of an 8x8 grid (sandwich
+    # estimate): light that drifts over a smooth scene is alike in many pixels.
+    parts = grid_sums((instrument * score / sigma).sum(axis=0))
+    clustered = np.sqrt((parts**2).sum() * parts.size / (parts.size - 1))
+    return slope, float(max(chance, clustered) / scale)
 
 
 def _resolutions(frames: _Frames) -> Iterator[tuple[_Frames, np.ndarray]]:
@@ -123,8 +136,9 @@ def _resolutions(frames: _Frames) -> Iterator[tuple[_Frames, np.ndarray]]:
                 _bin(frames.signal * frames.n_known) / count,
                 np.sqrt(np.where(n_known > 0, variance, 1.0)) / count,
                 n_known,
+                2 * frames.size,
             )
-        yield frames, frames.known(2**halvings)
+        yield frames, frames.known()
 
 
 def _picture(frames: _Frames, known: np.ndarray) -> float:
@@ -140,7 +154,12 @@ def _picture(frames: _Frames, known: np.ndarray) -> float:
     # The same sum for the clean picture: the root of the ratio is an amplitude.
     clean = _centred(frames.signal / frames.sigma, known)
     contrast = max(_diagonal_products(clean).sum(), 1e-9 * shared)
-    return severity(shared / chance, np.sqrt(shared / contrast), _PICTURE)
+    # Scores of blocks are in units of a block's noise, whose variance is smaller.
+    share = shared / (2 * known.sum() * frames.size**2)
+    return min(
+        severity(shared / chance, np.sqrt(shared / contrast), _PICTURE),
+        float(share / _PICTURE_SHARE),
+    )
 
 
 def _misalignment(frames: _Frames, known: np.ndarray) -> float:
@@ -149,21 +168,32 @@ def _misalignment(frames: _Frames, known: np.ndarray) -> float:
     if min(height, width) < _LEAST_SIDE or not known.any():
         return 0.0
     # Row noise and what else blocks share makes them vary more than pixels tell.
-    excess = robust_sigma((frames.residual / frames.sigma)[known])
-    residual, signal = (
-        x / (frames.sigma * max(1.0, excess)) for x in (frames.residual, frames.signal)
-    )
-    best = 0.0
+    excess = max(1.0, robust_sigma((frames.residual / frames.sigma)[known]))
+    residual = frames.residual / (frames.sigma * excess)
+    evidence = 0.0
     for down, right in _NEIGHBOURS:
         rows, columns = _overlap(height, down), _overlap(width, right)
         here = (slice(None), rows[0], columns[0])
         there = (slice(None), rows[1], columns[1])
         change = frames.signal[there] - frames.signal[here]
-        change = change / (frames.sigma[here] * max(1.0, excess))
+        change = change / (frames.sigma[here] * excess)
         # Log likelihood of Gaussian noise, each pixel's bounded: no hot one decides.
         gained = _penalty(residual[here]) - _penalty(residual[here] - change)
-        best = max(best, float(gained[known[here] & known[there]].sum()))
-    return best / _MISALIGNED
+        gained = gained[known[here] & known[there]]
+        gain = float(gained.sum())
+        if gain <= 0:
+            continue
+        # Noise of the clean frame is moved along and gains by chance: its own scatter
+        # says how much. Half a squared score of a block is a unit of the logarithm.
+        chance = float(np.sqrt((gained**2).sum()))
+        share = 2 * gain / (known.sum() * frames.size**2)
+        parts = (
+            gain / _MISALIGNED[0],
+            gain / chance / _MISALIGNED[1],
+            share / _MISALIGNED[2],
+        )
+        evidence = max(evidence, float(min(parts)))
+    return evidence
 
 
 def _exchange(frames: _Frames) -> float:
@@ -209,6 +239,14 @@ def without_offsets(planes: np.ndarray, weight: np.ndarray) -> np.ndarray:
     for axes in ((1, 2), (2,), (1,)):
         total = (weight * planes).sum(axes, keepdims=True)
         planes = planes - total / np.maximum(weight.sum(axes, keepdims=True), 1e-300)
+    return planes
+
+
+def grid_sums(planes: np.ndarray) -> np.ndarray:
+    """Sum planes (..., h, w) over the parts of an 8x8 grid: (..., 8, 8)."""
+    for axis in (-2, -1):
+        parts = np.array_split(planes, _N_PARTS, axis=axis)
+        planes = np.stack([part.sum(axis=axis) for part in parts], axis=axis)
     return planes
 
 

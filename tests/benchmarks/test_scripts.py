@@ -263,3 +263,16 @@ def test_denoise_mutant__file_that_is_none__is_refused(benchmark, tmp_path):
     outcome = raw_fuzz.denoise_mutant(model, mutant, tmp_path / "out", 4.0, 60)
     assert outcome["outcome"] == raw_fuzz.REFUSED
     assert not (tmp_path / "out").exists()
+
+
+# witness.py
+
+
+def test_witness__toy_size__judges_every_pair_of_every_pool(run_benchmark, tmp_path):
+    arguments = ["--cameras", "NikonD850", "--seeds", 0, "--size", 64, "--pairs", 3]
+    output = run_benchmark("pairs.witness", *arguments)
+    rows = pd.read_csv(tmp_path / "witness.csv")
+    assert len(rows) == 9 * 3 * 3  # kinds, shares, pairs
+    harmful = rows.groupby(["kind", "share"]).is_harmful.sum()
+    assert set(harmful) == {1, 2, 3}
+    assert "clean frame of another pair" in output

@@ -385,3 +385,28 @@ def test_fit__drop_that_leaves_one_pair__is_refused():
 def test_fit__unknown_action__is_refused():
     with pytest.raises(ValueError, match="on_bad_pair"):
         ADLDenoiser(on_bad_pair="ignore").fit([pair_of(0), pair_of(1)])
+
+
+# Scenes without detail: nothing there tells a shift
+
+
+def featureless_pair(seed, drift, side=128):
+    """A slope of light out of focus, whose light drifts by a part of the noise."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:side, :side] / side
+    clean = 60 + 4 + 0.6 * rows + 0.4 * columns
+    light = gaussian_filter(rng.standard_normal((side, side)), 24)
+    noisy = clean + drift * light / light.std() + rng.normal(0, 0.6, clean.shape)
+    # A mean of nine frames still has a third of their noise.
+    averaged = (clean + rng.normal(0, 0.2, clean.shape)).astype(np.float32)
+    facts = dict(cfa="RGGB", black=60, white=1023)
+    rounded = np.rint(noisy).astype(np.uint16)
+    return RawPair(frame(rounded, **facts), frame(averaged, **facts))
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("drift", [0.03, 0.05])
+def test_check_pairs__smooth_scene_whose_light_drifts__is_not_bad(drift, seed):
+    checked = check_pairs([featureless_pair(seed, drift)]).pairs[0]
+    assert checked.verdict != "bad", checked.what
+    assert not {"alignment", "content"} & {f.check for f in checked.findings}
