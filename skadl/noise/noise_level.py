@@ -52,7 +52,7 @@ def info_of(noise: NoiseLevel, image: RawImage) -> SensorInfo:
     """Facts of a sensor that expects this noise in this image: the inverse.
 
     >>> import numpy as np
-    >>> image = RawImage(np.zeros((2, 2)), "RGGB", 64, 1023, iso=200, ratio=4)
+    >>> image = RawImage(np.zeros((2, 2)), "RGGB", 64, 1023, "A", 200, 4)
     >>> info = info_of(NoiseLevel(0.01, 0.0004), image)
     >>> expected_noise(info, 200, 4)
     NoiseLevel(shot=0.01, read=0.0004)
