@@ -89,22 +89,23 @@ class ADLDenoiser(NetworkDenoiser):
     val_fraction : float or pair of floats, default=(0.2, 0.5)
         Size of the validation subset V' as a fraction of the target pairs, at the
         first and at the last iteration of the second stage.
-    source_share : float, default=0.5
+    source_share : float or None, default=None
         Fraction of a batch that comes from the sources in the second stage; the
-        rest comes from the target pairs outside V'.
+        rest comes from the target pairs outside V'. None is 0.875 after a trained
+        start, 0.5 after a random one.
     renoised_share : float, default=0.8
         Fraction of source batches drawn from one more domain: the sources' clean
         frames under the noise measured on the target pairs. 0 leaves it out. See
         :mod:`skadl.noise.renoising`.
     n_pretrain_iter, n_iter, n_finetune_iter : int or None, default=None
-        Iterations of the three stages; 0 leaves a stage out. None is 0, 600 and 100
+        Iterations of the three stages; 0 leaves a stage out. None is 0, 1400 and 100
         after a trained start, 1200, 5400 and 600 after a random one.
     batch_size : int, default=8
         Patches in a step.
     patch_size : int, default=64
         Side of a patch in packed pixels; made smaller where an image is smaller.
-    learning_rate : float or None, default=None
-        Peak rate of AdamW. None is 5e-4 after a trained start, 2e-3 after a random one.
+    learning_rate : float, default=2e-3
+        Peak rate of AdamW.
     finetune_rate : float, default=0.3
         Where fine-tuning starts, as a fraction of `learning_rate`.
     weight_decay : float, default=0.01
@@ -181,14 +182,14 @@ class ADLDenoiser(NetworkDenoiser):
             tuple,
             list,
         ],
-        "source_share": [Interval(numbers.Real, 0, 1, closed="right")],
+        "source_share": [Interval(numbers.Real, 0, 1, closed="right"), None],
         "renoised_share": [Interval(numbers.Real, 0, 1, closed="both")],
         "n_pretrain_iter": [Interval(numbers.Integral, 0, None, closed="left"), None],
         "n_iter": [Interval(numbers.Integral, 0, None, closed="left"), None],
         "n_finetune_iter": [Interval(numbers.Integral, 0, None, closed="left"), None],
         "batch_size": [Interval(numbers.Integral, 1, None, closed="left")],
         "patch_size": [Interval(numbers.Integral, 8, None, closed="left")],
-        "learning_rate": [Interval(numbers.Real, 0, None, closed="neither"), None],
+        "learning_rate": [Interval(numbers.Real, 0, None, closed="neither")],
         "finetune_rate": [Interval(numbers.Real, 0, None, closed="neither")],
         "weight_decay": [Interval(numbers.Real, 0, None, closed="left")],
         "network": [StrOptions(set(NETWORKS)), None],
@@ -213,7 +214,7 @@ class ADLDenoiser(NetworkDenoiser):
         gate: str | Callable[[int], Gate] = "evidence",
         queue_size: int = 40,
         val_fraction: float | tuple[float, float] = (0.2, 0.5),
-        source_share: float = 0.5,
+        source_share: float | None = None,
         renoised_share: float = 0.8,
         # Its schedule
         n_pretrain_iter: int | None = None,
@@ -221,7 +222,7 @@ class ADLDenoiser(NetworkDenoiser):
         n_finetune_iter: int | None = None,
         batch_size: int = 8,
         patch_size: int = 64,
-        learning_rate: float | None = None,
+        learning_rate: float = 2e-3,
         finetune_rate: float = 0.3,
         weight_decay: float = 0.01,
         # The network
@@ -347,12 +348,12 @@ class ADLDenoiser(NetworkDenoiser):
                 n_pretrain_iter=chosen["n_pretrain_iter"],
                 n_iter=chosen["n_iter"],
                 n_finetune_iter=chosen["n_finetune_iter"],
-                learning_rate=chosen["learning_rate"],
+                learning_rate=self.learning_rate,
                 finetune_rate=self.finetune_rate,
                 batch_size=self.batch_size,
                 patch_side=data.patch_side,
                 symmetry=bayer_symmetry,
-                source_share=self.source_share,
+                source_share=chosen["source_share"],
                 domain_rates={RENOISED: self.renoised_share},
                 val_fraction=val_fraction,
                 least_admitted=0.0 if start.is_trained else 0.5,

@@ -42,13 +42,13 @@ FROM_RANDOM = {
     "n_pretrain_iter": 1200,
     "n_iter": 5400,
     "n_finetune_iter": 600,
-    "learning_rate": 2e-3,
+    "source_share": 0.5,
 }
 FROM_TRAINED = {
     "n_pretrain_iter": 0,
-    "n_iter": 600,
+    "n_iter": 1400,
     "n_finetune_iter": 100,
-    "learning_rate": 5e-4,
+    "source_share": 0.875,
 }
 
 
