@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from functools import partial
 
 import numpy as np
 import pytest
@@ -13,7 +12,7 @@ from numpy.testing import assert_allclose
 from tiny_fits import TARGET, target_pairs, tiny_denoiser
 
 from skadl.estimators.model_files.onnx import METADATA_ENTRY, export_onnx
-from skadl.network.choice import NETWORKS, build_network
+from skadl.network.choice import NETWORKS
 from skadl.noise.noise_level import expected_noise
 from skadl.noise.sensors import SensorInfo
 from skadl.raw.mosaic import CFA_PATTERNS, to_rggb_geometry
@@ -28,10 +27,7 @@ UNSEEN = dict(
 
 @pytest.fixture(scope="module", params=NETWORKS)
 def denoiser(request):
-    with pytest.MonkeyPatch.context() as patch:
-        build = partial(build_network, name=request.param)
-        patch.setattr("skadl.estimators.adl.build_network", build)
-        fitted = tiny_denoiser(n_levels=3).fit(target_pairs())
+    fitted = tiny_denoiser(network=request.param, n_levels=3).fit(target_pairs())
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():  # far from untrained, so that every weight counts
         for parameter in fitted.module_.parameters():
