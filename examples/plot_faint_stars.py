@@ -59,6 +59,7 @@ source = make_domain("NikonD850", 20, size=128, random_state=1)
 denoised, reports = {}, {}
 for name, pairs in targets.items():
     denoiser = ADLDenoiser(
+        start="random",
         n_pretrain_iter=100,
         n_iter=400,
         n_finetune_iter=100,

@@ -40,6 +40,7 @@ sources = SourcePool(
 
 denoiser = ADLDenoiser(
     gate="queue",
+    start="random",
     n_pretrain_iter=50,
     n_iter=80,
     n_finetune_iter=20,

@@ -101,6 +101,7 @@ for gate in ("evidence", "none"):
     for seed in (0, 1):
         denoiser = ADLDenoiser(
             gate=gate,
+            start="random",
             n_pretrain_iter=100,
             n_iter=300,
             n_finetune_iter=0,

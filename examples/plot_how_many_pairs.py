@@ -31,6 +31,7 @@ sources = SourcePool(
 # those left out. The sources are the same in each fit.
 
 denoiser = ADLDenoiser(
+    start="random",
     n_pretrain_iter=60,
     n_iter=60,
     n_finetune_iter=20,

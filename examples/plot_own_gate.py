@@ -69,6 +69,7 @@ sources = SourcePool(
 )
 denoiser = ADLDenoiser(
     gate=VotingGate,
+    start="random",
     n_pretrain_iter=100,
     n_iter=300,
     n_finetune_iter=30,

@@ -35,6 +35,7 @@ sources = SourcePool(
     }
 )
 small = dict(
+    start="random",
     n_pretrain_iter=100,
     n_iter=300,
     n_finetune_iter=30,
