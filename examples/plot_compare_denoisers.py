@@ -2,8 +2,8 @@
 Comparing with other denoisers
 ==============================
 
-Denoisers that need no training, and two networks, on the same raw frames. One simulated camera and a few frames: an example of how to compare, and no
-ranking.
+Denoisers that need no training, and two networks, on the same raw frames. One
+simulated camera and a few frames: an example of how to compare, and no ranking.
 """
 
 # %%
@@ -62,9 +62,9 @@ denoisers = {
 # %%
 # Two networks
 # ------------
-# The one that comes with skadl, which has seen no pair and is told the true noise too; and
-# a short fit from there, a fifth of the default, which measures the noise on its twelve
-# pairs.
+# The one that comes with skadl, which has seen no pair and is told the true noise too;
+# and a short fit from there, a fifth of the default, which measures the noise on its
+# twelve pairs.
 
 sources = {
     name: make_domain(name, 20, size=128, random_state=1)

@@ -88,8 +88,9 @@ for name, members in harmful.items():
 # In training
 # -----------
 # A pool of both and one honest camera, with skadl's gate and without one, two short
-# fits each. Differences of a tenth of a dB or two mean nothing here: compare what the
-# gate does with what the seed alone does.
+# fits each. They begin at random weights, where all that a network knows comes from the
+# pairs it took. Differences of a tenth of a dB or two mean nothing here: compare what
+# the gate does with what the seed alone does.
 
 sources = SourcePool(
     harmful | {"SonyA7S2": make_domain("SonyA7S2", 16, size=128, random_state=1)}

@@ -34,6 +34,8 @@ sources = SourcePool(
         ),
     }
 )
+# A small network from random weights: everything that it learns, good or bad, comes
+# from these pairs.
 small = dict(
     start="random",
     n_pretrain_iter=100,

@@ -9,9 +9,9 @@ is told the noise of an image and takes it out. Afterwards: what six pairs add.
 # %%
 # One frame
 # ---------
-# The camera is simulated, so that the result can be compared with the truth. Its figures
-# are made up, with much row noise. With a RAW file of your own, ``predict`` takes the
-# path.
+# The camera is simulated, so that the result can be compared with the truth. Its
+# figures are made up, with much row noise. With a RAW file of your own, ``predict``
+# takes the path.
 
 import numpy as np
 
@@ -49,9 +49,9 @@ figure = plot_before_after(pair.noisy, given, pair.clean)
 # The noise is not given
 # ----------------------
 # Then it is looked for. Neither the file nor the published figures know this camera, so
-# it is estimated from the frame itself. ``predict`` does so by itself and warns; here the
-# estimate is printed beside the truth. The true read noise holds the row noise, which a
-# frame does not tell apart from the scene: so the estimate is lower.
+# it is estimated from the frame itself. ``predict`` does so by itself and warns; here
+# the estimate is printed beside the truth. The true read noise holds the row noise,
+# which hardly moves the estimate: so that is lower.
 
 found = find_noise(pair.noisy)
 gain, read_variance = camera.info().noise_at(800)
@@ -98,7 +98,7 @@ print(f"with six pairs  {evaluate_pairs(fitted, unseen).psnr:6.2f} dB")
 print(fitted.selection_report_.notes[-1])
 
 # %%
-# Next to nothing here: the start knew noise like this already. Pairs add more where a
-# sensor does what simulated noise does not, and longer training adds some. The last line
-# says how much of the way from the start was kept; ``fit`` keeps none of it where held-out
-# pairs lose.
+# Next to nothing here, in so few steps: the start knew noise like this already. Pairs
+# are for what a sensor does that the simulation did not show. The last line says how
+# much of the way from the start was kept; ``fit`` keeps none of it where held-out pairs
+# lose.
