@@ -12,7 +12,9 @@ import sys
 
 from skadl import ADLDenoiser, SourcePool, load_pairs
 
-# Any parameter of ADLDenoiser, such as {"gate": "paired", "n_iter": 2000}.
+# Any parameter of ADLDenoiser, such as {"gate": "paired", "n_iter": 2000}. Training
+# starts from the network that comes with skadl; {"start": "other.safetensors"} starts
+# from yours.
 PARAMETERS = {}
 
 

@@ -34,12 +34,13 @@ sources = SourcePool(
 # The search
 # ----------
 # ``score`` is the mean PSNR of the pairs left out, in dB, and the search maximises it.
-# A training has 150 steps here; the paper takes 300,000. The folds are of
-# whole scenes, because each pair shows a scene of its own; where scenes repeat, use
-# ``GroupKFold``.
+# A training has 150 steps from random weights here; the paper takes 300,000. The folds
+# are of whole scenes, because each pair shows a scene of its own; where scenes repeat,
+# use ``GroupKFold``.
 
 denoiser = ADLDenoiser(
     gate="queue",
+    start="random",
     n_pretrain_iter=50,
     n_iter=80,
     n_finetune_iter=20,
@@ -109,5 +110,5 @@ print(search.best_params_)
 print(search.best_estimator_.selection_report_)
 
 # %%
-# For a search that can tell settings apart take the default number of iterations, more
-# pairs, and several seeds: ``"random_state": [0, 1, 2]`` in the grid.
+# For a search that can tell settings apart take thousands of iterations, more pairs,
+# and several seeds: ``"random_state": [0, 1, 2]`` in the grid.

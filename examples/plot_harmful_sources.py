@@ -88,8 +88,9 @@ for name, members in harmful.items():
 # In training
 # -----------
 # A pool of both and one honest camera, with skadl's gate and without one, two short
-# fits each. Differences of a tenth of a dB or two mean nothing here: compare what the
-# gate does with what the seed alone does.
+# fits each. They begin at random weights, where all that a network knows comes from the
+# pairs it took. Differences of a tenth of a dB or two mean nothing here: compare what
+# the gate does with what the seed alone does.
 
 sources = SourcePool(
     harmful | {"SonyA7S2": make_domain("SonyA7S2", 16, size=128, random_state=1)}
@@ -101,6 +102,7 @@ for gate in ("evidence", "none"):
     for seed in (0, 1):
         denoiser = ADLDenoiser(
             gate=gate,
+            start="random",
             n_pretrain_iter=100,
             n_iter=300,
             n_finetune_iter=0,

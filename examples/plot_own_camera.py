@@ -77,20 +77,14 @@ for iso, value in measured.gain.items():
 # As the target
 # -------------
 # Its pairs are pairs like any. ``camera.info()`` hands its true noise to ``fit``, which
-# then need not measure it. The training is a short one: 500 steps.
+# then need not measure it. The training is a short one: 120 steps from the network that
+# comes with skadl.
 
 sources = {
     name: make_domain(name, 16, size=128, random_state=1)
     for name in ("SonyA7S2", "NikonD850", "IMX686")
 }
-denoiser = ADLDenoiser(
-    n_pretrain_iter=150,
-    n_iter=300,
-    n_finetune_iter=50,
-    patch_size=32,
-    n_levels=3,
-    random_state=0,
-)
+denoiser = ADLDenoiser(n_iter=100, n_finetune_iter=20, patch_size=32, random_state=0)
 meta = SensorTable({camera.name: camera.info()})
 denoiser.fit(pairs, source_pairs=SourcePool(sources), meta=meta)
 

@@ -56,6 +56,8 @@ print(gate.judge(Trial("Nikon", before, before + [-0.1, -0.1, 5.0])))
 # The class itself is the parameter. ``fit`` builds a fresh gate of it, with
 # ``queue_size``, so no fit sees another's memory, and cloning and searching work:
 # ``GridSearchCV(denoiser, {"gate": ["evidence", VotingGate]})``.
+#
+# Training begins at random weights here: every gate then has much to judge.
 
 pairs = make_domain("CanonEOS70D", 20, size=128, iso=1600, ratio=10, random_state=0)
 sources = SourcePool(
@@ -69,6 +71,7 @@ sources = SourcePool(
 )
 denoiser = ADLDenoiser(
     gate=VotingGate,
+    start="random",
     n_pretrain_iter=100,
     n_iter=300,
     n_finetune_iter=30,

@@ -34,7 +34,10 @@ sources = SourcePool(
         ),
     }
 )
+# A small network from random weights: everything that it learns, good or bad, comes
+# from these pairs.
 small = dict(
+    start="random",
     n_pretrain_iter=100,
     n_iter=300,
     n_finetune_iter=30,

@@ -17,9 +17,9 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 
 from skadl import ADLDenoiser, SourcePool, load_pairs
 
-# A third of the default length: a search fits many times.
-PARAMETERS = {"n_pretrain_iter": 400, "n_iter": 1800, "n_finetune_iter": 200}
-GRID = {"queue_size": [10, 40], "learning_rate": [1e-3, 2e-3]}
+# A third of the default length after a trained start: a search fits many times.
+PARAMETERS = {"n_iter": 200, "n_finetune_iter": 33}
+GRID = {"queue_size": [10, 40], "learning_rate": [2e-4, 5e-4]}
 
 
 def main(folder: str, source_folder: str, scheduler: str | None = None) -> None:

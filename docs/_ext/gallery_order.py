@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 NAMES = (
+    "without_pairs",
     "quick_start",
     "selection_report",
     "harmful_sources",
