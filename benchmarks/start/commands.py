@@ -13,6 +13,7 @@ import skadl
 from benchmarks.start.adapt import Adaptation
 from benchmarks.start.adapt import run as run_adaptations
 from benchmarks.start.adapt import summarise as summarise_fits
+from benchmarks.start.classic import CLASSIC, classic_denoiser
 from benchmarks.start.compare import compare
 from benchmarks.start.evaluate import (
     BENCHMARK_CAMERAS,
@@ -161,6 +162,9 @@ def _line(row: dict[str, float]) -> str:
     help="Checkpoints, or .safetensors.",
 )
 @click.option("--pmrid", type=FILE, help="PMRID's torch_pretrained.ckp.")
+@click.option(
+    "--peer", "peers", type=click.Choice(list(CLASSIC)), multiple=True, default=()
+)
 @click.option("--pairs", type=FOLDER, help="Real pairs (.npz).")
 @click.option("--figures", type=FILE, help="Noise figures of the pairs (.json).")
 @click.option(
@@ -176,6 +180,7 @@ def evaluate(
     photographs: Path,
     networks: tuple[Path, ...],
     pmrid: Path | None,
+    peers: tuple[str, ...],
     pairs: Path | None,
     figures: Path | None,
     told: tuple[float, ...],
@@ -187,6 +192,8 @@ def evaluate(
     denoisers: dict[str, Denoiser] = {"noisy": leave_noisy}
     if pmrid is not None:
         denoisers["PMRID"] = load_pmrid(pmrid)
+    for peer in peers:
+        denoisers[peer] = classic_denoiser(CLASSIC[peer])
     for path in networks:
         network, name = _read(path), path.parent.name
         for factor in told:
