@@ -26,7 +26,8 @@ _MOST_SHOT = 1.0  # of a normalised image: one electron at white
 _MOST_READ = 1.5  # standard deviation in a normalised image
 _READ_ELECTRONS = (0.5, 10.0)
 _READ_COUNTS = (0.15, 2.0)  # noise of the converter
-_TOLD_ERROR = 0.2  # standard deviation of the logarithms of told figures
+# What is told: share of the images, standard deviation of the figures' logarithms.
+_TOLD_ERRORS = ((0.5, 0.0), (0.3, 0.2), (0.2, 0.6))
 
 
 @dataclass(frozen=True)
@@ -146,11 +147,17 @@ def add_noise(
 
 
 def told_level(noise: SimulatedNoise, rng: np.random.Generator) -> tuple[float, float]:
-    """Return what the network is told: half of the time as it is, else with errors."""
+    """Return what the network is told: half of the time as it is, else with errors.
+
+    Large errors move both parts together, as an estimate from a picture errs.
+    """
     shot, read = noise.level
-    if rng.random() < 0.5:
+    shares, sizes = zip(*_TOLD_ERRORS, strict=True)
+    size = sizes[rng.choice(len(sizes), p=shares)]
+    if size == 0:
         return shot, read
-    errors = np.exp(rng.normal(0, _TOLD_ERROR, 2))
+    common, *own = rng.normal(0, size * 0.5**0.5, 3)
+    errors = np.exp(common + np.array(own))
     return float(shot * errors[0]), float(read * errors[1])
 
 
