@@ -24,7 +24,7 @@ _PICTURE = (4.0, 0.15)  # amplitude relative to the clean picture
 _PICTURE_SHARE = 0.02
 # Logarithm of likelihood, which chance alone exceeds once in e^10; the same in standard
 # errors of its own scatter; share of the noise.
-_MISALIGNED = (10.0, 4.0, 0.0045)
+_MISALIGNED = (10.0, 3.0, 0.003)
 _EXCHANGED = (4.0, 0.5)  # share of the noise that is in the clean frame
 _BRIGHTNESS = (4.0, 0.1)  # difference of the logarithm
 _SMOOTH = 0.01  # part of a frame on which noise can be told from detail
