@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,11 +13,13 @@ from hypothesis import strategies as st
 from skadl.noise.renoising import (
     DARK,
     MOST_PAIRS,
+    MOST_READ,
     NEAR,
     draw_dimming,
     draw_exposures,
     renoise,
     renoised_domain,
+    widen_exposures,
 )
 from skadl.noise.residual import transfer_curve
 from skadl.noise.sensors import SensorInfo, SensorTable
@@ -226,3 +229,29 @@ def test_renoised_domain__another_colour_response__is_brought_to_the_targets():
         np.random.RandomState(0),
     )
     np.testing.assert_allclose(pair.clean.normalised(), 0.4, rtol=1e-5)
+
+
+def test_renoised_domain__up_to_a_light_factor__half_are_drawn_up_to_it():
+    pairs = [source_pair(np.full((4, 4), 0.5)) for _ in range(200)]
+    target = [RawPair(target_frame(), target_frame())]
+    info = SensorInfo("RGGB", 512.0, 16383.0, {800: GAIN}, {800: READ_NOISE})
+    table = SensorTable({"target": info})
+    draw = partial(renoised_domain, target, {"A": pairs}, table)
+    usual = [pair.ratio for pair in draw(np.random.RandomState(0))]
+    assert set(usual) == {1.0}
+    wide = [pair.ratio for pair in draw(np.random.RandomState(0), 300.0, 2)]
+    assert len(wide) == 2 * len(pairs)
+    assert 1 <= min(wide) and max(wide) <= 300
+    assert np.mean(np.array(wide) > 1) == pytest.approx(0.5, abs=0.1)
+    assert np.median([ratio for ratio in wide if ratio > 1]) == pytest.approx(
+        300**0.5, rel=0.4
+    )
+
+
+def test_widen_exposures__nothing_but_noise__is_not_drawn():
+    noisy = SensorInfo("RGGB", 0, 1000, gain={100: 10.0}, read_noise={100: 100.0})
+    table, frame = SensorTable({"A": noisy}), target_frame()
+    frame = replace(frame, sensor="A", black_level=0, white_level=1000)
+    rng = np.random.RandomState(0)
+    widened = widen_exposures([(100, 1.0)] * 100, table, [frame], 300.0, rng)
+    assert max(ratio for _, ratio in widened) <= MOST_READ * 1000 / 100
