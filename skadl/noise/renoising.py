@@ -35,13 +35,11 @@ def renoised_domain(
     sensors: SensorTable,
     rng: np.random.RandomState,
     most_ratio: float | None = None,
-    n_draws: int = 1,
 ) -> Iterator[RawPair]:
     """Show the sources' clean frames as the target's sensor would have seen them.
 
-    Yields `n_draws` pairs for each source pair, of `MOST_PAIRS` at most, with sensor
-    and levels of a target pair drawn at random and an exposure from the range that
-    these span. Red and blue are scaled so that each domain's mean colour is the
+    Yields one pair for each source pair, at most `MOST_PAIRS`, with sensor and levels
+    of a target pair drawn at random and an exposure from the range that these span. Red and blue are scaled so that each domain's mean colour is the
     target's: a raw image shows the sensor's colour response as much as its noise.
     Scenes far brighter or darker than all of the target's are dimmed or lit; see
     `draw_dimming`. Half of the light factors are drawn up to `most_ratio`, where it is
@@ -55,7 +53,7 @@ def renoised_domain(
         balance = np.clip(colour / mean_colour(levels), *BALANCE_RANGE)
         means = levels.mean(axis=1)
         scenes += [(*scene, balance) for scene in zip(members, means, strict=True)]
-    chosen = [scenes[i] for i in rng.permutation(len(scenes))[:MOST_PAIRS]] * n_draws
+    chosen = [scenes[i] for i in rng.permutation(len(scenes))[:MOST_PAIRS]]
     noise_rng = np.random.default_rng(rng.randint(np.iinfo(np.int32).max))
     dimming = draw_dimming(
         np.array([mean for _, mean, _ in chosen]),
