@@ -34,8 +34,6 @@ from skadl.screening.witness import judge_pair, middle_of
 
 _T = TypeVar("_T")
 MOST_CURVES = 24  # of a sensor that its noise is measured on
-_MOST_DRAWS = 3  # noisy frames of a scene that is re-noised
-_MOST_PIXELS = 10**8  # of all of these frames, six bytes each
 _LEAST_GOOD = 2  # pairs that a measurement needs before it leaves faulty ones out
 
 
@@ -134,13 +132,9 @@ def prepare(
         scenes = {name: d for name, d in scenes.items() if d} or domains
         # Made here, and as many as the sources: they go where the sources are.
         scratch = scratch_for(pair for domain in domains.values() for pair in domain)
-        n_draws = 1
-        if scratch is None and most_ratio is not None:
-            n_pixels = sum(p.clean.mosaic.size for d in domains.values() for p in d)
-            n_draws = min(max(_MOST_PIXELS // n_pixels, 1), _MOST_DRAWS)
         sources[RENOISED] = tuple(
             store(pair, expected(pair), np.zeros(4), Screening(), scratch)
-            for pair in renoised_domain(good, scenes, sensors, rng, most_ratio, n_draws)
+            for pair in renoised_domain(good, scenes, sensors, rng, most_ratio)
         )
     every_pair = [*target, *(pair for domain in sources.values() for pair in domain)]
     patch_side = _patch_side(patch_size, multiple, every_pair)

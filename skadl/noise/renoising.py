@@ -39,11 +39,12 @@ def renoised_domain(
     """Show the sources' clean frames as the target's sensor would have seen them.
 
     Yields one pair for each source pair, at most `MOST_PAIRS`, with sensor and levels
-    of a target pair drawn at random and an exposure from the range that these span. Red and blue are scaled so that each domain's mean colour is the
-    target's: a raw image shows the sensor's colour response as much as its noise.
-    Scenes far brighter or darker than all of the target's are dimmed or lit; see
-    `draw_dimming`. Half of the light factors are drawn up to `most_ratio`, where it is
-    given: a network that knows them all must go on seeing them, or it forgets them.
+    of a target pair drawn at random and an exposure from the range that these span.
+    Red and blue are scaled so that each domain's mean colour is the target's: a raw
+    image shows the sensor's colour response as much as its noise. Scenes far brighter
+    or darker than all of the target's are dimmed or lit; see `draw_dimming`. Half of
+    the light factors are drawn up to `most_ratio`, where it is given: a network that
+    knows them all must go on seeing them, or it forgets them.
     """
     target_levels = plane_levels(target_pairs)
     colour = mean_colour(target_levels)
