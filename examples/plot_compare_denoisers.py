@@ -106,10 +106,12 @@ ax.grid(True, color="#dddddd", linewidth=0.6)
 legend = ax.legend(fontsize=12)
 
 # %%
+# The short fit adds less than a tenth of a decibel to the network that it started from.
+#
 # And what it looks like
 # ----------------------
 # A photograph at the highest ISO, 128 pixels wide here. Look at the dark background
-# too: what has the higher PSNR need not look cleaner everywhere.
+# too, where non-local means leaves specks.
 
 noisy, clean = unseen[6400][1].noisy, unseen[6400][1].clean
 pictures = plot_before_after(

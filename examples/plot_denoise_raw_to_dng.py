@@ -84,8 +84,9 @@ for path in (raw_file, dng):
 # Look at both
 # ------------
 # LibRaw, on which many RAW programs build, opens the two files and develops them with
-# the same settings. The pictures are 192 pixels wide. Much of the noise is gone, some
-# stays as soft blotches in the shadows, and the finest detail has become softer.
+# the same settings. The pictures are 192 pixels wide. Most of the noise is gone, some
+# stays as faint coloured blotches in the shadows, and the finest detail has become
+# softer.
 
 
 def develop(path):
