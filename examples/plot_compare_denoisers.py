@@ -63,8 +63,8 @@ denoisers = {
 # Two networks
 # ------------
 # The one that comes with skadl, which has seen no pair and is told the true noise too;
-# and a short fit from there, a fifth of the default, which measures the noise on its
-# twelve pairs.
+# and a short fit from there, far shorter than the default, which measures the noise on
+# its twelve pairs.
 
 sources = {
     name: make_domain(name, 20, size=128, random_state=1)

@@ -57,7 +57,7 @@ print(pairs.summary().replace(str(folder), "..."))
 # %%
 # Fit
 # ---
-# From the network that comes with skadl, with a fifth of the default steps.
+# From the network that comes with skadl, with far fewer steps than the default.
 
 sources = {
     name: make_domain(name, 20, size=128, random_state=1)

@@ -11,7 +11,8 @@ Fit on two cameras, then denoise a phone that no pair of the fit came from. All 
 # --------------------------------
 # The default ``conditioning="noise"`` tells the network how noisy an image is, and not
 # which sensor took it. What it learns can then hold for other sensors, and so does what
-# it starts from: the network that comes with skadl. The fit is a fifth of the default.
+# it starts from: the network that comes with skadl. The fit is far shorter than the
+# default.
 
 import numpy as np
 

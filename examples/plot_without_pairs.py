@@ -84,8 +84,8 @@ for what, candidate in scores.items():
 # %%
 # Then six pairs
 # --------------
-# ``ADLDenoiser`` starts from this very network. Pairs of two other cameras help. 150
-# steps are a quarter of the default.
+# ``ADLDenoiser`` starts from this very network. Pairs of two other cameras help. The
+# default is far longer than these 150 steps.
 
 pairs = make_domain(camera, 6, size=128, iso=(200, 800, 3200), random_state=0)
 others = {

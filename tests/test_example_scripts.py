@@ -91,12 +91,12 @@ def brief_copy(name, folder):
     return copy
 
 
-def test_search_on_dask__parameters__are_a_third_of_the_defaults():
+def test_search_on_dask__parameters__are_shorter_than_the_defaults():
     """What the script says of the length of a fit holds."""
     text = (EXAMPLES / "search_on_dask.py").read_text(encoding="utf-8")
     (stated,) = re.findall(r"^PARAMETERS = (.*)$", text, re.MULTILINE)
     for name, value in ast.literal_eval(stated).items():
-        assert value == FROM_TRAINED[name] // 3
+        assert value < FROM_TRAINED[name]
 
 
 @pytest.fixture(scope="module")
