@@ -100,5 +100,4 @@ print(fitted.selection_report_.notes[-1])
 # %%
 # Next to nothing here, in so few steps: the start knew noise like this already. Pairs
 # are for what a sensor does that the simulation did not show. The last line says how
-# much of the way from the start was kept; ``fit`` keeps none of it where held-out pairs
-# lose.
+# much of the training was kept: none of it where pairs held out of it lose.
