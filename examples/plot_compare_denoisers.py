@@ -106,7 +106,7 @@ ax.grid(True, color="#dddddd", linewidth=0.6)
 legend = ax.legend(fontsize=12)
 
 # %%
-# The short fit adds less than a tenth of a decibel to the network that it started from.
+# The short fit adds about a tenth of a decibel to the network that it started from.
 #
 # And what it looks like
 # ----------------------
