@@ -7,7 +7,8 @@ Export a model for the ISO of the file first::
     skadl.export_onnx(denoiser, "iso3200.onnx", "My camera", 3200)
 
 Then ``python denoise_with_onnxruntime.py iso3200.onnx noisy.dng denoised.npy``.
-Needs numpy, rawpy, onnx and onnxruntime; skadl and torch are not imported.
+Needs numpy, rawpy, onnx and onnxruntime; skadl and torch are not imported. What
+`predict` does beside the network, local means and safeguard, is left out.
 """
 
 from __future__ import annotations

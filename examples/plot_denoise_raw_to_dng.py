@@ -57,7 +57,7 @@ print(pairs.summary().replace(str(folder), "..."))
 # %%
 # Fit
 # ---
-# From the network that comes with skadl, with a fifth of the default steps.
+# From the network that comes with skadl, with far fewer steps than the default.
 
 sources = {
     name: make_domain(name, 20, size=128, random_state=1)
@@ -84,8 +84,9 @@ for path in (raw_file, dng):
 # Look at both
 # ------------
 # LibRaw, on which many RAW programs build, opens the two files and develops them with
-# the same settings. The pictures are 192 pixels wide. Much of the noise is gone, some
-# stays as soft blotches in the shadows, and the finest detail has become softer.
+# the same settings. The pictures are 192 pixels wide. Most of the noise is gone, some
+# stays as faint coloured blotches in the shadows, and the finest detail has become
+# softer.
 
 
 def develop(path):

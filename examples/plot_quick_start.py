@@ -28,7 +28,7 @@ pairs[0]
 # Fit
 # ---
 # Training starts from the network that comes with skadl, which denoises already. This
-# page has seconds, so it takes a quarter of the default steps, on small patches.
+# page has seconds, so it takes far fewer steps than the default, on small patches.
 
 denoiser = ADLDenoiser(n_iter=150, n_finetune_iter=30, patch_size=32, random_state=0)
 denoiser.fit(pairs, source_pairs=SourcePool(sources))

@@ -84,8 +84,8 @@ for what, candidate in scores.items():
 # %%
 # Then six pairs
 # --------------
-# ``ADLDenoiser`` starts from this very network. Pairs of two other cameras help. 150
-# steps are a quarter of the default.
+# ``ADLDenoiser`` starts from this very network. Pairs of two other cameras help. The
+# default is far longer than these 150 steps.
 
 pairs = make_domain(camera, 6, size=128, iso=(200, 800, 3200), random_state=0)
 others = {
@@ -100,5 +100,4 @@ print(fitted.selection_report_.notes[-1])
 # %%
 # Next to nothing here, in so few steps: the start knew noise like this already. Pairs
 # are for what a sensor does that the simulation did not show. The last line says how
-# much of the way from the start was kept; ``fit`` keeps none of it where held-out pairs
-# lose.
+# much of the training was kept: none of it where pairs held out of it lose.

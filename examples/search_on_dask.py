@@ -17,8 +17,8 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 
 from skadl import ADLDenoiser, SourcePool, load_pairs
 
-# A third of the default length after a trained start: a search fits many times.
-PARAMETERS = {"n_iter": 200, "n_finetune_iter": 33}
+# Shorter than the default after a trained start: a search fits many times.
+PARAMETERS = {"n_iter": 200, "n_finetune_iter": 30}
 GRID = {"queue_size": [10, 40], "learning_rate": [2e-4, 5e-4]}
 
 

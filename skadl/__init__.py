@@ -1,4 +1,4 @@
-"""skadl: a denoiser for a new camera sensor from about twenty RAW pairs.
+"""skadl: a RAW denoiser for any Bayer camera, and for a new one from few pairs.
 
 Names are loaded when they are first used (PEP 562), so that `import skadl` costs next
 to nothing and `skadl --help` needs no torch.

@@ -16,6 +16,7 @@ def draw():
         12, camera="Pixel4a", size=96, random_state=2
     )
     denoiser = ADLDenoiser(
+        start="random",
         n_pretrain_iter=20,
         n_iter=200,
         n_finetune_iter=5,
