@@ -117,7 +117,7 @@ def train(
         stages[-1] = replace(stages[-1], psnr=validation_psnr())
         notes.append(str(walk))
     if is_trained:
-        walk = interpolate_weights(learner, beginning, judges, "all training")
+        walk = interpolate_weights(learner, beginning, judges, "the training")
         stages[-1] = replace(stages[-1], psnr=validation_psnr())
         notes.append(str(walk))
     return DataSelectionReport(recorder.finish(), stages, notes)

@@ -76,7 +76,7 @@ def test_fit__from_a_model__never_ends_below_it_on_held_out_pairs(model):
         assert stages[0].name == "start" and stages[0].n_iter == 0
         assert stages[-1].psnr >= stages[0].psnr
     notes = begun.selection_report_.notes
-    assert any(note.startswith("none of all training kept") for note in notes)
+    assert any(note.startswith("none of the training kept") for note in notes)
     assert not differ(begun, model)
 
 
