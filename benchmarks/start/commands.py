@@ -195,7 +195,8 @@ def evaluate(
     for peer in peers:
         denoisers[peer] = classic_denoiser(CLASSIC[peer])
     for path in networks:
-        network, name = _read(path), path.parent.name
+        network = _read(path)
+        name = path.stem if path.suffix == ".safetensors" else path.parent.name
         for factor in told:
             note = "" if factor == 1 else f", told {factor:g}"
             for safeguard in (True, False):
