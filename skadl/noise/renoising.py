@@ -26,6 +26,7 @@ BALANCE_RANGE = (0.5, 2.0)  # beyond it a difference is of the scenes, not the s
 DARK = 1e-4  # mean of a plane, over the range from black to white
 NEAR = 4.0  # scenes at most so many times darker or brighter than the target's fit
 MOST_READ = 1.5  # read noise of an image, over the range, that still shows something
+LEAST_AT_BLACK = 1e-3  # share of a frame's pixels, where black is clipped
 MOST_PAIRS = 400  # of the re-noised domain: more scenes than a fit can use
 
 
@@ -63,6 +64,7 @@ def renoised_domain(
     )
     # Only metadata and dtype are used, and a lazy frame reads at every access.
     models = [p.noisy.with_mosaic(p.noisy.mosaic[:2, :2]) for p in target_pairs]
+    clips_black = are_clipped_at_black(target_pairs)
     drawn = rng.randint(len(models), size=len(chosen))
     exposures = draw_exposures(target_pairs, len(chosen), rng)
     if most_ratio is not None:
@@ -72,7 +74,18 @@ def renoised_domain(
     ):
         model = replace(models[j], iso=iso, ratio=ratio)
         info = sensors.get(model.sensor)
-        yield renoise(pair, factor * balance, model, info, noise_rng)
+        yield renoise(pair, factor * balance, model, info, noise_rng, clips_black)
+
+
+def are_clipped_at_black(pairs: Sequence[RawPair]) -> bool:
+    """Tell whether noisy frames reach their black level and hold nothing below it."""
+    reaches = False
+    for pair in pairs:
+        black, mosaic = np.floor(np.min(pair.noisy.black_level)), pair.noisy.mosaic
+        if mosaic.min() < black:
+            return False
+        reaches |= bool(np.mean(mosaic == black) >= LEAST_AT_BLACK)
+    return reaches
 
 
 def draw_exposures(
@@ -137,12 +150,14 @@ def renoise(
     model: RawImage,
     info: SensorInfo,
     rng: np.random.Generator,
+    clips_black: bool = False,
 ) -> RawPair:
     """Photograph the clean frame of a pair again, with another sensor.
 
     `model` is a noisy frame of that sensor, `info` its noise, `balance` (4,) factors
     for the scene's planes. Poisson shot noise, Gaussian read and row noise (Eq. 3 of
-    the paper); clipped and rounded where `model` holds integers.
+    the paper); clipped and rounded where `model` holds integers. `clips_black` tells
+    that files of the sensor hold nothing below the black level: dark noise has a mean.
     """
     gain, read_variance = info.noise_at(model.iso)
     row_noise = info.row_noise_at(model.iso)
@@ -158,6 +173,8 @@ def renoise(
     noisy += rng.normal(scale=max(read_variance, 0) ** 0.5, size=scene.shape)
     rows = rng.normal(scale=row_noise, size=(2, scene.shape[1], 1))
     noisy += np.repeat(rows, 2, axis=0)  # R and Gr share rows, Gb and B do
+    if clips_black:
+        noisy = noisy.clip(0)
     noisy += black
     if is_integer:
         noisy = cast_counts(noisy.clip(0, model.white_level), model.mosaic.dtype)

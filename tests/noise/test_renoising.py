@@ -255,3 +255,17 @@ def test_widen_exposures__nothing_but_noise__is_not_drawn():
     rng = np.random.RandomState(0)
     widened = widen_exposures([(100, 1.0)] * 100, table, [frame], 300.0, rng)
     assert max(ratio for _, ratio in widened) <= MOST_READ * 1000 / 100
+
+
+@pytest.mark.parametrize("lowest", [500, 512])
+def test_renoised_domain__target_without_counts_below_black__has_none_either(lowest):
+    frame = target_frame()
+    mosaic = np.full((16, 16), lowest, np.uint16)
+    target = [RawPair(frame.with_mosaic(mosaic), frame.with_mosaic(mosaic))]
+    dark = [source_pair(np.zeros((16, 16)))]
+    table = SensorTable({"target": target_info()})
+    rng = np.random.RandomState(0)
+    (pair,) = renoised_domain(target, {"A": dark}, table, rng)
+    is_clipped = pair.noisy.mosaic.min() >= 512
+    assert is_clipped == (lowest >= 512)
+    assert pair.clean.mosaic.min() == 512
