@@ -330,7 +330,7 @@ class ADLDenoiser(NetworkDenoiser):
             multiple=network.multiple,
             renoises=self.renoised_share > 0,
             most_ratio=MOST_RATIO if start.is_trained else None,
-            witness=start.witness(resolve_precision(self.precision, device)),
+            witness=start.witness(self.precision),
             device=device,
             rng=rng,
         )

@@ -28,6 +28,7 @@ from skadl.noise.noise_level import NoiseLevel, info_of
 from skadl.noise.sensors import SensorTable
 from skadl.prediction.fitted_model import FittedModel
 from skadl.raw.image import RawImage
+from skadl.support.device import resolve_precision
 
 Witness = Callable[[RawImage, NoiseLevel], np.ndarray]
 """Turns an image and its noise into denoised planes (4, h, w), normalised."""
@@ -64,11 +65,14 @@ class Start:
         """Whether the network denoises already."""
         return self.network is not None
 
-    def witness(self, dtype: torch.dtype | None) -> Witness | None:
+    def witness(self, precision: str) -> Witness | None:
         """Return what denoises an image of known noise; None if nothing is trained."""
         if self.network is None:
             return None
         codes = Conditioning("noise", ())
+        # Where the network is, which need not be where it is trained further.
+        device = next(self.network.parameters()).device
+        dtype = resolve_precision(precision, device)
         model = FittedModel(self.network, codes, SensorTable(), dtype, safeguard=True)
 
         def denoise(image: RawImage, noise: NoiseLevel) -> np.ndarray:
