@@ -7,15 +7,16 @@ of rows that the cache holds; `local_transform.look` is the same formula to be r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from skadl.network.base import N_PLANES
 from skadl.network.cpu import StripUNet
+from skadl.network.folded import FoldedUNet
 from skadl.network.local_transform import (
     BRIGHTNESS_SCALE,
     DETAIL_SCALE,
@@ -33,16 +34,9 @@ class StripLocalUNet(StripUNet):
     """Compute what a folded local U-Net would remove from an image, on the CPU."""
 
     def __init__(
-        self,
-        encoder: Iterable[nn.Conv2d],
-        ups: Iterable[nn.ConvTranspose2d],
-        decoder: Iterable[nn.Conv2d],
-        head: nn.Conv2d,
-        dtype: torch.dtype | None,
-        shot: float,
-        read: float,
+        self, unet: FoldedUNet, dtype: torch.dtype | None, shot: float, read: float
     ) -> None:
-        super().__init__(encoder, ups, decoder, head, dtype)
+        super().__init__(*unet.parts(), dtype)
         self._shot, self._floor = shot, noise_floor(shot, read)
 
     def _shown(self, x: Tensor, start: int, stop: int) -> Tensor:

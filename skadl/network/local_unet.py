@@ -116,7 +116,7 @@ class FoldedLocalUNet(FoldedNetwork):
 
     def on_cpu(self, dtype: torch.dtype | None) -> StripLocalUNet:
         """Return what computes the same strip by strip."""
-        return StripLocalUNet(*self.unet.parts(), dtype, self.shot, self.read)
+        return StripLocalUNet(self.unet, dtype, self.shot, self.read)
 
     def memory(self, dtype: torch.dtype | None) -> tuple[float, float]:
         """Return the bytes that a packed pixel of a tile takes, and those besides."""

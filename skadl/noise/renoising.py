@@ -62,9 +62,14 @@ def renoised_domain(
         target_levels.mean(axis=1),
         noise_rng.spawn(1)[0],
     )
-    # Only metadata and dtype are used, and a lazy frame reads at every access.
-    models = [p.noisy.with_mosaic(p.noisy.mosaic[:2, :2]) for p in target_pairs]
-    clips_black = are_clipped_at_black(target_pairs)
+    models, at_black = [], []
+    for pair in target_pairs:
+        # A lazy frame reads at every access.
+        frame = pair.noisy.with_mosaic(pair.noisy.mosaic)
+        at_black.append(share_at_black(frame))
+        # Only metadata and dtype are used below.
+        models.append(frame.with_mosaic(frame.mosaic[:2, :2]))
+    clips_black = None not in at_black and max(at_black) >= LEAST_AT_BLACK
     drawn = rng.randint(len(models), size=len(chosen))
     exposures = draw_exposures(target_pairs, len(chosen), rng)
     if most_ratio is not None:
@@ -77,15 +82,12 @@ def renoised_domain(
         yield renoise(pair, factor * balance, model, info, noise_rng, clips_black)
 
 
-def are_clipped_at_black(pairs: Sequence[RawPair]) -> bool:
-    """Tell whether noisy frames reach their black level and hold nothing below it."""
-    reaches = False
-    for pair in pairs:
-        black, mosaic = np.floor(np.min(pair.noisy.black_level)), pair.noisy.mosaic
-        if mosaic.min() < black:
-            return False
-        reaches |= bool(np.mean(mosaic == black) >= LEAST_AT_BLACK)
-    return reaches
+def share_at_black(image: RawImage) -> float | None:
+    """Share of a frame's pixels at its black level; None where some lie below it."""
+    black = np.floor(np.min(image.black_level))
+    if image.mosaic.min() < black:
+        return None
+    return float(np.mean(image.mosaic == black))
 
 
 def draw_exposures(

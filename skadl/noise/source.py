@@ -108,18 +108,8 @@ def find_noise(
     image = replace(image.with_mosaic(image.mosaic), noise_profile=image.noise_profile)
     if given is not None and given.knows_noise:
         return FoundNoise(given, "given", image.iso)
-    if known is not None and image.sensor in known:
-        info = known.get(image.sensor)
-        if info.knows_noise:
-            found = FoundNoise(info, "measured", image.iso)
-            return _checked(found, image) if checks else found
-    if image.noise_profile is not None:
-        found = FoundNoise(_profile_info(image), "file", image.iso)
-        return _checked(found, image) if checks else found
-    published = published_noise(image.sensor, image.iso, image.span)
-    if published is not None:
-        info = _info(image, *published, _ASSUMED_ERRORS)
-        found = FoundNoise(info, "published", image.iso)
+    found = _look_up(image, known)
+    if found is not None:
         return _checked(found, image) if checks else found
     try:
         return _estimated(image, estimate_noise(image))
@@ -134,6 +124,21 @@ def find_noise(
             f"the noise of sensor {image.sensor!r} is not known, and the image does "
             f"not tell it: {error}. {_WAY_OUT}."
         ) from error
+
+
+def _look_up(image: RawImage, known: SensorTable | None) -> FoundNoise | None:
+    """Find what was measured, is in the file or is published; None for nothing."""
+    if known is not None and image.sensor in known:
+        info = known.get(image.sensor)
+        if info.knows_noise:
+            return FoundNoise(info, "measured", image.iso)
+    if image.noise_profile is not None:
+        return FoundNoise(_profile_info(image), "file", image.iso)
+    published = published_noise(image.sensor, image.iso, image.span)
+    if published is not None:
+        info = _info(image, *published, _ASSUMED_ERRORS)
+        return FoundNoise(info, "published", image.iso)
+    return None
 
 
 def _uncertainty(error: float | None) -> str:
