@@ -1,10 +1,13 @@
 """A correction as a whole, with denoisers that know the scene in place of a network."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from toy_frames import chequered, smooth
 
 from skadl.evaluation.metrics import psnr
 from skadl.noise.noise_level import NoiseLevel
@@ -19,6 +22,7 @@ from skadl.raw.mosaic import pack_bayer, unpack_bayer
 SPAN = 16000.0
 NOISE = NoiseLevel(shot=4e-4, read=1e-5)
 SIDE = 128
+texture = partial(chequered, SIDE)
 
 
 class StandIn:
@@ -72,21 +76,6 @@ def half_in_shadow(dark=0.001, bright=0.5):
     columns = np.where(np.arange(SIDE) < SIDE // 2, dark, bright)
     balance = np.array([0.45, 1.0, 1.0, 0.62])[:, None, None]
     return balance * np.broadcast_to(columns, (4, SIDE, SIDE))
-
-
-def texture(amplitude):
-    grid = np.indices((SIDE, SIDE)).sum(axis=0) % 2
-    return np.broadcast_to(0.3 + amplitude * (grid - 0.5), (4, SIDE, SIDE))
-
-
-def smooth(planes):
-    """Remove what a pixel does not share with its eight neighbours."""
-    shifted = [
-        np.roll(planes, (row, column), axis=(1, 2))
-        for row in (-1, 0, 1)
-        for column in (-1, 0, 1)
-    ]
-    return planes - np.mean(shifted, axis=0, dtype=np.float32)
 
 
 @pytest.mark.parametrize("safeguard", [False, True])

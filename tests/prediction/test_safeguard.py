@@ -1,9 +1,12 @@
 """What is held back, against the error that only the clean image shows."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from toy_frames import chequered, smooth
 
 from skadl.noise.noise_level import NoiseLevel
 from skadl.prediction.blocks import BLOCK
@@ -18,6 +21,7 @@ from skadl.prediction.safeguard import (
 )
 
 SIDE = 96
+texture = partial(chequered, SIDE)
 
 
 def trust_of(removed, noisy, noise, levels=None):
@@ -37,21 +41,6 @@ def photograph(clean, noise, seed):
     rng = np.random.default_rng(seed)
     sigma = np.sqrt(noise.shot * np.maximum(clean, 0) + noise.read)
     return (clean + sigma * rng.standard_normal(clean.shape)).astype(np.float32)
-
-
-def texture(amplitude):
-    grid = np.indices((SIDE, SIDE)).sum(axis=0) % 2
-    return np.broadcast_to(0.3 + amplitude * (grid - 0.5), (4, SIDE, SIDE))
-
-
-def smooth(planes):
-    """Remove what a pixel does not share with its eight neighbours."""
-    shifted = [
-        np.roll(planes, (row, column), axis=(1, 2))
-        for row in (-1, 0, 1)
-        for column in (-1, 0, 1)
-    ]
-    return planes - np.mean(shifted, axis=0, dtype=np.float32)
 
 
 def best_trust(removed, noisy, clean):
