@@ -26,6 +26,7 @@ from benchmarks.start.evaluate import (
     tabulate,
 )
 from benchmarks.start.export import export_checkpoint, export_model
+from benchmarks.start.grow import grow
 from benchmarks.start.networks import NETWORKS
 from benchmarks.start.pmrid import load_pmrid
 from benchmarks.start.prediction import Denoiser, leave_noisy, network_denoiser
@@ -299,6 +300,16 @@ def export(checkpoint: Path, path: Path) -> None:
     """Write the model of a CHECKPOINT to PATH, or a smaller checkpoint (.pt)."""
     write = export_checkpoint if path.suffix == ".pt" else export_model
     click.echo(f"{path}: {write(checkpoint, path)} bytes")
+
+
+@main.command("grow")
+@click.argument("checkpoint", type=FILE)
+@click.argument("path", type=FILE)
+@click.option("--batch", default=4, show_default=True)
+@click.option("--side", default=96, show_default=True)
+def grow_checkpoint(checkpoint: Path, path: Path, batch: int, side: int) -> None:
+    """Write to PATH the "pyramid" that goes on from a "local" CHECKPOINT."""
+    grow(checkpoint, path, batch, side)
 
 
 @main.command("compare")

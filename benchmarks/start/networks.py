@@ -15,6 +15,7 @@ from torch import Tensor
 
 from skadl.network.conditioning import decode_noise
 from skadl.network.local_unet import LocalUNet
+from skadl.network.pyramid_unet import PyramidUNet
 from skadl.network.unet import ModulatedUNet
 
 STABILISED_SCALE = 0.15  # of unit noise, at the network's input
@@ -69,6 +70,7 @@ NETWORKS: dict[str, Callable[..., ModulatedUNet]] = {
     "stabilised": StabilisedUNet,
     "ksigma": KSigmaUNet,
     "local": LocalUNet,
+    "pyramid": PyramidUNet,
 }
 
 

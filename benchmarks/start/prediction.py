@@ -16,12 +16,13 @@ from torch import Tensor
 from benchmarks.start.batches import CONDITIONING
 from skadl.network.base import N_PLANES
 from skadl.network.folded import exact_halo
-from skadl.network.local_transform import REACH
+from skadl.network.local_unet import LocalUNet
 from skadl.network.unet import ModulatedUNet
 from skadl.noise.noise_level import NoiseLevel, expected_noise
 from skadl.noise.sensors import SensorInfo
 from skadl.prediction.clipping import ClipLevels
 from skadl.prediction.correction import correct
+from skadl.prediction.frame import FrameNetwork as PackageNetwork
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
 from skadl.prediction.tiling import Tiling, choose_tiling
 from skadl.raw.image import RawImage
@@ -37,6 +38,7 @@ class FrameNetwork:
 
     bytes_per_pixel = 1000.0
     device = torch.device("cpu")
+    coarser = None
 
     def __init__(
         self, denoise: Callable[[Tensor], Tensor], multiple: int, halo: int
@@ -82,13 +84,15 @@ def network_planes(
     network: ModulatedUNet, safeguard: bool = True
 ) -> Callable[..., np.ndarray]:
     """Return a function of image, noise level and offset to denoised planes."""
-    halo = exact_halo(len(network.encoder), REACH)
+    halo = exact_halo(len(network.encoder))
 
     def denoise(
         image: RawImage, noise: NoiseLevel, offset: np.ndarray | float = 0.0
     ) -> np.ndarray:
-        def network_for(noise: NoiseLevel) -> FrameNetwork:
+        def network_for(noise: NoiseLevel) -> FrameNetwork | PackageNetwork:
             vector = CONDITIONING.vector("", image.iso, image.ratio, noise)
+            if isinstance(network, LocalUNet):
+                return PackageNetwork(network.fold(vector), None)
             metadata = torch.from_numpy(vector)[None]  # (1, 3)
             return FrameNetwork(lambda x: network(x, metadata), network.multiple, halo)
 

@@ -68,11 +68,23 @@ class FoldedNetwork(nn.Module, ABC):
 
     @abstractmethod
     def run(self, operations: Operations, noisy: Any) -> Any:
-        """Walk through the network, whatever a map is: a tensor, a name in a graph."""
+        """Walk through the network, whatever a map is: a tensor, a name in a graph.
 
-    def forward(self, x: Tensor) -> Tensor:
+        A network that is one of several `scales` takes the coarse result as well.
+        """
+
+    def forward(self, x: Tensor, *coarse: Tensor) -> Tensor:
         """Denoise planes (B, 4, h, w), in their dtype whatever the precision inside."""
-        return self.run(TensorOperations, x)
+        return self.run(TensorOperations, x, *coarse)
+
+    def scales(self) -> tuple[FoldedNetwork, ...]:
+        """Return the networks of all scales, finest first; most have one.
+
+        Each but the last is shown, beside its image, what the next one makes of the
+        means of 2x2 pixels of every plane: (B, 4, h/2, w/2). Halo and multiple of
+        each are its own.
+        """
+        return (self,)
 
     @abstractmethod
     def memory(self, dtype: torch.dtype | None) -> tuple[float, float]:
@@ -86,7 +98,7 @@ class FoldedNetwork(nn.Module, ABC):
 class CpuNetwork(Protocol):
     """A folded network on a CPU."""
 
-    def removed(self, x: Tensor) -> Tensor:
+    def removed(self, x: Tensor, *coarse: Tensor) -> Tensor:
         """Return noisy minus denoised of planes (1, 4, h, w), float32."""
 
 
@@ -97,9 +109,9 @@ class _PlainCpuNetwork:
         self.network, self.dtype = network, dtype
 
     @torch.no_grad()
-    def removed(self, x: Tensor) -> Tensor:
+    def removed(self, x: Tensor, *coarse: Tensor) -> Tensor:
         with torch.autocast("cpu", self.dtype, enabled=self.dtype is not None):
-            return x - self.network(x)
+            return x - self.network(x, *coarse)
 
 
 class Operations(Protocol):
@@ -121,8 +133,14 @@ class Operations(Protocol):
     def join(self, y: Any, skip: Any) -> Any:
         """Put two maps' channels one after the other."""
 
-    def split(self, y: Any) -> tuple[Any, Any]:
-        """Return the first and the second half of the channels."""
+    def split(self, y: Any, n_parts: int) -> tuple[Any, ...]:
+        """Return the channels in parts of equal number."""
+
+    def halve(self, y: Any) -> Any:
+        """Take the mean of each 2x2."""
+
+    def double(self, y: Any) -> Any:
+        """Double both sides by bilinear interpolation."""
 
     def average(self, y: Any, reach: int) -> Any:
         """Average over all pixels of the map up to `reach` away, in both directions."""
@@ -165,9 +183,19 @@ class TensorOperations:
         return torch.cat([y, skip], dim=1)
 
     @staticmethod
-    def split(y: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 2C, h, w) -> (B, C, h, w) twice."""
-        return y.chunk(2, dim=1)
+    def split(y: Tensor, n_parts: int) -> tuple[Tensor, ...]:
+        """(B, nC, h, w) -> (B, C, h, w) n times."""
+        return y.chunk(n_parts, dim=1)
+
+    @staticmethod
+    def halve(y: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C, h/2, w/2)."""
+        return F.avg_pool2d(y, 2)
+
+    @staticmethod
+    def double(y: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C, 2h, 2w)."""
+        return F.interpolate(y, scale_factor=2, mode="bilinear", align_corners=False)
 
     @staticmethod
     def average(y: Tensor, reach: int) -> Tensor:

@@ -10,11 +10,13 @@ from torch.overrides import TorchFunctionMode
 
 from skadl.network.base import ModulatedNetwork
 from skadl.network.local_unet import LocalUNet
+from skadl.network.pyramid_unet import PyramidUNet
 from skadl.network.unet import ModulatedUNet
 
 NETWORKS: dict[str, type[ModulatedNetwork]] = {
     "unet": ModulatedUNet,
     "local_unet": LocalUNet,
+    "pyramid_unet": PyramidUNet,
 }
 DEFAULT_NETWORK = "unet"
 

@@ -103,3 +103,16 @@ def decode_noise(metadata: Codes) -> tuple[Codes, Codes]:
     [0.01, 0.001]
     """
     return 10 ** (2 * metadata[..., -2] - 3), 10 ** (3 * metadata[..., -1] - 5)
+
+
+def tell_quarter(metadata: Codes) -> Codes:
+    """Return vectors (..., length) that tell a quarter of the noise variance.
+
+    >>> vector = Conditioning("noise", ()).vector("A", 100, 1, NoiseLevel(0.01, 0.001))
+    >>> [round(float(part), 6) for part in decode_noise(tell_quarter(vector))]
+    [0.0025, 0.00025]
+    """
+    told = metadata.clone() if isinstance(metadata, Tensor) else metadata.copy()
+    told[..., -2] -= np.log10(4) / 2
+    told[..., -1] -= np.log10(4) / 3
+    return told

@@ -80,7 +80,7 @@ class StripUNet:
             y = self._decode(y, skips.pop(), level, x)
         if not last:  # no way up at whose end the head could sit
             y = self._result(x)
-            self._remove(x, F.conv2d(skip, *self._head), y)
+            self._remove(x, F.conv2d(skip, *self._head), y, 0)
         return y
 
     def _result(self, x: Tensor) -> Tensor:
@@ -91,8 +91,8 @@ class StripUNet:
         """Return rows of what the first convolution is shown, in any dtype."""
         return x[:, :, start:stop]
 
-    def _remove(self, x: Tensor, given: Tensor, result: Tensor) -> None:
-        """Write noisy minus denoised of some rows, from what the head gives."""
+    def _remove(self, x: Tensor, given: Tensor, result: Tensor, start: int) -> None:
+        """Write noisy minus denoised of rows from `start`, from what the head gives."""
         result.copy_(given)
 
     def _encode(
@@ -145,7 +145,7 @@ class StripUNet:
                 kept.copy_(y)
             else:  # the head at once, while the strip is in the cache
                 given = F.conv2d(y, *self._head)
-                self._remove(noisy[:, :, start:stop], given, kept)
+                self._remove(noisy[:, :, start:stop], given, kept, start)
         return result
 
     def _strips(

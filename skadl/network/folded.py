@@ -98,17 +98,25 @@ def exact_halo(n_levels: int, reach: int = 0) -> int:
     >>> [exact_halo(n_levels) for n_levels in (3, 4, 5)]
     [24, 48, 96]
     """
+    multiple = multiple_of(n_levels)
+    return -(-(unet_reach(n_levels) + reach) // multiple) * multiple
+
+
+def unet_reach(n_levels: int, inside: int = 0) -> int:
+    """Return how far beyond a tile a U-Net looks for what lies up to `inside` beyond.
+
+    >>> unet_reach(1), unet_reach(1, inside=3)
+    (4, 7)
+    """
     # Followed backwards from the border of a tile whose corners are multiples: two 3x3
     # convolutions reach two pixels further, an upsampling reads half as many pixels
     # (rounded up) of the level below, a pooling both pixels of each.
-    inside = 0
     for _ in range(n_levels - 1):
         inside = -(-(inside + 2) // 2)
     inside += 2
     for _ in range(n_levels - 1):
         inside = 2 * inside + 2
-    multiple = multiple_of(n_levels)
-    return -(-(inside + reach) // multiple) * multiple
+    return inside
 
 
 def fold_convolution(conv: nn.Conv2d, gamma: Tensor, beta: Tensor) -> nn.Conv2d:

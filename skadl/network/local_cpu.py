@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from skadl.network.base import N_PLANES
+from skadl.network.base import N_PLANES, TensorOperations
 from skadl.network.cpu import StripUNet
 from skadl.network.folded import FoldedUNet
 from skadl.network.local_transform import (
@@ -33,6 +33,8 @@ BAND_BYTES = 2**19
 class StripLocalUNet(StripUNet):
     """Compute what a folded local U-Net would remove from an image, on the CPU."""
 
+    n_shown = 2  # maps of four planes
+
     def __init__(
         self, unet: FoldedUNet, dtype: torch.dtype | None, shot: float, read: float
     ) -> None:
@@ -41,35 +43,67 @@ class StripLocalUNet(StripUNet):
 
     def _shown(self, x: Tensor, start: int, stop: int) -> Tensor:
         pixels, levels = _pixels(x), _pixels(self._result(x))
-        width = pixels.shape[1]
-        # (rows, w, 2, 4): detail and brightness of a pixel side by side
-        features = x.new_empty(stop - start, width, 2, N_PLANES, dtype=self.dtype)
+        width, n_parts = pixels.shape[1], self.n_shown
+        # (rows, w, n, 4): detail and brightness of a pixel side by side
+        features = x.new_empty(stop - start, width, n_parts, N_PLANES, dtype=self.dtype)
         for band in _bands(start, stop, width):
             level = local_mean(pixels, band, out=levels[band])
             sigma = self._sigma(level, 1 / DETAIL_SCALE)
             detail = (pixels[band] - level).div_(sigma)
+            more = self._more(band, level, sigma)
             # 2 * level / (sigma + sqrt(floor)), scaled
             factor = LINEAR_UP_TO / (2 * BRIGHTNESS_SCALE)
             divisor = _line(self._floor**0.5 * factor, sigma, factor * DETAIL_SCALE)
             brightness = asinh(level / divisor).mul_(LINEAR_UP_TO)
             rows = slice(band.start - start, band.stop - start)
-            features[rows] = _join(detail, brightness)
-        return features.view(1, -1, width, 2 * N_PLANES).permute(0, 3, 1, 2)
+            features[rows] = _join(detail, brightness, *more)
+        features = features.view(1, -1, width, n_parts * N_PLANES)
+        return features.permute(0, 3, 1, 2)
 
-    def _remove(self, x: Tensor, given: Tensor, result: Tensor) -> None:
+    def _more(self, band: slice, level: Tensor, sigma: Tensor) -> tuple[Tensor, ...]:
+        """Return what a band shows besides; `sigma` as detail is divided by it."""
+        return ()
+
+    def _remove(self, x: Tensor, given: Tensor, result: Tensor, start: int) -> None:
         pixels, given, result = _pixels(x), _pixels(given), _pixels(result)
         for rows in _bands(0, *pixels.shape[:2]):
-            share, rest = _split(given[rows].float())
+            share, rest, *more = _split(given[rows].float(), self.n_shown)
             removed = result[rows]  # holds the level
             sigma = self._sigma(removed)
+            taken = self._taken(slice(start + rows.start, start + rows.stop), removed)
             # sigma * (share * detail + rest), where sigma * detail = x - level
             torch.sub(pixels[rows], removed, out=removed)
             removed.mul_(share).addcmul_(sigma, rest)
+            for part, difference in zip(more, taken, strict=True):
+                removed.addcmul_(part, difference, value=-1)
+
+    def _taken(self, rows: slice, level: Tensor) -> tuple[Tensor, ...]:
+        """Return what may be taken over besides, in the units of the planes."""
+        return ()
 
     def _sigma(self, level: Tensor, scale: float = 1.0) -> Tensor:
         """Return the standard deviation of the noise at a level, times `scale`."""
         variance = level.clamp(min=0)
         return _line(self._floor * scale**2, variance, self._shot * scale**2).sqrt_()
+
+
+class StripGuidedUNet(StripLocalUNet):
+    """The same for a network that is shown the next coarser scale's result."""
+
+    n_shown = 3
+
+    @torch.no_grad()
+    def removed(self, x: Tensor, coarse: Tensor) -> Tensor:
+        """Return noisy minus denoised; `coarse` (1, 4, h/2, w/2) in channels_last."""
+        coarse = coarse.contiguous(memory_format=torch.channels_last)
+        self._coarse = _pixels(TensorOperations.double(coarse))
+        return super().removed(x)
+
+    def _more(self, band: slice, level: Tensor, sigma: Tensor) -> tuple[Tensor, ...]:
+        return ((self._coarse[band] - level).div_(sigma),)
+
+    def _taken(self, rows: slice, level: Tensor) -> tuple[Tensor, ...]:
+        return (self._coarse[rows] - level,)
 
 
 def local_mean(pixels: Tensor, band: slice, out: Tensor) -> Tensor:
@@ -133,21 +167,21 @@ def _pixels(x: Tensor) -> Tensor:
     return x[0].permute(1, 2, 0)
 
 
-def _join(first: Tensor, second: Tensor) -> Tensor:
-    """(h, w, 4) twice -> (h, w, 2, 4), the 4 values moved as one number of 16 bytes."""
-    joined = first.new_empty(*first.shape[:2], 2, N_PLANES)
-    halves = joined.view(torch.complex128)  # (h, w, 2, 1)
-    for half, part in enumerate((first, second)):
-        halves[:, :, half] = part.view(torch.complex128)
+def _join(*parts: Tensor) -> Tensor:
+    """(h, w, 4) n times -> (h, w, n, 4), 4 values moved as one number of 16 bytes."""
+    joined = parts[0].new_empty(*parts[0].shape[:2], len(parts), N_PLANES)
+    places = joined.view(torch.complex128)  # (h, w, n, 1)
+    for place, part in enumerate(parts):
+        places[:, :, place] = part.view(torch.complex128)
     return joined
 
 
-def _split(given: Tensor) -> tuple[Tensor, ...]:
-    """(h, w, 8) -> (h, w, 4) twice, each contiguous."""
-    halves = given.contiguous().view(torch.complex128)  # (h, w, 2)
+def _split(given: Tensor, n_parts: int) -> tuple[Tensor, ...]:
+    """(h, w, 4 n) -> (h, w, 4) n times, each contiguous."""
+    places = given.contiguous().view(torch.complex128)  # (h, w, n)
     return tuple(
-        halves[:, :, half : half + 1].contiguous().view(torch.float32)
-        for half in range(2)
+        places[:, :, place : place + 1].contiguous().view(torch.float32)
+        for place in range(n_parts)
     )
 
 

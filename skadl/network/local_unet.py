@@ -111,7 +111,7 @@ class FoldedLocalUNet(FoldedNetwork):
     def run(self, operations: Operations, noisy: Any) -> Any:
         """Walk through the transform, the U-Net and the way back."""
         features, detail, sigma = look(operations, noisy, self.shot, self.read)
-        share, rest = operations.split(self.unet.body(operations, features))
+        share, rest = operations.split(self.unet.body(operations, features), 2)
         return operations.subtract(noisy, (share * detail + rest) * sigma)
 
     def on_cpu(self, dtype: torch.dtype | None) -> StripLocalUNet:

@@ -156,7 +156,7 @@ def _memory_for_tiles(
     """Return the bytes that frames leave over, or say how many are needed."""
     dtype = options.result_dtype(mosaic.dtype)
     frames = mosaic.size * (4 + (0 if dtype == np.float32 else dtype.itemsize))
-    taken = frames + network.fixed_memory
+    taken = frames + network.frame_memory(mosaic.size) + network.fixed_memory
     memory = options.memory_limit * GIB - taken
     needed = network.least_memory((4, *(side // 2 for side in mosaic.shape)))
     if memory < needed:

@@ -13,7 +13,7 @@ import torch
 from skadl.network.base import FoldedNetwork
 from skadl.prediction.bands import BAND_BYTES, count_threads, each_band
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
-from skadl.prediction.tiling import Tiling, choose_tiling
+from skadl.prediction.tiling import Tile, Tiling, choose_tiling
 from skadl.raw.mosaic import of_mosaic, to_rggb_geometry
 from skadl.raw.symmetry import AS_IT_IS, SYMMETRIES, turn
 
@@ -26,10 +26,16 @@ class FrameNetwork:
     """The network of one image on its device, run on as much as memory holds.
 
     `dtype` of the convolutions; None is float32. A packed pixel of a tile takes
-    `bytes_per_pixel`, and `fixed_memory` is taken besides.
+    `bytes_per_pixel`, and `fixed_memory` is taken besides. `coarser` is the network
+    whose result of half the size this one is shown, None where it is shown none.
     """
 
     def __init__(self, folded: FoldedNetwork, dtype: torch.dtype | None) -> None:
+        folded, *others = folded.scales()
+        self.coarser: FrameNetwork | None = None
+        for other in reversed(others):
+            coarser = FrameNetwork(other, dtype)
+            coarser.coarser, self.coarser = self.coarser, coarser
         self.multiple, self.halo = folded.multiple, folded.halo
         self.device = next(folded.parameters()).device
         self._folded, self._dtype = folded, dtype
@@ -38,7 +44,16 @@ class FrameNetwork:
         self.bytes_per_pixel, self.fixed_memory = folded.memory(dtype)
         # A thread works with a band and five more like it.
         self.fixed_memory += 6 * BAND_BYTES * count_threads()
+        if self.coarser is not None:
+            self.fixed_memory += self.coarser.fixed_memory
         self._tiles = np.empty(0, np.float32)
+
+    def frame_memory(self, n_pixels: int) -> float:
+        """Return the bytes that coarser frames take, of a mosaic of `n_pixels`."""
+        if self.coarser is None:
+            return 0.0
+        # A picture of a quarter of the pixels, and what is removed from it.
+        return 2 * n_pixels + self.coarser.frame_memory(n_pixels // 4)
 
     def least_memory(self, shape: tuple[int, ...]) -> float:
         """Return the bytes without which planes of this shape cannot be predicted."""
@@ -61,17 +76,21 @@ class FrameNetwork:
         return self._tiles[:size].reshape(n_tiles, *shape, 4)
 
     @torch.no_grad()
-    def removed(self, tiles: np.ndarray) -> np.ndarray:
-        """Return noisy minus denoised of a batch (B, h, w, 4), on a CPU of one."""
-        x = torch.from_numpy(tiles).permute(0, 3, 1, 2)  # channels_last
+    def removed(self, tiles: np.ndarray, *coarse: np.ndarray) -> np.ndarray:
+        """Return noisy minus denoised of a batch (B, h, w, 4), on a CPU of one.
+
+        `coarse` are the results (B, h/2, w/2, 4) of the coarser network, if any.
+        """
+        # channels_last
+        x, *more = (torch.from_numpy(y).permute(0, 3, 1, 2) for y in (tiles, *coarse))
         if self._cpu_network is not None:
-            y = self._cpu_network.removed(x)
+            y = self._cpu_network.removed(x, *more)
         else:
-            x = x.to(self.device)
+            x, *more = (y.to(self.device) for y in (x, *more))
             with torch.autocast(
                 self.device.type, self._dtype, enabled=self._dtype is not None
             ):
-                y = (x - self._folded(x)).cpu()
+                y = (x - self._folded(x, *more)).cpu()
         return y.permute(0, 2, 3, 1).contiguous().numpy()
 
 
@@ -96,10 +115,9 @@ def predict_residual(
         source, target = mosaic.turned(symmetry), turn(rggb, *symmetry)
         if target.size:
             tiling = network.tile(source.shape, memory)
-            jobs += [
-                (source, target, tiling, batch)
-                for batch in _batches(network, tiling, memory)
-            ]
+            batches = _batches(network, tiling, memory)
+            coarse = _CoarseResult(network.coarser, source, memory, len(batches))
+            jobs += [(source, coarse, target, tiling, batch) for batch in batches]
     for job in jobs if track is None else track(jobs, len(jobs)):
         _add_tiles(network, *job)
     if self_ensemble:
@@ -112,7 +130,38 @@ def predict_residual(
     return result
 
 
-def _batches(network: FrameNetwork, tiling: Tiling, memory: float) -> list[list]:
+class _CoarseResult:
+    """A frame of half the size, denoised when it is first read, gone after the last."""
+
+    def __init__(
+        self,
+        network: FrameNetwork | None,
+        source: NormalisedMosaic,
+        memory: float,
+        n_reads: int,
+    ) -> None:
+        self._network, self._source, self._memory = network, source, memory
+        self._mosaic: NormalisedMosaic | None = None
+        self._n_left = n_reads
+
+    def read(self, tiles: list[Tile], shape: tuple[int, int]) -> tuple[np.ndarray, ...]:
+        """Read (n_tiles, h/2, w/2, 4) of tiles of a shape (h, w), if there is any."""
+        if self._network is None:
+            return ()
+        if self._mosaic is None:
+            half = self._source.halved()
+            half.counts[:] -= predict_residual(self._network, half, self._memory)
+            self._mosaic = half
+        coarse = np.empty((len(tiles), shape[0] // 2, shape[1] // 2, 4), np.float32)
+        for tile, out in zip(tiles, coarse, strict=True):
+            _read_tile(self._mosaic, tile.top // 2, tile.left // 2, out)
+        self._n_left -= 1
+        if not self._n_left:
+            self._mosaic = None
+        return (coarse,)
+
+
+def _batches(network: FrameNetwork, tiling: Tiling, memory: float) -> list[list[Tile]]:
     tiles = list(tiling)
     n_bytes = network.bytes_per_pixel * tiling.shape[0] * tiling.shape[1]
     size = min(int(memory // n_bytes), MOST_TILES)
@@ -123,14 +172,16 @@ def _batches(network: FrameNetwork, tiling: Tiling, memory: float) -> list[list]
 def _add_tiles(
     network: FrameNetwork,
     source: NormalisedMosaic,
+    coarse: _CoarseResult,
     target: np.ndarray,
     tiling: Tiling,
-    tiles: list,
+    tiles: list[Tile],
 ) -> None:
+    more = coarse.read(tiles, tiling.shape)
     x = network.tiles(len(tiles), tiling.shape)
     for i, tile in enumerate(tiles):
         _read_tile(source, tile.top, tile.left, out=x[i])
-    removed = network.removed(x)
+    removed = network.removed(x, *more)
     for tile, residual in zip(tiles, removed, strict=True):
         core = residual[tile.core]
         inside = target[

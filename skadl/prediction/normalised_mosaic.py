@@ -6,7 +6,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skadl.raw.mosaic import of_mosaic, pack_bayer, spread_planes, to_rggb_geometry
+from skadl.prediction.bands import each_band
+from skadl.raw.mosaic import (
+    N_PLANES,
+    of_mosaic,
+    pack_bayer,
+    spread_planes,
+    to_rggb_geometry,
+)
 from skadl.raw.symmetry import plane_order, turn
 
 
@@ -52,6 +59,38 @@ class NormalisedMosaic:
         if self.offset.any():
             pairs -= self._row_pair(self.offset, pairs)
         return band
+
+    def halved(self) -> NormalisedMosaic:
+        """Return the means of 2x2 pixels of each plane: a mosaic of half the size.
+
+        An odd side is continued by its last row or column.
+
+        >>> counts = np.arange(12.0).reshape(2, 6)
+        >>> zeros = np.zeros(4)
+        >>> NormalisedMosaic(counts, "RGGB", zeros, 1.0, zeros).halved().counts
+        array([[1., 2., 4., 5.],
+               [7., 8., 10., 11.]], dtype=float32)
+        """
+        _, height, width = self.shape
+        n_rows, n_columns = -(-height // 2), -(-width // 2)
+        means = np.empty((2 * n_rows, 2 * n_columns), np.float32)
+        odd_row, odd_column = height % 2, width % 2
+
+        def fill(rows: slice) -> None:
+            band = self.band(slice(2 * rows.start, min(2 * rows.stop, height)))
+            if odd_column:
+                band = np.concatenate([band, band[:, -2:]], axis=1)
+            if odd_row and rows.stop == n_rows:
+                band = np.concatenate([band, band[-2:]])
+            # (n, of two pixels, row of the CFA, m, of two pixels, column of the CFA)
+            blocks = band.reshape(-1, 2, 2, n_columns, 2, 2)
+            rows_of_pairs = blocks[:, 0] + blocks[:, 1]
+            sums = rows_of_pairs[:, :, :, 0] + rows_of_pairs[:, :, :, 1]
+            means[of_mosaic(rows, n_rows)] = 0.25 * sums.reshape(-1, 2 * n_columns)
+
+        each_band(fill, n_rows, n_columns)
+        zeros = np.zeros(N_PLANES)
+        return NormalisedMosaic(means, self.cfa, zeros, 1.0, zeros)
 
     def to_counts(self, band: np.ndarray) -> np.ndarray:
         """Turn a normalised band into counts in place; the offset stays off."""

@@ -35,7 +35,6 @@ from benchmarks.start.training import (
 from skadl.datasets import camera_info, make_domain
 from skadl.network.choice import name_of
 from skadl.network.conditioning import Conditioning
-from skadl.network.folded import exact_halo
 from skadl.noise.noise_level import NoiseLevel
 
 SIDE = 16
@@ -145,12 +144,14 @@ def test_a_tile_with_its_halo_gives_what_the_whole_image_gives(name):
         network.head.weight.normal_()
     vector = Conditioning("noise", ()).vector("", 100, 1, NoiseLevel(1e-3, 1e-4))
     metadata = torch.from_numpy(vector)[None]
-    x = torch.rand(1, 4, 96, 96)
-    halo = exact_halo(3)
+    folded = network.fold(vector)
+    halo, cut = folded.halo, folded.multiple
+    x = torch.rand(1, 4, 2 * halo + 3 * cut, 2 * halo + 3 * cut)
     with torch.no_grad():
         whole = network(x, metadata)[..., halo:-halo, halo:-halo]
-        part = network(x[..., 8:-8, 8:-8], metadata)[..., halo:-halo, halo:-halo]
-    assert torch.allclose(whole[..., 8:-8, 8:-8], part, rtol=1e-3, atol=1e-3)
+        part = network(x[..., cut:-cut, cut:-cut], metadata)
+        part = part[..., halo:-halo, halo:-halo]
+    assert torch.allclose(whole[..., cut:-cut, cut:-cut], part, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

@@ -5,9 +5,22 @@ import pytest
 import torch
 
 from skadl.network.local_unet import LocalUNet
+from skadl.network.pyramid_unet import PyramidUNet
 from skadl.network.unet import ModulatedUNet
 
-KINDS = (ModulatedUNet, LocalUNet)
+KINDS = (ModulatedUNet, LocalUNet, PyramidUNet)
+
+
+def scales(n_levels, kind=ModulatedUNet, seed=0):
+    """Folded networks, each with a function that draws what it is shown besides."""
+    generator = torch.Generator().manual_seed(seed)
+    *guided, last = folded_network(n_levels, kind, seed).scales()
+
+    def coarse(x):
+        height, width = x.shape[2:]
+        return (torch.randn(1, 4, height // 2, width // 2, generator=generator),)
+
+    return [*((scale, coarse) for scale in guided), (last, lambda x: ())]
 
 
 def folded_network(n_levels, kind=ModulatedUNet, seed=0):
@@ -24,21 +37,24 @@ def folded_network(n_levels, kind=ModulatedUNet, seed=0):
 def test_strips_equal_the_plain_network(kind, n_levels, sides, monkeypatch):
     monkeypatch.setattr("skadl.network.cpu.STRIP_BYTES", 2000)
     monkeypatch.setattr("skadl.network.local_cpu.BAND_BYTES", 2000)
-    folded = folded_network(n_levels, kind)
-    strips = folded.on_cpu(None)
-    for seed in (0, 1):  # memory is used again
-        x = torch.randn(1, 4, *sides, generator=torch.Generator().manual_seed(seed))
-        torch.testing.assert_close(
-            strips.removed(x), x - folded(x), atol=1e-5, rtol=1e-5
-        )
+    for folded, coarse in scales(n_levels, kind):
+        strips = folded.on_cpu(None)
+        for seed in (0, 1):  # memory is used again
+            x = torch.randn(1, 4, *sides, generator=torch.Generator().manual_seed(seed))
+            more = coarse(x)
+            torch.testing.assert_close(
+                strips.removed(x, *more), x - folded(x, *more), atol=1e-5, rtol=1e-5
+            )
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_strips_without_onednn_equal_the_plain_network(kind, monkeypatch):
     monkeypatch.setattr("skadl.network.cpu._can_fuse", lambda dtype: False)
-    folded, x = folded_network(3, kind), torch.ones(1, 4, 16, 24)
-    removed = folded.on_cpu(None).removed(x)
-    torch.testing.assert_close(removed, x - folded(x), atol=1e-5, rtol=1e-5)
+    x = torch.ones(1, 4, 16, 24)
+    for folded, coarse in scales(3, kind):
+        more = coarse(x)
+        removed = folded.on_cpu(None).removed(x, *more)
+        torch.testing.assert_close(removed, x - folded(x, *more), atol=1e-5, rtol=1e-5)
 
 
 def test_strips_where_an_operator_is_gone_equal_the_plain_network(
@@ -54,9 +70,10 @@ def test_strips_where_an_operator_is_gone_equal_the_plain_network(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_strips_in_bfloat16_stay_near_float32(kind):
-    folded = folded_network(3, kind)
     x = torch.randn(1, 4, 64, 64, generator=torch.Generator().manual_seed(0))
-    low = folded.on_cpu(torch.bfloat16).removed(x)
-    exact = folded.on_cpu(None).removed(x)
-    assert low.dtype == torch.float32
-    assert (low - exact).norm() < 0.02 * exact.norm()
+    for folded, coarse in scales(3, kind):
+        more = coarse(x)
+        low = folded.on_cpu(torch.bfloat16).removed(x, *more)
+        exact = folded.on_cpu(None).removed(x, *more)
+        assert low.dtype == torch.float32
+        assert (low - exact).norm() < 0.02 * exact.norm()

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from skadl.network.folded import exact_halo
 from skadl.network.local_unet import LocalUNet
+from skadl.network.pyramid_unet import PyramidUNet
 from skadl.network.unet import ModulatedUNet
 from skadl.prediction.frame import FrameNetwork, predict_residual
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
@@ -99,6 +100,55 @@ def test_tiled_equals_whole(kind, height, width, cfa, n_levels, room, seed):
     whole = removed_whole(folded, mosaic.turned((False,) * 3)[:, :, :])
     target = NormalisedMosaic(tiled, cfa, ZEROS, 1.0, ZEROS).turned((False,) * 3)
     np.testing.assert_allclose(target[:, :, :], whole, atol=1e-5)
+
+
+@given(
+    rows=st.integers(1, 5),
+    columns=st.integers(1, 5),
+    cfa=st.sampled_from(CFA_PATTERNS),
+    n_levels=st.integers(1, 3),
+    room=st.floats(1, 6),
+    seed=st.integers(0, 100),
+)
+def test_tiles_of_all_scales_equal_whole(rows, columns, cfa, n_levels, room, seed):
+    folded = folded_network(n_levels, seed, PyramidUNet)
+    network = FrameNetwork(folded, None)
+    sides = rows * folded.multiple, columns * folded.multiple
+    mosaic = mosaic_of(*sides, cfa, seed)
+    smallest = (2 * network.halo + network.multiple) ** 2
+    tiled = predict_residual(network, mosaic, memory_for(network, room * smallest))
+    whole = removed_whole(folded, mosaic.turned((False,) * 3)[:, :, :])
+    target = NormalisedMosaic(tiled, cfa, ZEROS, 1.0, ZEROS).turned((False,) * 3)
+    np.testing.assert_allclose(target[:, :, :], whole, atol=1e-5)
+
+
+@given(
+    height=st.integers(1, 75),
+    width=st.integers(1, 75),
+    room=st.floats(1, 6),
+    is_ensemble=st.booleans(),
+)
+def test_tiles_of_all_scales_equal_one_tile_for_any_sides(
+    height, width, room, is_ensemble
+):
+    network = FrameNetwork(folded_network(2, 0, PyramidUNet), None)
+    mosaic = mosaic_of(height, width)
+    smallest = (2 * network.halo + network.multiple) ** 2
+    memory = memory_for(network, room * smallest)
+    tiled = predict_residual(network, mosaic, memory, is_ensemble)
+    whole = predict_residual(network, mosaic, 1e9, is_ensemble)
+    assert np.isfinite(tiled).all()
+    np.testing.assert_allclose(tiled, whole, atol=1e-5)
+
+
+@given(height=st.integers(1, 9), width=st.integers(1, 9))
+def test_halved_mosaic__any_sides__has_the_means_of_each_plane(height, width):
+    mosaic = mosaic_of(height, width, "GBRG")
+    padding = [(0, 0), (0, height % 2), (0, width % 2)]
+    planes = np.pad(mosaic[:, :, :], padding, mode="edge")
+    _, rows, columns = planes.shape
+    means = planes.reshape(4, rows // 2, 2, columns // 2, 2).mean(axis=(2, 4))
+    np.testing.assert_allclose(mosaic.halved()[:, :, :], means, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -118,6 +118,7 @@ def onnx_model(network: FoldedNetwork, cfa: str, metadata: Mapping[str, Any]) ->
 
     operations = _GraphOperations(cfa)
     network.run(operations, _Map(operations, "noisy"))
+    operations.nodes[-1].output[0] = "denoised"
 
     shape = ["batch", N_PLANES, "height", "width"]
     noisy, denoised = (
@@ -186,10 +187,18 @@ class _GraphOperations:
     def join(self, y: _Map, skip: _Map) -> _Map:
         return self.add("Concat", y, skip, axis=1)
 
-    def split(self, y: _Map) -> tuple[_Map, _Map]:
-        names = [f"Split_{len(self.nodes)}_{half}" for half in range(2)]
+    def split(self, y: _Map, n_parts: int) -> tuple[_Map, ...]:
+        names = [f"Split_{len(self.nodes)}_{part}" for part in range(n_parts)]
         self._add_node("Split", [y.name], names, axis=1)
         return tuple(_Map(self, name) for name in names)
+
+    def halve(self, y: _Map) -> _Map:
+        return self.add("AveragePool", y, kernel_shape=[2, 2], strides=[2, 2])
+
+    def double(self, y: _Map) -> _Map:
+        scales = _Map(self, self._add_constant("scales", np.array([1, 1, 2, 2])))
+        none = _Map(self, "")  # no region of interest
+        return self.add("Resize", y, none, scales, mode="linear")
 
     def average(self, y: _Map, reach: int) -> _Map:
         return self.add(
@@ -210,13 +219,11 @@ class _GraphOperations:
         return self.add("Asinh", y)
 
     def subtract(self, noisy: _Map, noise: _Map) -> _Map:
-        return self.add("Sub", noisy, noise, output="denoised")
+        return self.add("Sub", noisy, noise)
 
-    def add(
-        self, kind: str, *inputs: _Map | float, output: str = "", **attributes: Any
-    ) -> _Map:
+    def add(self, kind: str, *inputs: _Map | float, **attributes: Any) -> _Map:
         """Add a node, and a constant for each input that is a number."""
-        output = output or f"{kind}_{len(self.nodes)}"
+        output = f"{kind}_{len(self.nodes)}"
         names = [
             y.name if isinstance(y, _Map) else self._add_constant("number", np.array(y))
             for y in inputs
