@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from skadl.adaptation.patches import Batch
 from skadl.evaluation.metrics import SMALLEST_MSE
 
 MAX_GRADIENT_NORM = 1.0
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # what the optimizer keeps of a weight
 LossWeight = Callable[[Batch], Tensor]
 
 
@@ -103,6 +104,28 @@ class Learner:
         """Return weights and optimizer moments, bit by bit, to the last `save`."""
         torch._foreach_copy_(self._state, self._saved)
         self._stepped = False
+
+    def memory(self) -> dict[str, list[np.ndarray]]:
+        """Return weights, step counts and moments, each in the order of `parameters`.
+
+        They are copies on the CPU, in C order.
+        """
+        kinds = {"weights": [p.detach() for p in self.parameters]}
+        for kind in MOMENTS:
+            kinds[kind] = [self.optimizer.state[p][kind] for p in self.parameters]
+        return {
+            kind: [np.array(tensor.cpu().numpy(), order="C") for tensor in tensors]
+            for kind, tensors in kinds.items()
+        }
+
+    @torch.no_grad()
+    def recall(self, memory: Mapping[str, Sequence[np.ndarray]]) -> None:
+        """Go on from what `memory` returned."""
+        for kind, arrays in memory.items():
+            for parameter, array in zip(self.parameters, arrays, strict=True):
+                held = self.optimizer.state[parameter].get(kind, parameter)
+                held.copy_(torch.from_numpy(array))
+        self._stepped = True
 
     def weights(self) -> list[Tensor]:
         """Return a copy of the weights, in the order of `parameters`."""

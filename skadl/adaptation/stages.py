@@ -8,7 +8,7 @@ generators: they do the work and yield what happened, the caller records it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 
 import numpy as np
@@ -26,6 +26,7 @@ from skadl.adaptation.report.decisions import BatchDecision
 from skadl.adaptation.sampling import SourceSampler
 
 FEW_PAIRS = 10  # below this V' is chosen for diverse system gain (section 3.1.2)
+NON_FINITE = ("non-finite loss", "non-finite evaluation")  # reasons, not a gate's
 WARM_UP = 0.05  # share of pre-training in which the learning rate rises
 
 
@@ -87,7 +88,11 @@ class Schedule:
 
 
 def pretrain(
-    learner: Learner, target: TargetData, schedule: Schedule, rng: np.random.RandomState
+    learner: Learner,
+    target: TargetData,
+    schedule: Schedule,
+    rng: np.random.RandomState,
+    iterations: Iterable[int] | None = None,
 ) -> Iterator[float]:
     """First stage, line 1: initialise theta_0 on T^adp; yields each loss.
 
@@ -101,6 +106,8 @@ def pretrain(
     target : TargetData
     schedule : Schedule
     rng : RandomState
+    iterations : iterable of int, optional
+        Those to do; all by default.
 
     Yields
     ------
@@ -108,7 +115,7 @@ def pretrain(
     """
     n_warm = max(1, round(WARM_UP * schedule.n_pretrain_iter))
     pairs = [target.pairs[i] for i in target.trainable]
-    for t in range(schedule.n_pretrain_iter):
+    for t in _all_or(iterations, schedule.n_pretrain_iter):
         rate = schedule.learning_rate * min(1.0, (t + 1) / n_warm)
         yield _target_step(learner, pairs, schedule, rate, rng)
 
@@ -120,6 +127,7 @@ def adapt(
     gate: Gate,
     schedule: Schedule,
     rng: np.random.RandomState,
+    iterations: Iterable[int] | None = None,
 ) -> Iterator[BatchDecision]:
     """Second stage, lines 2-13: train on source batches that the gate accepts.
 
@@ -132,6 +140,8 @@ def adapt(
     gate : Gate
     schedule : Schedule
     rng : RandomState
+    iterations : iterable of int, optional
+        Those to do; all by default. The gate is started in the first of all.
 
     Yields
     ------
@@ -155,9 +165,10 @@ def adapt(
     n_source = max(1, round(schedule.source_share * schedule.batch_size))
     start, end = schedule.val_fraction
     trainable = target.trainable
-    v = _draw_validation(target.gains, start, rng)
-    gate.start(learner.evaluate(select(target.validation, v)))
-    for t in range(schedule.n_iter):
+    for t in _all_or(iterations, schedule.n_iter):
+        if t == 0:  # 2: Q^eval begins with Eval(V', theta_0)
+            v = _draw_validation(target.gains, start, rng)
+            gate.start(learner.evaluate(select(target.validation, v)))
         rate = schedule.learning_rate * _cosine(t / schedule.n_iter)
         # 3: sample S' from some domain S_i
         draw = sampler.draw(n_source, rng)
@@ -201,6 +212,7 @@ def finetune(
     pairs: Sequence[TrainingPair],
     schedule: Schedule,
     rng: np.random.RandomState,
+    iterations: Iterable[int] | None = None,
 ) -> Iterator[float]:
     """Third stage, line 14: fine-tune theta_T on pairs of T^adp; yields each loss.
 
@@ -211,15 +223,21 @@ def finetune(
     pairs : sequence of TrainingPair
     schedule : Schedule
     rng : RandomState
+    iterations : iterable of int, optional
+        Those to do; all by default.
 
     Yields
     ------
     float
     """
-    for t in range(schedule.n_finetune_iter):
+    for t in _all_or(iterations, schedule.n_finetune_iter):
         rate = schedule.learning_rate * schedule.finetune_rate
         rate *= _cosine(t / schedule.n_finetune_iter)
         yield _target_step(learner, pairs, schedule, rate, rng)
+
+
+def _all_or(iterations: Iterable[int] | None, n_iter: int) -> Iterable[int]:
+    return range(n_iter) if iterations is None else iterations
 
 
 def validation_size(fraction: float, n_pairs: int) -> int:
@@ -248,10 +266,10 @@ def _draw_validation(
 
 def _judge(gate: Gate, trial: Trial, loss: float) -> Verdict:
     if not math.isfinite(loss):
-        return Verdict(False, math.nan, math.nan, "non-finite loss")
+        return Verdict(False, math.nan, math.nan, NON_FINITE[0])
     measured = [psnr for psnr in (trial.before, trial.after) if psnr is not None]
     if not all(np.isfinite(psnr).all() for psnr in measured):
-        return Verdict(False, math.nan, math.nan, "non-finite evaluation")
+        return Verdict(False, math.nan, math.nan, NON_FINITE[1])
     return gate.judge(trial)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from skadl.commands.terminal import cannot_write, failure
+from skadl.commands.terminal import cannot_write, failure, show_warning
 
 if TYPE_CHECKING:
     from skadl.commands.denoise_files import FileResult
@@ -190,10 +191,12 @@ def denoise(
 
     model, raws = _find_model(model, raws)
     try:
-        if model is None:
-            denoiser = loading.load_universal(device=device)
-        else:
-            denoiser = loading.load(model, device=device)
+        with warnings.catch_warnings():
+            warnings.showwarning = show_warning  # of a checkpoint
+            if model is None:
+                denoiser = loading.load_universal(device=device)
+            else:
+                denoiser = loading.load(model, device=device)
     except (OSError, ValueError) as error:
         raise failure(error) from error
     if noise and denoiser.conditioning != "noise":

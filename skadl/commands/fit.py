@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skadl.commands.terminal import cannot_write, failure, say, show_warning
+from skadl.commands.terminal import cannot_write, failure, note, say, show_warning
 
 if TYPE_CHECKING:
     from skadl.adaptation.report.report import DataSelectionReport
@@ -84,6 +84,25 @@ Examples:
     metavar="NAME=VALUE",
     help="Any other parameter of ADLDenoiser; may be repeated.",
 )
+@click.option(
+    "--checkpoint",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="File that the fit is kept in while it runs. By default MODEL.checkpoint.",
+)
+@click.option(
+    "--checkpoint-every",
+    type=click.FloatRange(0),
+    metavar="SECONDS",
+    default=120.0,
+    show_default=True,
+    help="Least time between two writings of it.",
+)
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on from the checkpoint of the same command that was stopped.",
+)
 @click.option("--force", is_flag=True, help="Replace a file that is there already.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
 def fit(
@@ -98,6 +117,9 @@ def fit(
     seed: int,
     device: str,
     assignments: tuple[str, ...],
+    checkpoint: Path | None,
+    checkpoint_every: float,
+    resume: bool,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -110,8 +132,14 @@ def fit(
 
     Pairs of other cameras can make the denoiser better; skadl takes what helps of
     them. Files that cannot be used are listed with the reason, and the rest goes on.
+
+    A fit that was stopped or killed goes on with --resume, and ends as if it had not
+    been; until then skadl denoise --model CHECKPOINT uses the network so far. The
+    checkpoint goes when the model is written.
     """
     _check_output(out, force)
+    checkpoint = checkpoint or out.with_name(f"{out.name}.checkpoint")
+    _check_checkpoint(checkpoint, out, resume, force)
     from skadl.commands.parameters import estimator_parameters, read_assignments
     from skadl.data.folders.load import load_pairs
     from skadl.data.pool import SourcePool
@@ -140,10 +168,19 @@ def fit(
                 every_source += _simulate(seed)
             pool = SourcePool(every_source) if every_source else None
             denoiser = ADLDenoiser(**parameters, random_state=seed, verbose=verbose)
-            denoiser.fit(pairs, source_pairs=pool)
+            denoiser.fit(
+                pairs,
+                source_pairs=pool,
+                checkpoint=checkpoint,
+                checkpoint_every=checkpoint_every,
+            )
             denoiser.save(out)
+            checkpoint.unlink(missing_ok=True)
         except (ArithmeticError, OSError, TypeError, ValueError) as error:
             raise failure(error) from error
+        except KeyboardInterrupt:
+            note(_stopped(checkpoint))
+            raise
     report = denoiser.selection_report_
     if as_json:
         record = {
@@ -175,6 +212,40 @@ def _check_output(out: Path, force: bool) -> None:
         tempfile.TemporaryFile(dir=out.parent).close()
     except OSError as error:
         raise click.ClickException(cannot_write(out.parent, error)) from error
+
+
+def _check_checkpoint(checkpoint: Path, out: Path, resume: bool, force: bool) -> None:
+    if checkpoint == out:
+        raise click.UsageError("--checkpoint and --out are the same file.")
+    if resume and not checkpoint.exists():
+        note(f"there is no checkpoint {str(checkpoint)!r}: the fit begins anew.")
+    elif checkpoint.exists() and not resume:
+        if not force:
+            raise click.ClickException(
+                f"there is a checkpoint {str(checkpoint)!r} of a fit that was stopped. "
+                "Add --resume to go on from it, or --force to begin anew."
+            )
+        checkpoint.unlink()
+
+
+def _stopped(checkpoint: Path) -> str:
+    """Say what there is of a fit that was stopped, and how to go on."""
+    from skadl.estimators.adl import check_parameters
+    from skadl.estimators.model_files.reader import read_model_file
+
+    try:
+        training = read_model_file(checkpoint, check_parameters).training
+    except (OSError, ValueError):
+        training = None
+    if training is None:
+        return "stopped before the first checkpoint was written: nothing is kept."
+    reached = training.snapshot
+    return (
+        f"stopped; {str(checkpoint)!r} holds the fit up to iteration "
+        f"{reached.iteration} of {reached.n_iter} of {reached.stage}. The same command "
+        "with --resume goes on from there; skadl denoise RAW... --model "
+        f"{shlex.quote(str(checkpoint))} uses the network so far."
+    )
 
 
 def _advice(pairs: LoadedPairs, has_sources: bool) -> list[str]:

@@ -7,10 +7,12 @@ command computes with, it imports inside its function.
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 import click
 
 import skadl
+from skadl.commands.terminal import sigterm_as_ctrl_c
 
 # Name: module, and the line for it in `skadl --help`; a test compares the line with
 # the first sentence of the command.
@@ -48,6 +50,10 @@ _COMMANDS = {
 
 class _LazyGroup(click.Group):
     """A group whose commands are in modules of their own."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        with sigterm_as_ctrl_c():
+            return super().main(*args, **options)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)

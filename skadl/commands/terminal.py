@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import signal
+import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -37,3 +40,16 @@ def cannot_write(folder: Path, error: OSError) -> str:
         f"cannot write to the folder {str(folder)!r} ({error.strerror}). Choose "
         "another with --out."
     )
+
+
+@contextlib.contextmanager
+def sigterm_as_ctrl_c() -> Iterator[None]:
+    """Have SIGTERM stop a command as Ctrl-C does: its workers go, and half files."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # where Python takes no signals
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)

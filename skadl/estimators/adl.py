@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,18 +18,16 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skadl.adaptation.gates.base import Gate
-from skadl.adaptation.gates.choice import GATES, make_gate
-from skadl.adaptation.learner import Learner
-from skadl.adaptation.run import train
-from skadl.adaptation.stages import Schedule
+from skadl.adaptation.gates.choice import GATES
 from skadl.data.pool import SourcePool
 from skadl.estimators.base import NetworkDenoiser
+from skadl.estimators.checkpoints import DEFAULT_EVERY, Checkpoint
+from skadl.estimators.fitting import fit_network
 from skadl.estimators.model_files.parameters import parameters_to_save
 from skadl.estimators.model_files.reader import ModelFile
 from skadl.estimators.model_files.writer import write_model_file
-from skadl.estimators.preparation import prepare
-from skadl.estimators.start import MOST_RATIO, find_start
-from skadl.estimators.training_pairs import LOSS_WEIGHTINGS, bayer_symmetry
+from skadl.estimators.start import find_start
+from skadl.estimators.training_pairs import LOSS_WEIGHTINGS
 from skadl.estimators.validation import (
     apply_on_bad_pair,
     check_meta,
@@ -37,12 +36,10 @@ from skadl.estimators.validation import (
     check_val_fraction,
 )
 from skadl.network.choice import NETWORKS
-from skadl.network.conditioning import CONDITIONINGS, Conditioning
-from skadl.noise.renoising import RENOISED
+from skadl.network.conditioning import CONDITIONINGS
 from skadl.noise.sensors import SensorTable
 from skadl.raw.pair import RawPair
-from skadl.support.device import PRECISIONS, resolve_device, resolve_precision
-from skadl.support.progress import Progress
+from skadl.support.device import PRECISIONS, resolve_device
 from skadl.support.strictjson import check_names
 
 PAPER_PARAMS = {
@@ -59,6 +56,11 @@ PAPER_PARAMS = {
     "conditioning": "sensor_iso",
 }
 """What the paper and its appendix state; the rest keeps skadl's defaults."""
+
+NO_SOURCES = (
+    "n_iter={} does nothing without source_pairs: the second stage is left out. Give "
+    "sources, or train longer on the target with n_pretrain_iter or n_finetune_iter."
+)
 
 
 class ADLDenoiser(NetworkDenoiser):
@@ -277,6 +279,9 @@ class ADLDenoiser(NetworkDenoiser):
         | Sequence[RawPair]
         | None = None,
         meta: SensorTable | None = None,
+        *,
+        checkpoint: str | os.PathLike | None = None,
+        checkpoint_every: float = DEFAULT_EVERY,
     ) -> ADLDenoiser:
         """Fit a denoiser for the target's sensor.
 
@@ -290,6 +295,14 @@ class ADLDenoiser(NetworkDenoiser):
             Facts of the sensors, above all their noise where it is known; None
             derives everything from the pairs. With ``conditioning="noise"`` sensors
             without pairs can be predicted by the name that they have here.
+        checkpoint : str or Path, optional
+            File that the training is kept in while it runs. If it is there already the
+            fit goes on from it, and ends bit for bit as one that was never stopped.
+            It stays when the fit is finished: delete it once the model is saved. Not
+            for a search, whose fits would share it.
+        checkpoint_every : float, default=120
+            Least time between two writings of it, in seconds; more where writing takes
+            longer than a hundredth of that. 0 writes before each iteration.
 
         Returns
         -------
@@ -309,71 +322,38 @@ class ADLDenoiser(NetworkDenoiser):
         chosen = start.complete(self.get_params(deep=False))
         pairs = check_target_pairs(target_pairs)
         pool = check_source_pairs(source_pairs, len(pairs))
+        if pool is None and self.n_iter:
+            warnings.warn(NO_SOURCES.format(self.n_iter), UserWarning, stacklevel=3)
         pairs, left_out = apply_on_bad_pair(pairs, self.on_bad_pair)
         domains = {} if pool is None else pool.domains
         every_pair = [*pairs, *(pair for d in domains.values() for pair in d)]
         sensors = check_meta(meta, every_pair)
         device = resolve_device(self.device)
+        kept = None
+        if checkpoint is not None:
+            kept = Checkpoint(
+                checkpoint, checkpoint_every, self, device, check_parameters
+            )
         seeds = check_random_state(self.random_state).randint(
             np.iinfo(np.int32).max, size=2
         )
-        rng = np.random.RandomState(seeds[0])
-        names = dict.fromkeys(pair.sensor for pair in every_pair)
-        conditioning = Conditioning(self.conditioning, tuple(names))
-        network = start.build(chosen, conditioning, device, int(seeds[1]))
-        data = prepare(
+        fitted = fit_network(
+            {**self.get_params(deep=False), **chosen, "val_fraction": val_fraction},
+            start,
             pairs,
             domains,
             sensors,
-            conditioning=conditioning,
-            patch_size=self.patch_size,
-            multiple=network.multiple,
-            renoises=self.renoised_share > 0,
-            most_ratio=MOST_RATIO if start.is_trained else None,
-            witness=start.witness(self.precision),
             device=device,
-            rng=rng,
+            seeds=tuple(map(int, seeds)) if kept is None else kept.seeds(seeds),
+            checkpoint=kept,
         )
-        report = train(
-            Learner(
-                network,
-                resolve_precision(self.precision, device),
-                self.weight_decay,
-                LOSS_WEIGHTINGS[self.loss_weighting],
-            ),
-            data.target,
-            data.sources,
-            make_gate(self.gate, int(self.queue_size)),
-            Schedule(
-                n_pretrain_iter=chosen["n_pretrain_iter"],
-                n_iter=chosen["n_iter"],
-                n_finetune_iter=chosen["n_finetune_iter"],
-                learning_rate=self.learning_rate,
-                finetune_rate=self.finetune_rate,
-                batch_size=self.batch_size,
-                patch_side=data.patch_side,
-                symmetry=bayer_symmetry,
-                source_share=chosen["source_share"],
-                domain_rates={RENOISED: self.renoised_share},
-                val_fraction=val_fraction,
-                least_admitted=0.0 if start.is_trained else 0.5,
-            ),
-            rng,
-            Progress(self.verbose),
-            start.is_trained,
-        )
-        self.module_ = network.eval()
-        self.sensors_ = data.sensors
+        self.module_ = fitted.network
+        self.sensors_ = fitted.sensors
         self.device_ = device
-        self.n_iter_ = sum(stage.n_iter for stage in report.stages)
-        notes = [
-            f"noise of sensor {name!r}: {note}"
-            for name in conditioning.sensors
-            for note in data.sensors.get(name).notes
-        ]
-        notes = (*left_out, *data.notes, *notes, *report.notes)
-        self.selection_report_ = replace(report, notes=notes)
-        self.conditioning_ = conditioning
+        self.n_iter_ = sum(stage.n_iter for stage in fitted.report.stages)
+        notes = (*left_out, *fitted.report.notes)
+        self.selection_report_ = replace(fitted.report, notes=notes)
+        self.conditioning_ = fitted.conditioning
         return self
 
     def save(self, path: str | Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 
 import torch
 
@@ -36,6 +37,11 @@ def load(path: str | os.PathLike, device: str | torch.device = "auto") -> ADLDen
         If the file is no model file, is damaged, or comes from a newer skadl; if
         `device` is given and not there.
 
+    Warns
+    -----
+    UserWarning
+        For the checkpoint of a fit: its network is used as it was at that time.
+
     Notes
     -----
     No code from the file is run, and it costs no more memory than a small multiple
@@ -44,6 +50,15 @@ def load(path: str | os.PathLike, device: str | torch.device = "auto") -> ADLDen
     """
     requested = None if device == "auto" else resolve_device(device)
     contents = read_model_file(path, check_parameters)
+    if contents.training is not None:
+        stands = contents.training.snapshot
+        warnings.warn(
+            f"{os.fspath(path)} is the checkpoint of a fit that is not finished: the "
+            f"network is as it was before iteration {stands.iteration} of "
+            f"{stands.n_iter} of {stands.stage}.",
+            UserWarning,
+            stacklevel=2,
+        )
     model = ADLDenoiser(**contents.parameters)
     model.device_ = _device_of(model) if requested is None else requested
     model.module_ = contents.network.to(model.device_)

@@ -25,17 +25,22 @@ class Progress:
         items: Iterable[Item],
         total: int,
         iteration: Callable[[Item], int] | None = None,
+        first: int = 0,
+        unit: str = "step",
     ) -> Iterator[Item]:
         """Pass a stage's items through while the bar follows; `total` is in iterations.
 
-        `iteration` says to which one an item belongs, where that is not its position.
+        `iteration` says to which one an item belongs, where that is not its position
+        beyond `first`, the iterations done before.
         """
         if not self.verbose or not total:
             yield from items
             return
         self._n_shown = 0
-        with tqdm(desc=f"{stage:<13}", total=total, unit="step") as self._bar:
-            for position, item in enumerate(items):
+        with tqdm(
+            desc=f"{stage:<13}", total=total, unit=unit, initial=first
+        ) as self._bar:
+            for position, item in enumerate(items, first):
                 yield item
                 done = 1 + (position if iteration is None else iteration(item))
                 self._bar.update(done - self._bar.n)

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 
 def check_folder(path: Path) -> None:
@@ -15,6 +22,31 @@ def check_folder(path: Path) -> None:
             f"there is no folder {str(path.parent)!r} to write {path.name} to; "
             "create it first."
         )
+
+
+def hold(file: BinaryIO) -> None:
+    """Mark an open file as in use; the mark goes with the process, killed or not."""
+    if fcntl is not None:
+        with contextlib.suppress(OSError):  # not on every network drive
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def is_abandoned(path: Path) -> bool:
+    """Say whether no process holds a file; False where that cannot be told."""
+    if fcntl is None:
+        return False
+    with contextlib.suppress(OSError), path.open("r+b") as file:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed processes left of writing a file; nobody may write it now."""
+    for part in path.parent.iterdir():
+        if re.fullmatch(rf"\.{re.escape(path.name)}\.[0-9a-f]{{32}}\.part", part.name):
+            with contextlib.suppress(OSError):
+                part.unlink()
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
@@ -11,6 +12,7 @@ from raw_folders import CAMERA, make_scenes, write_scenes, write_shot
 from tiny_fits import TINY
 
 import skadl
+from skadl.adaptation.snapshot import Snapshots
 from skadl.commands import fit as room
 from skadl.commands import main as cli
 from skadl.datasets import make_domain
@@ -152,3 +154,74 @@ def test_fit__force__replaces_the_model(run, shots, tmp_path):
     (tmp_path / "m").write_text("old")
     assert run("shots", "--out", "m", "--force", *SETTINGS).exit_code == 0
     assert skadl.load(tmp_path / "m").sensors_.names == (CAMERA,)
+
+
+# Stopped and resumed
+
+
+@pytest.fixture
+def stop_fit(run, monkeypatch):
+    """A function that starts a fit and stops it as Ctrl-C does, after some steps."""
+
+    def stop(n_steps, *arguments):
+        numbers = itertools.count(1)
+        offer = Snapshots.offer
+
+        def offer_and_stop(self, take):
+            offer(self, take)
+            if next(numbers) == n_steps:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Snapshots, "offer", offer_and_stop)
+            return run("shots", "--out", "m", *arguments, *SETTINGS)
+
+    return stop
+
+
+def test_fit__stopped__says_how_to_go_on_and_resumes(run, shots, tmp_path, stop_fit):
+    assert run("shots", "--out", "whole", *SETTINGS).exit_code == 0
+    outcome = stop_fit(5, "--checkpoint-every", "0")
+    assert outcome.exit_code == 1 and not (tmp_path / "m").exists()
+    for words in (
+        "'m.checkpoint' holds the fit up to iteration 1 of 2 of fine-tuning",
+        "The same command with --resume",
+        "skadl denoise RAW... --model m.checkpoint uses the network so far",
+    ):
+        assert words in outcome.stderr
+    outcome = run("shots", "--out", "m", *SETTINGS)
+    assert outcome.exit_code == 1 and "Add --resume" in outcome.stderr
+    assert outcome.stderr.count("\n") == 1
+    outcome = run("shots", "--out", "m", "--resume", *SETTINGS)
+    assert outcome.exit_code == 0, outcome.output
+    assert (tmp_path / "m").read_bytes() == (tmp_path / "whole").read_bytes()
+    assert not (tmp_path / "m.checkpoint").exists()
+
+
+def test_fit__stopped_early__says_that_nothing_is_kept(shots, tmp_path, stop_fit):
+    outcome = stop_fit(1, "--checkpoint", "place")
+    assert outcome.exit_code == 1
+    assert "before the first checkpoint" in outcome.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"shots"}
+
+
+def test_fit__resume_without_a_checkpoint__begins_anew(run, shots, tmp_path):
+    outcome = run("shots", "--out", "m", "--resume", *SETTINGS)
+    assert outcome.exit_code == 0
+    assert "there is no checkpoint 'm.checkpoint'" in outcome.stderr
+
+
+def test_fit__force__begins_anew_beside_a_checkpoint(run, shots, tmp_path, stop_fit):
+    stop_fit(5, "--checkpoint-every", "0")
+    assert run("shots", "--out", "m", "--force", *SETTINGS).exit_code == 0
+    assert not (tmp_path / "m.checkpoint").exists()
+
+
+def test_fit__checkpoint_of_another_fit__says_what_differs(
+    run, shots, tmp_path, stop_fit
+):
+    stop_fit(5, "--checkpoint-every", "0")
+    outcome = run("shots", "--out", "m", "--resume", "--seed", 3, *SETTINGS)
+    assert outcome.exit_code == 1 and "random_state: 0 then, 3 now" in outcome.stderr
+    outcome = run("shots", "--out", "m", "--resume", "--checkpoint", "m", *SETTINGS)
+    assert outcome.exit_code == 2 and "are the same file" in outcome.stderr

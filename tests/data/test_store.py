@@ -200,10 +200,10 @@ KILLED_WHILE_WRITING = """
 
     n_written = 0
 
-    def make_entry(image):
+    def make_entry(image, key):
         global n_written
         n_written += 1
-        entry, parts = make_whole(image)
+        entry, parts = make_whole(image, key)
         return entry, Dying(parts) if n_written == 6 else parts
 
     make_whole, patch_store.make_entry = patch_store.make_entry, make_entry
@@ -390,6 +390,47 @@ def test_store__what_a_killed_process_left__goes_first(tmp_path):
     assert len(entries(store.folder)) == 3
 
 
+def test_store__what_killed_processes_left__goes_at_the_next_use(store, frames):
+    pytest.importorskip("fcntl")
+    left = [
+        store.folder / f".{'0' * 40}.frame.{'0' * 32}.part",
+        store.folder / f".{'0' * 32}.scratch",
+    ]
+    for path in left:
+        path.write_bytes(b"left")
+        os.utime(path, (1, 1))
+    other = PatchStore(store.folder)
+    in_use = other.scratch()  # of another store, or of another process
+    in_use.keep(RawImage(np.ones((8, 8), np.uint16), **FACTS))
+    (held,) = set(store.folder.glob(".*.scratch")) - set(left)
+    assert not any(path.exists() for path in left)
+    os.utime(held, (1, 1))
+    stored(frames[0], store).frame  # noqa: B018
+    assert held.exists()
+
+
+def test_store__swapped_frames__are_built_again(store, frames):
+    first, second = (stored(path, store).mosaic for path in frames[:2])
+    one, other = entries(store.folder)
+    whole = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(whole)
+    again = PatchStore(store.folder)
+    np.testing.assert_array_equal(stored(frames[0], again).mosaic, first)
+    np.testing.assert_array_equal(stored(frames[1], again).mosaic, second)
+
+
+def test_frame__swapped_while_in_use__is_built_again(tmp_path, frames):
+    store = PatchStore(tmp_path / "store", memory_gib=NOTHING)
+    frame = stored(frames[0], store).frame
+    expected = frame[0:3, 1:4]
+    (path,) = entries(store.folder)
+    stored(frames[1], store).frame  # noqa: B018
+    (other,) = set(entries(store.folder)) - {path}
+    path.write_bytes(other.read_bytes())
+    assert torch.equal(frame[0:3, 1:4], expected)
+
+
 def test_scratch__gone_with_its_last_frame__and_read_without_its_name(store):
     image = RawImage(np.arange(64, dtype=np.uint16).reshape(8, 8), **FACTS)
     scratch = store.scratch()
@@ -420,4 +461,30 @@ def test_memory__mapped__stays_within_its_limit_and_is_given_back(tmp_path, fram
         assert torch.equal(window, other.frame[0:3, 1:4])
     del images
     gc.collect()
-    assert store._budget.n_bytes == store._budget.n_maps == 0
+    assert store._budget.n_bytes == 0
+
+
+@pytest.mark.parametrize("is_scratch", [False, True])
+def test_memory__few_descriptors__maps_some_and_reads_the_others(
+    tmp_path, store, is_scratch
+):
+    resource = pytest.importorskip("resource")
+    (tmp_path / "raw").mkdir()
+    images = [LazyRawImage(p, read_npy) for p in save_frames(tmp_path / "raw", 40)]
+    scratch = store.scratch()
+    kept = [
+        scratch.keep(image) if is_scratch else StoredImage(image, store).frame
+        for image in images
+    ]
+    descriptor = os.dup(0)
+    os.close(descriptor)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2 * (descriptor + 10), hard))
+    try:
+        windows = [frame[0:3, 1:4] for frame in kept]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    for window, frame in zip(windows, kept, strict=True):
+        counts = frame.planes().transpose(1, 2, 0)
+        np.testing.assert_array_equal(window.numpy(), counts[0:3, 1:4])
+    assert 5 <= sum(frame._map is not None for frame in kept) <= 10

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import io
 import json
 import os
 import pickle
+import re
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -105,7 +107,17 @@ def _split(data: bytes) -> tuple[dict, dict, bytes]:
 def _join(description, entries: dict, body: bytes) -> bytes:
     text = description if isinstance(description, str) else json.dumps(description)
     header = json.dumps({"__metadata__": {"skadl": text}, **entries}).encode()
-    return len(header).to_bytes(8, "little") + header + body
+    return _sealed(len(header).to_bytes(8, "little") + header + body)
+
+
+def _sealed(data: bytes) -> bytes:
+    """Put the digest of the rest into a file that has a place for one."""
+    place = re.search(rb'\\"digest\\": \\"([0-9a-f]{64})', data)
+    if place is None:
+        return data
+    before, behind = data[: place.start(1)], data[place.end(1) :]
+    found = hashlib.blake2b(before + b"0" * 64 + behind, digest_size=32)
+    return before + found.hexdigest().encode() + behind
 
 
 def _unpack(data: bytes):
@@ -348,6 +360,38 @@ def test_load__cut_anywhere_or_longer__is_refused(saved):
     for data in (saved[:-1], saved + b"\0"):
         with pytest.raises(ValueError, match="cut off|too long"):
             _unpack(data)
+
+
+def test_load__one_flipped_bit__is_damaged(saved, path):
+    header = 8 + int.from_bytes(saved[:8], "little")
+    rng = np.random.default_rng(0)
+    for position in (
+        *rng.integers(0, 8, 4),
+        *rng.integers(8, header, 30),
+        *rng.integers(header, len(saved), 10),
+        *range(saved.index(b"digest"), saved.index(b"digest") + 80, 7),
+    ):
+        damaged = bytearray(saved)
+        damaged[position] ^= 1 << rng.integers(0, 8)
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match="damaged"):
+            skadl.load(path)
+
+
+def test_load__digest__is_that_of_the_rest(saved):
+    assert _sealed(saved) == saved
+
+
+@pytest.mark.parametrize(("version", "loads"), [(3, True), (FORMAT_VERSION, False)])
+def test_load__no_digest__only_in_older_formats(version, loads, saved):
+    description, entries, body = _split(saved)
+    del description["digest"]
+    description["format_version"] = version
+    if loads:
+        _unpack(_join(description, entries, body))
+    else:
+        with pytest.raises(ValueError, match="lacks 'digest'"):
+            _unpack(_join(description, entries, body))
 
 
 def test_load__from_a_newer_skadl__says_to_upgrade(saved, path):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+
+from skadl.adaptation.gates.memory import from_plain, to_plain
 
 
 class Fault(Protocol):
@@ -136,3 +139,50 @@ class Gate(ABC):
             0 or more; 1, the default, draws it as often as an unknown one.
         """
         return 1.0
+
+    def memory(self) -> dict[str, Any]:
+        """Return what it remembers, for a checkpoint: plain values, as JSON takes them.
+
+        All attributes by default. A gate with others than numbers, texts, arrays, and
+        lists, tuples, deques and dicts of these needs `memory` and `recall` of its own.
+
+        Returns
+        -------
+        dict
+
+        Raises
+        ------
+        TypeError
+            If an attribute cannot be kept.
+        """
+        kept = {}
+        for name, value in vars(self).items():
+            try:
+                kept[name] = to_plain(value)
+            except TypeError as error:
+                raise TypeError(
+                    f"{type(self).__name__}.{name} holds {error}, which a checkpoint "
+                    "cannot; give the gate the methods memory and recall, or fit "
+                    "without a checkpoint."
+                ) from error
+        return kept
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        """Remember what `memory` returned, so that it goes on as if never stopped.
+
+        Parameters
+        ----------
+        memory : mapping
+
+        Raises
+        ------
+        ValueError
+            If it is the memory of another gate.
+        """
+        if memory.keys() != vars(self).keys():
+            raise ValueError(
+                f"the checkpoint is of a gate that remembers {sorted(memory)}, this "
+                f"{type(self).__name__} remembers {sorted(vars(self))}."
+            )
+        for name, plain in memory.items():
+            setattr(self, name, from_plain(plain))

@@ -294,6 +294,22 @@ class DecisionRecorder:
             self._watched_from = n_offered
         return False
 
+    @property
+    def watch(self) -> tuple[bool, int]:
+        """What `acceptance_too_low` remembers beside the decisions."""
+        return self._is_too_low, self._watched_from
+
+    @classmethod
+    def resume(cls, table: DecisionTable, watch: tuple[bool, int]) -> DecisionRecorder:
+        """Return the recorder whose table and watch these are, to go on with."""
+        recorder = cls(table.domains)
+        for reason in table.reasons:
+            recorder._reasons[reason]
+        for decision in table:
+            recorder.append(decision)
+        recorder._is_too_low, recorder._watched_from = watch
+        return recorder
+
     def finish(self) -> DecisionTable:
         """Return the table of all decisions so far; the recorder stays usable."""
         return DecisionTable(

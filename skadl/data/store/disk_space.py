@@ -19,6 +19,7 @@ from skadl.data.store.frames import MapBudget, StoredFrame
 from skadl.data.store.tiles import layout_of, to_tiles
 from skadl.raw.image import RawImage
 from skadl.raw.mosaic import to_rggb_geometry
+from skadl.support.writing import hold, is_abandoned
 
 FRAME_SUFFIX = ".frame"
 _OURS = re.compile(
@@ -27,6 +28,7 @@ _OURS = re.compile(
     r"|\.[0-9a-f]{32}\.scratch"
 )
 _LEFT_BEHIND = 3600.0  # seconds after which a temporary file is of a killed process
+_JUST_MADE = 5.0  # seconds in which its process may not hold it yet, or let it go
 _SCAN_EVERY = 1 / 64  # of the limit written: other processes write, too
 
 
@@ -38,7 +40,22 @@ class SizedFolder:
         self.limit = limit
         self._used = np.inf  # bytes, by the last scan and what was written since
         self._since_scan = 0
+        self._is_tidy = False
         self._lock = threading.Lock()
+
+    def tidy(self) -> None:
+        """Delete what killed processes left here, the first time that it is asked."""
+        if self._is_tidy:
+            return
+        self._is_tidy = True
+        newest = time.time() - _JUST_MADE
+        with contextlib.suppress(OSError), os.scandir(self.path) as files:
+            for file in files:
+                if file.name.startswith(".") and _OURS.fullmatch(file.name):
+                    with contextlib.suppress(OSError):
+                        is_old = file.stat().st_mtime < newest
+                        if is_old and is_abandoned(Path(file.path)):
+                            os.unlink(file.path)
 
     def make_room(self, n_bytes: int, in_use: Collection[str]) -> None:
         """Delete what was unused for longest until a file, written next, fits.
@@ -106,6 +123,7 @@ class TemporaryFrames:
         try:
             # Held open: another process that makes room takes its name, not its data.
             self._file: BinaryIO = path.open("x+b", buffering=0)
+            hold(self._file)
         except OSError as error:
             raise unwritable(folder.path, error) from error
         self._end = 0

@@ -13,9 +13,9 @@ import numpy as np
 from skadl.data.store.tiles import TileLayout, layout_of, to_tiles
 from skadl.raw.image import HEADER_FIELDS, RawImage
 from skadl.raw.mosaic import to_rggb_geometry
-from skadl.support.writing import atomic_write
+from skadl.support.writing import atomic_write, hold
 
-_MAGIC = b"skadl frame 1\n"
+_MAGIC = b"skadl frame 2\n"
 _PAGE = 4096  # a header fills whole ones, so that the tiles begin at one
 _PREFIX = len(_MAGIC) + 20  # then length of the header and checksum in hexadecimal
 _CHUNK = 1 << 20
@@ -40,9 +40,14 @@ class Entry:
         """Size of the file."""
         return self.offset + self.layout.n_bytes
 
+    @property
+    def prefix(self) -> bytes:
+        """What the file begins with: no other frame does."""
+        return b"%s%010x%010x" % (_MAGIC, self.offset, self.checksum)
 
-def make_entry(image: RawImage) -> tuple[Entry, list[bytes | memoryview]]:
-    """Prepare a frame for its file, and the parts that it holds, in order."""
+
+def make_entry(image: RawImage, key: str) -> tuple[Entry, list[bytes | memoryview]]:
+    """Prepare a frame for the file of a key, and the parts that it holds, in order."""
     packed = image.packed()  # first: a lazy image then knows its header, read once
     parsed = image.with_mosaic(np.zeros((2, 2)))  # an override may be any number
     header = {name: getattr(parsed, name) for name in HEADER_FIELDS}
@@ -50,6 +55,7 @@ def make_entry(image: RawImage) -> tuple[Entry, list[bytes | memoryview]]:
     layout = layout_of(planes)
     tiles = to_tiles(planes, layout)
     fields = {
+        "key": key,
         "height": layout.height,
         "width": layout.width,
         "stored": layout.dtype,
@@ -60,19 +66,22 @@ def make_entry(image: RawImage) -> tuple[Entry, list[bytes | memoryview]]:
     offset = -(-(_PREFIX + len(text)) // _PAGE) * _PAGE
     text = text.ljust(offset - _PREFIX)
     checksum = zlib.crc32(tiles.data.cast("B"), zlib.crc32(text))
-    prefix = b"%s%010x%010x" % (_MAGIC, offset, checksum)
     entry = Entry(layout, header, packed.dtype.str, offset, checksum)
-    return entry, [prefix, text, tiles.data.cast("B")]
+    return entry, [entry.prefix, text, tiles.data.cast("B")]
 
 
 def write_entry(path: Path, parts: list[bytes | memoryview]) -> None:
     """Write a frame to its file, which is there whole or not at all."""
     with atomic_write(path) as part, part.open("xb") as file:
+        hold(file)
         file.writelines(parts)
 
 
-def read_entry(path: Path) -> Entry:
-    """Read what a file says of its frame; DamagedEntry if it is damaged."""
+def read_entry(path: Path, key: str) -> Entry:
+    """Read what a file says of its frame.
+
+    DamagedEntry if it is damaged, or is the file of another key under this name.
+    """
     with path.open("rb") as file:
         prefix = file.read(_PREFIX)
         try:
@@ -89,6 +98,8 @@ def read_entry(path: Path) -> Entry:
     if found != checksum:
         raise DamagedEntry(f"{str(path)!r} is not as it was written.")
     fields = json.loads(text)  # written by `make_entry`: the checksum fits
+    if fields["key"] != key:
+        raise DamagedEntry(f"{str(path)!r} holds another frame.")
     header = fields["facts"]
     if isinstance(header["black_level"], list):
         header["black_level"] = tuple(header["black_level"])

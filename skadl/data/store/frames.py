@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import mmap
 import os
 import threading
@@ -16,7 +18,12 @@ from torch import Tensor
 
 from skadl.data.store.tiles import TileLayout, from_tiles, read_window, window_runs
 
-MOST_MAPS = 256  # each holds one of the file descriptors that a process may have
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
+_FEW_DESCRIPTORS = 256  # that are taken to be allowed where no limit is told
 
 
 class MapBudget:
@@ -28,23 +35,39 @@ class MapBudget:
 
     def __init__(self, limit: float) -> None:
         self.limit = limit
-        self.n_bytes = self.n_maps = 0
+        self.n_bytes = 0
         self._lock = threading.Lock()
 
     def acquire(self, n_bytes: int) -> bool:
         """Take a part of the budget, if there is enough of it left."""
         with self._lock:
-            fits = self.n_bytes + n_bytes <= self.limit and self.n_maps < MOST_MAPS
+            fits = self.n_bytes + n_bytes <= self.limit
             if fits:
                 self.n_bytes += n_bytes
-                self.n_maps += 1
             return fits
 
     def release(self, n_bytes: int) -> None:
         """Give back what was taken for one frame."""
         with self._lock:
             self.n_bytes -= n_bytes
-            self.n_maps -= 1
+
+
+def may_hold(file: BinaryIO) -> bool:
+    """Whether a map of an open file may hold one more descriptor of the process.
+
+    The system gives out the lowest that is free, so a high one says that most are
+    taken, by whomever. Half of them are left to the rest of the process.
+    """
+    try:
+        descriptor = os.dup(file.fileno())
+    except OSError:
+        return False
+    os.close(descriptor)
+    most = _FEW_DESCRIPTORS
+    if resource is not None:
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = math.inf if soft == resource.RLIM_INFINITY else soft
+    return descriptor < most / 2
 
 
 class StoredFrame:
@@ -63,13 +86,13 @@ class StoredFrame:
         self._open_file = open_file
         self._budget = budget
         self._map: np.ndarray | None = None
+        self._may_be_mapped = True
 
     def __getitem__(self, window: tuple[slice, slice]) -> Tensor:
         """Read a window of rows and columns, of shape (rows, columns, 4)."""
         place = _place(window)
-        # Mapped when its first window is read, if it fits into the budget.
-        if self._map is None and self._budget.acquire(self.layout.n_bytes):
-            weakref.finalize(self, self._budget.release, self.layout.n_bytes)
+        if self._may_be_mapped and self._budget.acquire(self.layout.n_bytes):
+            self._may_be_mapped = False
             self._map = self._mapped()
         if self._map is not None:
             counts = read_window(self.layout, self._cut_run, *place)
@@ -114,17 +137,25 @@ class StoredFrame:
             unread = unread[n_read:]
         return tiles
 
-    def _mapped(self) -> np.ndarray:
+    def _mapped(self) -> np.ndarray | None:
+        """Map the frame, for which there is memory; None if descriptors are short."""
         # A map begins at a page; frames of a temporary file begin anywhere.
         begin = self._offset - self._offset % mmap.ALLOCATIONGRANULARITY
         start = self._offset - begin
+        release = weakref.finalize(self, self._budget.release, self.layout.n_bytes)
+        mapped = None
         with self._open_file() as file:
-            mapped = mmap.mmap(
-                file.fileno(),
-                start + self.layout.n_bytes,
-                access=mmap.ACCESS_READ,
-                offset=begin,
-            )
+            if may_hold(file):
+                with contextlib.suppress(OSError):  # the system has a limit, too
+                    mapped = mmap.mmap(
+                        file.fileno(),
+                        start + self.layout.n_bytes,
+                        access=mmap.ACCESS_READ,
+                        offset=begin,
+                    )
+        if mapped is None:
+            release()
+            return None
         tiles = np.frombuffer(mapped, self.layout.dtype, offset=start)
         return tiles.reshape(-1, *self.layout.tile)
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from skadl.raw.image import LazyRawImage, RawImage
 
-_LAYOUT = b"skadl frame 1, tiles of 64"  # another gives every frame another name
+_LAYOUT = b"skadl frame 2, tiles of 64"  # another gives every frame another name
 
 
 def identity(image: RawImage) -> str:

@@ -162,6 +162,7 @@ class PatchStore:
         OSError
             If the folder cannot be read, or not be written to.
         """
+        self._sized_folder.tidy()
         key = identity(image)
         frame = self._frames.get(key)
         if frame is None:
@@ -174,6 +175,7 @@ class PatchStore:
 
     def scratch(self) -> TemporaryFrames:
         """Return a place for frames that one fit makes for itself."""
+        self._sized_folder.tidy()
         return TemporaryFrames(self._sized_folder, self._budget, self._in_use)
 
     def _path(self, key: str) -> Path:
@@ -185,7 +187,7 @@ class PatchStore:
     def _find(self, key: str) -> Entry | None:
         path = self._path(key)
         try:
-            entry = read_entry(path)
+            entry = read_entry(path, key)
         except FileNotFoundError:
             return None
         except DamagedEntry:
@@ -199,7 +201,7 @@ class PatchStore:
         return entry
 
     def _build(self, key: str, image: RawImage, known: Entry | None = None) -> Entry:
-        entry, parts = make_entry(image)
+        entry, parts = make_entry(image, key)
         if known is not None and entry.checksum != known.checksum:
             raise ValueError(
                 f"{image!r} has changed since this pool was first used; fit again with "
@@ -216,7 +218,7 @@ class PatchStore:
     def _reopen(self, key: str, image: RawImage, entry: Entry) -> Iterator[BinaryIO]:
         path = self._path(key)
         try:
-            file = _open_whole(path, entry.n_bytes)
+            file = _open_whole(path, entry)
         except OSError as error:
             raise unreadable(path, error) from error
         if file is None:  # another process made room
@@ -290,11 +292,12 @@ def scratch_for(pairs: Iterable[RawPair]) -> TemporaryFrames | None:
     return None
 
 
-def _open_whole(path: Path, n_bytes: int) -> BinaryIO | None:
-    """Open a file of the expected size; None where it is gone or of another."""
+def _open_whole(path: Path, entry: Entry) -> BinaryIO | None:
+    """Open the file of an entry; None where it is gone or is another."""
     with contextlib.suppress(FileNotFoundError):
         file = open(path, "rb", buffering=0)
-        if os.fstat(file.fileno()).st_size == n_bytes:
+        is_whole = os.fstat(file.fileno()).st_size == entry.n_bytes
+        if is_whole and file.read(len(entry.prefix)) == entry.prefix:
             return file
         file.close()
     return None

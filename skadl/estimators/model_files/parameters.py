@@ -41,10 +41,19 @@ _LEFT_OUT: tuple[tuple[str, Callable[[Any], bool], Any, str], ...] = (
 
 def parameters_to_save(estimator: BaseEstimator) -> dict[str, Any]:
     """Return an estimator's parameters as plain values; warn of what is left out."""
+    parameters, reasons = plain_parameters(estimator)
+    for reason in reasons:
+        warnings.warn(reason, UserWarning, stacklevel=3)
+    return parameters
+
+
+def plain_parameters(estimator: BaseEstimator) -> tuple[dict[str, Any], list[str]]:
+    """Return an estimator's parameters as plain values, and what is left out, why."""
     parameters = estimator.get_params(deep=False)
+    reasons = []
     for name, is_left_out, kept, reason in _LEFT_OUT:
         if is_left_out(parameters[name]):
-            warnings.warn(reason, UserWarning, stacklevel=3)
+            reasons.append(reason)
             parameters[name] = kept
     parameters["start"] = os.fspath(parameters["start"])
-    return parameters
+    return parameters, reasons

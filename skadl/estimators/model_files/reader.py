@@ -25,6 +25,12 @@ import skadl
 from skadl.adaptation.report.acceptance import TrainingStage
 from skadl.adaptation.report.decisions import DecisionTable
 from skadl.adaptation.report.report import DataSelectionReport
+from skadl.estimators.model_files.digest import check_digest
+from skadl.estimators.model_files.training import (
+    Training,
+    parse_training,
+    training_shapes,
+)
 from skadl.network.base import ModulatedNetwork
 from skadl.network.choice import DEFAULT_NETWORK, NETWORKS, declare_network
 from skadl.network.conditioning import CONDITIONINGS, Conditioning
@@ -42,8 +48,9 @@ from skadl.support.strictjson import (
 CheckParameters = Callable[[Mapping[str, Any]], None]
 FORMAT = "skadl model"
 # Also to be raised when a parameter or a fact of a sensor is added.
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 _WITHOUT_START = 2  # the last one whose models all began at random weights
+_WITHOUT_DIGEST = 3  # the last one whose files do not tell that they are damaged
 ENTRY = "skadl"  # of safetensors' metadata; holds the description as JSON
 NETWORK_PREFIX, REPORT_PREFIX = "network.", "report."  # of names of tensors
 
@@ -86,6 +93,7 @@ class ModelFile:
     report: DataSelectionReport
     n_iter: int  # of all stages
     skadl_version: str = skadl.__version__  # that wrote it
+    training: Training | None = None  # of a checkpoint
 
 
 def read_model_file(
@@ -110,7 +118,7 @@ def read_model_file(
             raise ValueError(
                 f"{path.name} is not a model file that can be loaded: "
                 f"{reason_of(error)}. Give a file that ADLDenoiser.save wrote; if this "
-                "is one, copy it from its source again."
+                "is one, it is damaged: copy it from its source again."
             ) from error
 
 
@@ -140,15 +148,19 @@ def unpack(file: BinaryIO, size: int, check_parameters: CheckParameters) -> Mode
     if size > _LARGEST_FILE:
         raise ValueError(f"it has {size} bytes, more than the {_LARGEST_FILE} allowed")
     head = _read_header(file, size)
+    is_sealed = check_digest(head, file)
     header = parse_json(head[8:].decode())
     check_type("the header", header, dict)
     metadata = header.pop("__metadata__", None)
     if not isinstance(metadata, dict) or list(metadata) != [ENTRY]:
         raise ValueError("it is a safetensors file without skadl's description")
     description = _parse_description(metadata[ENTRY])
+    if description["format_version"] > _WITHOUT_DIGEST and not is_sealed:
+        raise ValueError("its digest cannot be read")
     conditioning = _parse_conditioning(description["conditioning"])
     network = _declare_network(description["network"], conditioning)
-    n_bytes = _count_bytes(header, network)
+    training = description.get("training")
+    n_bytes = _count_bytes(header, network, training)
     if len(head) + n_bytes != size:
         what = "cut off" if len(head) + n_bytes > size else "too long"
         raise ValueError(f"it is {what}: {size} bytes, not {len(head) + n_bytes}")
@@ -157,14 +169,17 @@ def unpack(file: BinaryIO, size: int, check_parameters: CheckParameters) -> Mode
     if description["format_version"] <= _WITHOUT_START:
         parameters.setdefault("start", "random")
     check_parameters(parameters)
+    _fill(network, arrays)
+    report = _parse_report(description["report"], arrays)
     return ModelFile(
         parameters,
-        _fill(network, arrays),
+        network,
         conditioning,
         _parse_sensors(description["sensors"], conditioning),
-        _parse_report(description["report"], arrays),
+        report,
         description["n_iter"],
         description["skadl_version"],
+        None if training is None else parse_training(training, arrays, network, report),
     )
 
 
@@ -200,9 +215,11 @@ def _parse_description(text: Any) -> dict[str, Any]:
             "to load it."
         )
     records = ("parameters", "network", "conditioning", "sensors", "report")
-    names = ("format", "format_version", "skadl_version", "n_iter", *records)
-    check_names("the description", description, names, names)
-    for name in records:
+    needed = ["format", "format_version", "skadl_version", "n_iter", *records]
+    needed += ["digest"] if version > _WITHOUT_DIGEST else []
+    known = [*needed, "digest", "training"]
+    check_names("the description", description, known, needed)
+    for name in (*records, *(["training"] if "training" in description else [])):
         check_type(name, description[name], dict)
     check_int("format_version", version, 1, FORMAT_VERSION)
     check_int("n_iter", description["n_iter"], 0, _HIGHEST_ITERATION)
@@ -249,14 +266,22 @@ def _declare_network(
     return declare_network(record, kind)
 
 
-def _count_bytes(entries: dict[str, Any], network: ModulatedNetwork) -> int:
+def _count_bytes(
+    entries: dict[str, Any],
+    network: ModulatedNetwork,
+    training: Mapping[str, Any] | None,
+) -> int:
     """Compare the declared tensors with the network, and add up their lengths."""
-    shapes = {
-        NETWORK_PREFIX + name: list(tensor.shape)
+    wanted = {
+        NETWORK_PREFIX + name: ("F32", list(tensor.shape))
         for name, tensor in network.state_dict().items()
     }
-    types = {REPORT_PREFIX + name: types for name, types in _COLUMN_TYPES.items()}
-    check_names("the file", entries, {*shapes, *types}, {*shapes, *types})
+    if training is not None:
+        wanted |= training_shapes(training, network)
+    shapes = {name: shape for name, (_, shape) in wanted.items()}
+    types = {name: (dtype,) for name, (dtype, _) in wanted.items()}
+    types |= {REPORT_PREFIX + name: types for name, types in _COLUMN_TYPES.items()}
+    check_names("the file", entries, types, types)
     n_bytes = 0
     for name, entry in entries.items():
         check_type(f"tensor {name!r}", entry, dict)
@@ -267,7 +292,7 @@ def _count_bytes(entries: dict[str, Any], network: ModulatedNetwork) -> int:
             and 0 <= shape[0] < _LARGEST_FILE
         )
         fits = shape == shapes[name] if name in shapes else fits_column
-        if dtype not in types.get(name, ("F32",)) or not fits:
+        if dtype not in types[name] or not fits:
             raise ValueError(
                 f"tensor {name!r} cannot be {reprlib.repr(dtype)} of shape "
                 f"{reprlib.repr(shape)}"
@@ -276,16 +301,14 @@ def _count_bytes(entries: dict[str, Any], network: ModulatedNetwork) -> int:
     return n_bytes
 
 
-def _fill(
-    network: ModulatedNetwork, arrays: Mapping[str, np.ndarray]
-) -> ModulatedNetwork:
+def _fill(network: ModulatedNetwork, arrays: Mapping[str, np.ndarray]) -> None:
     weights = {name: arrays[NETWORK_PREFIX + name] for name in network.state_dict()}
     for name, array in weights.items():
         if not np.isfinite(array).all():
             raise ValueError(f"the weights {name!r} hold NaN or infinity")
     tensors = {name: torch.tensor(array) for name, array in weights.items()}
     network.load_state_dict(tensors, assign=True)
-    return network.to(memory_format=torch.channels_last).eval()
+    network.to(memory_format=torch.channels_last).eval()
 
 
 def _parse_sensors(record: dict[str, Any], conditioning: Conditioning) -> SensorTable:

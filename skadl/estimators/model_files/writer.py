@@ -20,6 +20,7 @@ import safetensors.numpy
 import torch
 
 import skadl
+from skadl.estimators.model_files.digest import UNSEALED, seal
 from skadl.estimators.model_files.reader import (
     ENTRY,
     FORMAT,
@@ -32,6 +33,7 @@ from skadl.estimators.model_files.reader import (
     reason_of,
     unpack,
 )
+from skadl.estimators.model_files.training import describe_training, training_arrays
 from skadl.network.base import ModulatedNetwork
 from skadl.network.choice import DEFAULT_NETWORK, name_of
 from skadl.support.writing import atomic_write, check_folder
@@ -46,7 +48,7 @@ def write_model_file(
     file is left as it was where anything fails.
     """
     try:
-        data = _pack(contents)
+        data = pack(contents)
         unpack(io.BytesIO(data), len(data), check_parameters)
     except (TypeError, *REFUSALS) as error:
         raise ValueError(
@@ -56,10 +58,12 @@ def write_model_file(
     _write(path, data)
 
 
-def _pack(contents: ModelFile) -> bytes:
+def pack(contents: ModelFile) -> bytes:
+    """Return the bytes of a model file; an error of `REFUSALS` or TypeError if none."""
     report = contents.report
     description = {
         "format": FORMAT,
+        "digest": UNSEALED,
         "format_version": FORMAT_VERSION,
         "skadl_version": skadl.__version__,
         "parameters": {k: _plain(v) for k, v in contents.parameters.items()},
@@ -80,16 +84,20 @@ def _pack(contents: ModelFile) -> bytes:
         },
         "n_iter": contents.n_iter,
     }
-    arrays = {
+    training = contents.training
+    if training is not None:
+        description["training"] = describe_training(training)
+    arrays = {} if training is None else training_arrays(training, contents.network)
+    arrays |= {
         NETWORK_PREFIX + name: tensor.detach().cpu().numpy()
         for name, tensor in contents.network.state_dict().items()
     }
     for name, column in report.decisions.columns().items():
         arrays[REPORT_PREFIX + name] = column
     # safetensors takes memory as it lies, and weights lie in channels_last.
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     text = json.dumps(description, ensure_ascii=False, allow_nan=False)
-    return safetensors.numpy.save(arrays, metadata={ENTRY: text})
+    return seal(safetensors.numpy.save(arrays, metadata={ENTRY: text}))
 
 
 def _describe(network: ModulatedNetwork) -> dict[str, Any]:
