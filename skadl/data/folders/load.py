@@ -194,8 +194,8 @@ def load_pairs(
 
     Of bursts the mean without outliers is taken, of counts above each frame's own
     black level (see `skadl.data.folders.bursts.average_burst`): of n frames it keeps
-    1/n of the noise variance, which the measured noise of a camera then holds in addition; ten frames
-    make it 10 % too high, twenty 5 %.
+    1/n of the noise variance, which the measured noise of a camera then holds in
+    addition; ten frames make it 10 % too high, twenty 5 %.
 
     The light factor is (time * ISO / F-number squared) of the clean frame over that
     of the noisy one. EXIF's times are rounded: 15 s are 16 s in most cameras, so it
