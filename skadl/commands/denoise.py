@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from skadl.commands.parameters import level_options
 from skadl.commands.terminal import cannot_write, failure, show_warning
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ _POSITIVE = click.FloatRange(0, min_open=True)
     show_default=True,
     help="Light factor: how many times too dark the photographs are.",
 )
+@level_options
 @click.option(
     "--noise",
     type=Noise(),
@@ -147,6 +149,8 @@ def denoise(
     sensor: str | None,
     iso: float | None,
     ratio: float,
+    black_level: float | tuple[float, ...] | None,
+    white_level: float | None,
     noise: tuple[tuple[float, ...], ...],
     strength: float,
     self_ensemble: bool,
@@ -222,6 +226,8 @@ def denoise(
         sensor=sensor,
         iso=iso,
         ratio=ratio,
+        black_level=black_level,
+        white_level=white_level,
         noise=noise,
         predict={
             "strength": strength,

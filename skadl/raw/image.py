@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import numbers
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from skadl.raw.noise_profile import NoiseProfile, check_noise_profile
 
 # All that a file says beside its counts.
 HEADER_FIELDS = ("cfa", "black_level", "white_level", "sensor", "iso", "ratio")
+_MOST_DIGESTED = 2**18  # pixels of a frame, spread over it
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +78,7 @@ class RawImage:
         set_field = super().__setattr__  # frozen for users, not for parsing
         set_field("mosaic", _check_mosaic(self.mosaic))
         check_cfa(self.cfa)
-        set_field("black_level", _check_black_level(self.black_level))
+        set_field("black_level", check_black_level(self.black_level))
         set_field("white_level", check_positive("white_level", self.white_level))
         if self.white_level <= np.max(self.black_level):
             raise ValueError(
@@ -205,6 +207,20 @@ for _name in HEADER_FIELDS:
     setattr(LazyRawImage, _name, _header_property(_name))
 
 
+def content_digest(image: RawImage) -> str:
+    """Name what a frame shows: the same for copies, whatever scale their counts have.
+
+    Of a part of its normalised pixels, without the light factor: no noise repeats.
+    """
+    packed = image.packed()
+    step = max(1, round((packed.size / _MOST_DIGESTED) ** 0.5))
+    part = normalise(
+        packed[:, ::step, ::step], image.black_planes, image.white_level, 1.0
+    )
+    # Adding 0 turns -0 into 0.
+    return hashlib.blake2b(part + np.float32(0), digest_size=16).hexdigest()
+
+
 def check_positive(name: str, value: float) -> float:
     """Return `value` as a float, or say why it is not a positive finite number."""
     if isinstance(value, numbers.Real) or np.ndim(value) == 0:
@@ -227,7 +243,8 @@ def _check_mosaic(mosaic: Any) -> np.ndarray:
     return array
 
 
-def _check_black_level(black_level: Any) -> float | tuple[float, ...]:
+def check_black_level(black_level: Any) -> float | tuple[float, ...]:
+    """Return one number, or four in CFA reading order if they differ."""
     levels = np.asarray(black_level, dtype=float)
     if levels.shape not in ((), (1,), (4,)) or not np.isfinite(levels).all():
         raise ValueError(

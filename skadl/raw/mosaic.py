@@ -41,6 +41,11 @@ def plane_views(mosaic: np.ndarray, cfa: str) -> list[np.ndarray]:
     return [mosaic[row::2, column::2] for row, column in _SITES[check_cfa(cfa)]]
 
 
+def sites_of(mosaic: np.ndarray) -> list[np.ndarray]:
+    """Return views of the four sites of the CFA pattern, in reading order."""
+    return [mosaic[row::2, column::2] for row in (0, 1) for column in (0, 1)]
+
+
 def pack_bayer(mosaic: np.ndarray, cfa: str) -> np.ndarray:
     """Separate a mosaic (2 h, 2 w) into fresh planes R, Gr, Gb, B (4, h, w).
 

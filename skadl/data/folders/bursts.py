@@ -11,6 +11,9 @@ robustly and over all pixels, because a few frames say little of a single pixel'
 Noise hardly ever reaches that far, so the mean stays unbiased, and the clean frame
 keeps 1/n of a frame's noise variance: ten frames make it 10 dB cleaner than one. (A
 median is biased, and costs a third of the frames.) Two frames have no outliers.
+
+Cameras measure the black level anew for each frame, so it may differ by a part of a
+count: what is averaged are counts above each frame's own.
 """
 
 from __future__ import annotations
@@ -30,9 +33,9 @@ from scipy.ndimage import (
 )
 
 from skadl.data.folders.shots import Shot
-from skadl.raw.image import LazyRawImage, RawImage
+from skadl.raw.image import LazyRawImage, RawImage, check_black_level
 from skadl.raw.levels import cast_counts, scale_to_16_bits
-from skadl.raw.mosaic import plane_views
+from skadl.raw.mosaic import plane_views, sites_of
 from skadl.support.robust import robust_sigma
 
 _OUTLIER = 6.0  # standard deviations from the median
@@ -128,32 +131,68 @@ class Burst:
         """Mean of the frames."""
         return _mean_of(self)
 
+    @property
+    def span(self) -> float:
+        """Counts of the files from mean black to white, without what any clips."""
+        return min(shot.span for shot in self.shots)
+
+    @property
+    def levels(self) -> _Levels:
+        """Black and white that the counts of all frames are brought to."""
+        blacks = np.stack([shot.blacks for shot in self.shots])
+        white = min(shot.white_level for shot in self.shots)
+        if (blacks == blacks[0]).all():
+            return _Levels(1, blacks[0], white)
+        # The highest black, so that no count falls below 0; parts of a count are kept
+        # as well as 16 bits can. No frame's saturation may count as a signal.
+        black = blacks.max(axis=0)
+        step = scale_to_16_bits(max(shot.white_level for shot in self.shots))
+        return _Levels(step, black * step, (self.span + float(black.mean())) * step)
+
+    def counts(self, index: int) -> np.ndarray:
+        """Read a frame, (H, W) uint16, brought to `levels`."""
+        shot, levels = self.shots[index], self.levels
+        counts = shot.counts()
+        shifts = levels.black - levels.step * shot.blacks
+        if levels.step == 1 and not shifts.any():
+            return counts
+        moved = counts.astype(np.float32) * levels.step
+        for site, shift in zip(sites_of(moved), shifts, strict=True):
+            site += np.float32(shift)
+        return cast_counts(moved, np.dtype(np.uint16))
+
     def image(self, without: Shot | None = None) -> LazyRawImage:
         """Give the mean as a lazy image; without the noise of one of its frames."""
         first = self.shots[0]
         if len(self.shots) == 1:
             return first.image()
-        paths = [shot.path for shot in self.shots]
-        inside = without is not None and without.path in paths
-        scale = scale_to_16_bits(first.white_level)
-        black = np.asarray(first.black_level) * scale
+        contents = [shot.content for shot in self.shots]
+        inside = without is not None and without.content in contents
+        levels = self.levels
+        scale = scale_to_16_bits(levels.white)
         header = first.header() | {
-            "black_level": black.item() if black.ndim == 0 else tuple(black.tolist()),
-            "white_level": scale * first.white_level,
+            "black_level": check_black_level(levels.black * scale),
+            "white_level": levels.white * scale,
         }
-        index = paths.index(without.path) if inside else None
+        index = contents.index(without.content) if inside else None
         return LazyRawImage(
             first.path, partial(_read_mean, self, index, header), **header
         )
 
 
+class _Levels(NamedTuple):
+    step: int  # by which the counts of the files are multiplied
+    black: np.ndarray  # (4,), in CFA reading order, of the multiplied counts
+    white: float
+
+
 @lru_cache(maxsize=_KEPT_MEANS)
 def _mean_of(burst: Burst) -> BurstMean:
-    first = burst.shots[0]
+    levels = burst.levels
     return average_burst(
-        [shot.counts for shot in burst.shots],
-        float(np.mean(first.black_level)),
-        first.white_level,
+        [partial(burst.counts, index) for index in range(len(burst.shots))],
+        float(levels.black.mean()),
+        levels.white,
     )
 
 
@@ -162,7 +201,7 @@ def _read_mean(
 ) -> RawImage:
     counts = burst.mean.counts
     if index is not None:
-        counts = burst.mean.without(index, burst.shots[index].counts())
+        counts = burst.mean.without(index, burst.counts(index))
     return RawImage(counts, path=path, **header)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from skadl.data.folders.groups import Group
@@ -12,26 +13,43 @@ from skadl.raw.rawfile import RAW_SUFFIXES
 
 NOISY_FOLDERS = frozenset({"noisy", "short", "input"})
 CLEAN_FOLDERS = frozenset({"clean", "long", "gt"})
+_WORKBOOKS = frozenset({".xlsx", ".xls", ".xlsm", ".ods", ".numbers"})
+_NO_MANIFEST_NAMES = frozenset(f"pairs{suffix}" for suffix in _WORKBOOKS)
+_SAVE_AS_CSV = (
+    "is a workbook, which skadl does not read; save it in your spreadsheet as "
+    "pairs.csv (CSV UTF-8)."
+)
 
 
 def find_groups(folder: Path) -> tuple[list[Group], list[Problem]]:
     """Find, without reading files, which show one scene, and what fits no layout."""
     manifests = [folder] if folder.is_file() else []
+    problems: list[Problem] = []
     if not manifests:
         if not folder.is_dir():
             raise FileNotFoundError(
                 f"there is no folder {str(folder)!r}; check the name."
             )
-        manifests = [folder / name for name in MANIFEST_NAMES]
+        found = {path.name.casefold(): path for path in sorted(folder.iterdir())}
+        manifests = [found[name] for name in MANIFEST_NAMES if name in found]
         manifests = [path for path in manifests if path.is_file()]
+        problems = [
+            Problem(path, _SAVE_AS_CSV)
+            for name, path in found.items()
+            if not manifests and name in _NO_MANIFEST_NAMES
+        ]
     if len(manifests) > 1:
         raise ValueError(
             f"{str(folder)!r} holds {' and '.join(MANIFEST_NAMES)}; leave one of them, "
             "or give its path instead of the folder's."
         )
     if not manifests:
-        return _walk(folder)
-    if manifests[0].suffix not in (".csv", ".json"):
+        groups, others = _walk(folder)
+        return groups, problems + others
+    suffix = manifests[0].suffix.casefold()
+    if suffix in _WORKBOOKS:
+        raise ValueError(f"{manifests[0].name} {_SAVE_AS_CSV}")
+    if suffix not in (".csv", ".json"):
         raise ValueError(
             f"{manifests[0].name} is no manifest (.csv or .json) and no folder; give "
             "the folder that holds the RAW files."
@@ -42,17 +60,33 @@ def find_groups(folder: Path) -> tuple[list[Group], list[Problem]]:
 
 def _walk(folder: Path) -> tuple[list[Group], list[Problem]]:
     groups, problems = [], []
-    for name, subfolders, _ in os.walk(folder):
+    root = folder.resolve()
+    walked: set[Path] = set()
+    # Scenes are often links to another disk. Each real folder counts once, and links
+    # to what holds them, which lead round in a circle, not at all.
+    for name, subfolders, files in os.walk(folder, followlinks=True):
         place = Path(name)
+        real = place.resolve()
+        if real in walked:
+            subfolders.clear()
+            continue
+        walked.add(real)
+        problems += _dead_links(place, files)
+        for inner in [s for s in subfolders if (place / s).is_symlink()]:
+            target = (place / inner).resolve()
+            if root.is_relative_to(target) or real.is_relative_to(target):
+                subfolders.remove(inner)
+                reason = "is a link to a folder that holds it; remove it."
+                problems.append(Problem(place / inner, reason))
         scene = place.relative_to(folder).as_posix()
         roles = [s for s in subfolders if s.casefold() in NOISY_FOLDERS | CLEAN_FOLDERS]
         # In place: os.walk goes on with what is left.
         subfolders[:] = sorted(
             s for s in subfolders if s not in roles and not s.startswith(".")
         )
-        files = _raw_files(place)
-        if files:
-            groups.append(Group(folder.name if scene == "." else scene, files))
+        frames = _raw_files(place)
+        if frames:
+            groups.append(Group(folder.name if scene == "." else scene, frames))
         noisy = [place / role for role in roles if role.casefold() in NOISY_FOLDERS]
         clean = [place / role for role in roles if role.casefold() in CLEAN_FOLDERS]
         if len(noisy) == len(clean) == 1:
@@ -67,6 +101,22 @@ def _walk(folder: Path) -> tuple[list[Group], list[Problem]]:
             )
             problems.append(Problem(place, reason))
     return groups, problems
+
+
+def _dead_links(place: Path, names: Sequence[str]) -> list[Problem]:
+    """Name links whose target is not there: a disk that is not mounted, say."""
+    links = [place / name for name in sorted(names) if not name.startswith(".")]
+    return [
+        Problem(
+            link,
+            f"is a link to {os.readlink(link)!r}, which is not there; connect that "
+            "disk, or correct the link.",
+        )
+        for link in links
+        if link.is_symlink()
+        and not link.exists()
+        and link.suffix.casefold() in RAW_SUFFIXES | {""}
+    ]
 
 
 def _match_names(

@@ -40,11 +40,14 @@ class LoadedPairs(Sequence[RawPair]):
     pairs : tuple of RawPair
         Lazy: mosaics are read, and bursts averaged, on use.
     problems : tuple of Problem
+    notes : tuple of str
+        What was taken for what, where the files do not say: clauses.
     """
 
     folder: Path
     pairs: tuple[RawPair, ...]
     problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -69,7 +72,7 @@ class LoadedPairs(Sequence[RawPair]):
         -------
         dict
             Number of pairs; for each sensor its pairs, scenes, pairs by ISO and range
-            of light factors; problems with path and reason.
+            of light factors; problems with path and reason; notes.
         """
         sensors = {}
         for pair in self.pairs:
@@ -97,6 +100,7 @@ class LoadedPairs(Sequence[RawPair]):
                 {"path": str(problem.path), "reason": problem.reason}
                 for problem in self.problems
             ],
+            "notes": list(self.notes),
         }
 
     def summary(self) -> str:
@@ -117,6 +121,7 @@ class LoadedPairs(Sequence[RawPair]):
                 f"{_count(sensor['n_scenes'], 'scene')}, light factor {factors}",
                 f"    pairs by ISO: {', '.join(by_iso)}",
             ]
+        lines += [f"  {note}." for note in self.notes]
         lines += [f"  left out: {text}" for text in _texts(self.folder, self.problems)]
         return "\n".join(lines)
 
@@ -172,8 +177,10 @@ def load_pairs(
     file) that got most light, by exposure time, F-number and number of frames, is the
     clean one; at equal light that of lower ISO. All others are noisy. A burst alone
     of four frames or more is noisy and clean: each frame is paired with the mean of
-    the others, so that the truth holds nothing of its noise. Files that show another
-    scene than the rest of their folder are left out.
+    the others, so that the truth holds nothing of its noise. A stack or master among
+    frames of its settings, which far less noise gives away (or less noise and its
+    name), is the clean frame. Files that show another scene than the rest of their
+    folder are left out, and so are copies of a file.
 
     The folders ``noisy`` (or ``short``, ``input``) and ``clean`` (or ``long``,
     ``gt``), side by side. ``noisy/x.dng`` belongs to ``clean/x.dng``; ``x`` may also
@@ -185,10 +192,10 @@ def load_pairs(
     manifest says of ISO, light factor and sensor goes before arguments, and these
     before the files.
 
-    Of bursts the mean without outliers is taken, see
-    `skadl.data.folders.bursts.average_burst`: of n frames it keeps 1/n of the noise
-    variance, which the measured noise of a camera then holds in addition; ten frames
-    make it 10 % too high, twenty 5 %.
+    Of bursts the mean without outliers is taken, of counts above each frame's own
+    black level (see `skadl.data.folders.bursts.average_burst`): of n frames it keeps
+    1/n of the noise variance, which the measured noise of a camera then holds in
+    addition; ten frames make it 10 % too high, twenty 5 %.
 
     The light factor is (time * ISO / F-number squared) of the clean frame over that
     of the noisy one. EXIF's times are rounded: 15 s are 16 s in most cameras, so it
@@ -213,6 +220,7 @@ def load_pairs(
         except (OSError, ValueError) as error:
             problems.append(Problem(request.path, str(error)))
     pairs: list[RawPair] = []
+    notes: list[str] = []
     for group, roles in zip(groups, requests, strict=True):
         noisy, clean = ([shots[r] for r in role if r in shots] for role in roles)
         matches = Matches(group.scene, group.ratio or ratio)
@@ -224,9 +232,15 @@ def load_pairs(
             matches.leave_out(noisy, "none of its clean frames can be read.")
         pairs += matches.pairs
         problems += matches.problems
+        notes += matches.notes
     if not pairs:
         raise ValueError(_describe_nothing(folder, len(shots), problems))
-    return LoadedPairs(folder, tuple(pairs), tuple(dict.fromkeys(problems)))
+    return LoadedPairs(
+        folder,
+        tuple(pairs),
+        tuple(dict.fromkeys(problems)),
+        tuple(dict.fromkeys(notes)),
+    )
 
 
 def _describe_nothing(folder: Path, n_files: int, problems: Sequence[Problem]) -> str:

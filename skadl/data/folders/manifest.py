@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import glob
 import io
+import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,17 +21,20 @@ COLUMNS = ("scene", "noisy", "clean", "iso", "ratio", "sensor")
 _NEEDED = ("noisy", "clean")
 _NUMBERS = ("iso", "ratio")
 _DELIMITERS = ",;\t"
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def read_manifest(path: Path) -> tuple[list[Group], list[str]]:
     """Read which frames make pairs from CSV or JSON, and what is wrong with other rows.
 
     A frame is a file name, relative to the manifest, or a pattern such as
-    ``night/*.dng``; JSON takes lists of them, too.
+    ``night/*.dng``; JSON takes lists of them, too. Tables as spreadsheets save them are
+    read: commas, semicolons or tabs between, decimal commas, UTF-8 or UTF-16.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-        records = _parse_json(text) if path.suffix == ".json" else _parse_csv(text)
+        text = _decode(path.read_bytes())
+        is_json = path.suffix.casefold() == ".json"
+        records = _parse_json(text) if is_json else _parse_csv(text)
     except (csv.Error, RecursionError, ValueError) as error:
         raise ValueError(
             f"{path.name} cannot be read as a table of pairs ({error}). It needs the "
@@ -46,11 +52,34 @@ def read_manifest(path: Path) -> tuple[list[Group], list[str]]:
     return groups, problems
 
 
+def _decode(content: bytes) -> str:
+    """Decode UTF-8, or the UTF-16 that Excel calls Unicode text."""
+    if content.startswith(_UTF16):
+        return content.decode("utf-16")
+    if b"\0" in content:
+        raise ValueError(
+            "it holds zero bytes, as UTF-16 without its mark does: save it as CSV UTF-8"
+        )
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"line {line} is not in UTF-8: in Excel, save it as CSV UTF-8"
+        ) from error
+
+
 def _parse_csv(text: str) -> dict[str, Mapping[str, Any]]:
-    header = text.partition("\n")[0]
-    delimiter = max(_DELIMITERS, key=header.count)
+    lines = text.splitlines() or [""]
+    told = re.fullmatch(r"sep=(.)", lines[0].strip(" "), re.IGNORECASE)  # by Excel
+    header = lines[1] if told and len(lines) > 1 else lines[0]
+    delimiter = told[1] if told else max(_DELIMITERS, key=header.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    if told:
+        next(reader)
     columns = [column.strip().casefold() for column in next(reader, [])]
+    while columns and not columns[-1]:  # a spreadsheet's empty columns
+        columns.pop()
     _check_columns(columns)
     missing = [name for name in _NEEDED if name not in columns]
     if missing:
@@ -63,7 +92,17 @@ def _parse_csv(text: str) -> dict[str, Mapping[str, Any]]:
             if any(cells[len(columns) :]):
                 raise ValueError(f"{name} has more cells than the header")
             records[name] = dict(zip(columns, cells, strict=False))
+            if delimiter != ",":  # a spreadsheet in a country of decimal commas
+                records[name] |= _decimal_points(records[name])
     return records
+
+
+def _decimal_points(record: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: record[name].replace(",", ".")
+        for name in _NUMBERS
+        if re.fullmatch(r"\d*,\d+", record.get(name, ""))
+    }
 
 
 def _parse_json(text: str) -> dict[str, Mapping[str, Any]]:
@@ -104,6 +143,12 @@ def _find_frames(given: Any, folder: Path) -> tuple[Path, ...]:
     for pattern in patterns:
         if not isinstance(pattern, str):
             raise ValueError(f"a frame is a file name or pattern, got {pattern!r}.")
+        if re.match(r"[A-Za-z]:[\\/]", pattern) and os.name != "nt":
+            raise ValueError(
+                f"{pattern!r} is a path of Windows; give it relative to the manifest."
+            )
+        if "\\" in pattern and not (folder / pattern).is_file():
+            pattern = pattern.replace("\\", "/")  # a manifest made on Windows
         if (folder / pattern).is_file():  # a name may hold brackets
             matches = [pattern]
         else:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from skadl.data.folders.bursts import Burst
+from skadl.data.folders.masters import find_masters
 from skadl.data.folders.shots import Shot, find_other_scenes, lights
 from skadl.raw.pair import RawPair
 
 LEAST_BURST = 4  # frames, for the mean of the others to be a clean partner of each
 _LEAST_LIGHT = 2.0  # of a clean frame, over that of a noisy one
 _ROUNDING = 0.9  # of exposure times in EXIF
+_SAME_SPAN = 0.02  # between white and black, of frames of one burst
+_LEAST_STACK = 3  # frames
 
 
 @dataclass(frozen=True)
@@ -31,15 +35,28 @@ class Matches:
     ratio: float | None = None  # light factor of all; None leaves it to the exposures
     pairs: list[RawPair] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what was taken for what
 
     def add(self, noisy: Shot, clean: Burst, ratio: float) -> None:
         """Pair a frame with the mean of a burst, of which it may be a member."""
         truth = clean.image(without=noisy)
-        self.pairs.append(RawPair(noisy.image(ratio=ratio), truth, self.scene))
+        changes: dict[str, Any] = {"ratio": ratio}
+        if _continues(clean.shots[0], noisy):
+            # Equal signals are equal counts above black, whatever black is.
+            changes["white_level"] = float(noisy.blacks.mean()) + clean.span
+        self.pairs.append(RawPair(noisy.image(**changes), truth, self.scene))
 
     def leave_out(self, shots: Iterable[Shot], reason: str) -> None:
         """Say of some frames why they are in no pair."""
         self.problems += [Problem(shot.path, reason) for shot in shots]
+
+    def say_master(self, master: Shot, frames: Sequence[Shot]) -> None:
+        """Say that a frame is a stack of others, and so the clean frame alone."""
+        self.notes.append(
+            f"{master.path.name} in scene {self.scene!r} has far less noise than "
+            f"{frames[0].path.name}: it is taken for a stack of such frames, and is "
+            "the clean one"
+        )
 
 
 def match_scene(shots: Sequence[Shot], matches: Matches) -> None:
@@ -49,10 +66,11 @@ def match_scene(shots: Sequence[Shot], matches: Matches) -> None:
         by_camera.setdefault(shot.camera, []).append(shot)
     for shots_of_camera in by_camera.values():
         kept = _leave_out_other_scenes(shots_of_camera, matches)
-        bursts = _find_bursts(kept)
-        if len(bursts) == 1:
+        kept = _leave_out_copies(kept, matches)
+        bursts, stacks = _set_stacks_apart(_find_bursts(kept), matches)
+        if len(bursts) == 1 and not stacks:
             _match_within(bursts[0], matches)
-        elif lights(kept) is None and matches.ratio is None:
+        elif len(bursts) > 1 and lights(kept) is None and matches.ratio is None:
             matches.leave_out(
                 kept,
                 "not all files of this scene say their exposure time, so which is "
@@ -60,13 +78,19 @@ def match_scene(shots: Sequence[Shot], matches: Matches) -> None:
                 "ratio in pairs.csv.",
             )
         else:
-            _match_between(bursts, matches)
+            _match_between(bursts, stacks, matches)
 
 
 def match_declared(
     noisy: Sequence[Shot], clean: Sequence[Shot], matches: Matches
 ) -> None:
     """Pair each noisy frame with the mean of the frames that are said to be clean."""
+    noisy, clean = (_leave_out_copies(shots, matches) for shots in (noisy, clean))
+    for burst in _find_bursts(noisy):
+        frames, masters = _split(burst.shots)
+        if frames:
+            matches.leave_out(masters, _no_noisy_frame(frames[0].path.name))
+            noisy = [shot for shot in noisy if shot not in masters]
     # A frame may be noisy and clean: the mean is then taken without it.
     bursts = _find_bursts(clean)
     kept = max(bursts, key=lambda burst: len(burst.shots))
@@ -78,6 +102,10 @@ def match_declared(
                 "has other settings than the frames that it was to be averaged with "
                 f"({first.path.name}); give it a pair of its own.",
             )
+    frames, masters = _split(kept.shots)
+    if masters:
+        kept, first = Burst(masters[:1]), masters[0]
+        matches.say_master(first, frames)
     for shot in noisy:
         reason = _obstacle(shot, kept, matches.ratio)
         if reason is None:
@@ -102,17 +130,24 @@ def _match_within(burst: Burst, matches: Matches) -> None:
         matches.add(shot, burst, matches.ratio or 1.0)
 
 
-def _match_between(bursts: Sequence[Burst], matches: Matches) -> None:
+def _match_between(
+    frames: Sequence[Burst], stacks: Mapping[Burst, int], matches: Matches
+) -> None:
     """Take the burst that got most light for the clean one, all others for noisy."""
+    bursts = [*stacks, *frames]  # at equal light a stack
     firsts = [burst.shots[0] for burst in bursts]
     # Without times: all are exposed alike, so that the ISO says how long.
     light = lights(firsts) or [1 / shot.iso for shot in firsts]
     totals = [
-        each * len(burst.shots) for each, burst in zip(light, bursts, strict=True)
+        each * stacks.get(burst, len(burst.shots))
+        for each, burst in zip(light, bursts, strict=True)
     ]
     best = max(range(len(bursts)), key=lambda i: (totals[i], -firsts[i].iso))
     for burst, first, each in zip(bursts, firsts, light, strict=True):
         if burst is bursts[best]:
+            continue
+        if burst in stacks:
+            matches.leave_out(burst.shots, _no_noisy_frame(firsts[best].path.name))
             continue
         if totals[best] < _LEAST_LIGHT * _ROUNDING * each:
             matches.leave_out(
@@ -132,6 +167,11 @@ def _obstacle(noisy: Shot, clean: Burst, ratio: float | None) -> str | None:
     first = clean.shots[0]
     if [shot.path for shot in clean.shots] == [noisy.path]:
         return "is named as noisy and as clean; name another as clean."
+    if [shot.content for shot in clean.shots] == [noisy.content]:
+        return (
+            f"noisy and clean frame are the same: {first.path.name} is a copy of this "
+            "file. Give the clean frame: a long exposure, or a mean of several."
+        )
     if noisy.camera != first.camera:
         return (
             f"is of {_describe(noisy)}; its clean frame {first.path.name} is of "
@@ -165,11 +205,75 @@ def _leave_out_other_scenes(shots: Sequence[Shot], matches: Matches) -> list[Sho
     return [shot for i, shot in enumerate(shots) if i not in others]
 
 
-def _find_bursts(shots: Sequence[Shot]) -> list[Burst]:
-    bursts: dict[Hashable, list[Shot]] = {}
+def _leave_out_copies(shots: Sequence[Shot], matches: Matches) -> list[Shot]:
+    """Keep the first of files with the same counts, also through links."""
+    firsts: dict[str, Shot] = {}
     for shot in shots:
-        bursts.setdefault(shot.settings, []).append(shot)
-    return [Burst(tuple(burst)) for burst in bursts.values()]
+        first = firsts.setdefault(shot.content, shot)
+        if first is not shot:
+            matches.leave_out(
+                [shot],
+                f"is a copy of {first.path.name}: its noise would count twice. Remove "
+                "it.",
+            )
+    return list(firsts.values())
+
+
+def _find_bursts(shots: Sequence[Shot]) -> list[Burst]:
+    """Group shots of the same settings, whose range of counts is about the same."""
+    by_settings: dict[Hashable, list[Shot]] = {}
+    for shot in shots:
+        by_settings.setdefault(shot.settings, []).append(shot)
+    bursts: list[list[Shot]] = []
+    for members in by_settings.values():
+        # A black level that is measured anew moves it a little, another bit depth much.
+        for shot in members:
+            near = (b for b in bursts if _continues(b[0], shot))
+            burst = next(near, None)
+            if burst is None:
+                bursts.append([shot])
+            else:
+                burst.append(shot)
+    return [Burst(tuple(burst)) for burst in bursts]
+
+
+def _continues(first: Shot, shot: Shot) -> bool:
+    ratio = shot.span / first.span
+    return first.settings == shot.settings and abs(ratio - 1) < _SAME_SPAN
+
+
+def _set_stacks_apart(
+    bursts: Sequence[Burst], matches: Matches
+) -> tuple[list[Burst], dict[Burst, int]]:
+    """Tell bursts of frames from stacks of them, with the number of frames in each."""
+    kept: list[Burst] = []
+    stacks: dict[Burst, int] = {}
+    for burst in bursts:
+        frames, masters = _split(burst.shots)
+        kept.append(Burst(frames))
+        if masters:
+            matches.say_master(masters[0], frames)
+            # How many frames it was made of is not known: those that are here, or
+            # as many as the noise of a stack tells it from a frame by.
+            stacks[Burst(masters[:1])] = max(len(frames), _LEAST_STACK)
+            matches.leave_out(masters[1:], _no_noisy_frame(masters[0].path.name))
+    return kept, stacks
+
+
+def _no_noisy_frame(clean: str) -> str:
+    return (
+        f"has far less noise than the frames of its settings, as a stack has: it is no "
+        f"noisy frame. The clean frame is {clean}."
+    )
+
+
+def _split(shots: Sequence[Shot]) -> tuple[tuple[Shot, ...], tuple[Shot, ...]]:
+    """Tell the frames of a burst from stacks of them, which have far less noise."""
+    found = find_masters(
+        [shot.sample for shot in shots], [shot.path.stem for shot in shots]
+    )
+    masters = tuple(shots[index] for index in found)
+    return tuple(shot for shot in shots if shot not in masters), masters
 
 
 def _light_factor(noisy: Shot, clean: Shot) -> float:

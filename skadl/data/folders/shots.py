@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from skadl.data.folders.masters import NoiseSample, take_sample
 from skadl.raw.exif import exif_number, exif_tags, libraw_number
-from skadl.raw.image import HEADER_FIELDS, LazyRawImage, RawImage
+from skadl.raw.image import HEADER_FIELDS, LazyRawImage, RawImage, content_digest
+from skadl.raw.levels import level_span
 from skadl.raw.rawfile import open_libraw, read_raw
 from skadl.support.robust import robust_sigma
 
@@ -43,6 +45,8 @@ class Shot:
     time: float | None  # seconds; None where the file does not say
     aperture: float | None  # F-number
     thumbnail: Thumbnail
+    sample: NoiseSample
+    content: str  # digest, the same for copies of a frame
 
     @property
     def camera(self) -> Hashable:
@@ -51,9 +55,18 @@ class Shot:
 
     @property
     def settings(self) -> Hashable:
-        """What frames of one burst have in common."""
-        levels = self.black_level, self.white_level
-        return self.camera, levels, self.iso, self.time, self.aperture
+        """What frames of one burst have in common, beside about the same `span`."""
+        return self.camera, self.iso, self.time, self.aperture
+
+    @property
+    def blacks(self) -> np.ndarray:
+        """Black levels in CFA reading order, (4,)."""
+        return np.broadcast_to(np.asarray(self.black_level, float), 4)
+
+    @property
+    def span(self) -> float:
+        """Counts from mean black to white."""
+        return level_span(self.black_level, self.white_level)
 
     def counts(self) -> np.ndarray:
         """Read the mosaic: ndarray of shape (H, W), uint16."""
@@ -89,6 +102,8 @@ def read_shot(path: Path, **known: Any) -> Shot:
         time,
         aperture,
         _make_thumbnail(image),
+        take_sample(image),
+        content_digest(image),
     )
 
 
