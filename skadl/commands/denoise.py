@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from skadl.commands.parameters import level_options
 from skadl.commands.terminal import cannot_write, failure
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ _POSITIVE = click.FloatRange(0, min_open=True)
     show_default=True,
     help="Light factor: how many times too dark the photographs are.",
 )
+@level_options
 @click.option(
     "--noise",
     type=Noise(),
@@ -146,6 +148,8 @@ def denoise(
     sensor: str | None,
     iso: float | None,
     ratio: float,
+    black_level: float | tuple[float, ...] | None,
+    white_level: float | None,
     noise: tuple[tuple[float, ...], ...],
     strength: float,
     self_ensemble: bool,
@@ -219,6 +223,8 @@ def denoise(
         sensor=sensor,
         iso=iso,
         ratio=ratio,
+        black_level=black_level,
+        white_level=white_level,
         noise=noise,
         predict={
             "strength": strength,

@@ -36,6 +36,9 @@ class BatchOptions:
     sensor: str | None = None  # that the model is to take a file's camera for
     iso: float | None = None  # instead of a file's own
     ratio: float = 1.0  # light factor
+    # In counts, as in `read_raw`, instead of a file's own.
+    black_level: float | tuple[float, ...] | None = None
+    white_level: float | None = None
     # ISO, gain in counts per electron and read noise in counts, each, of a sensor that
     # the model does not know.
     noise: Sequence[tuple[float, float, float]] = ()
@@ -202,7 +205,10 @@ def _denoise_file(
 
 def _read(path: Path, options: BatchOptions) -> RawImage:
     """Read a file under its own camera's name, which developers know, if it has one."""
-    given = {"iso": options.iso, "ratio": options.ratio}
+    given = {
+        name: getattr(options, name)
+        for name in ("iso", "ratio", "black_level", "white_level")
+    }
     try:
         return read_raw(path, **given)
     except ValueError:

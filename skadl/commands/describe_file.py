@@ -23,18 +23,25 @@ from skadl.support.text import short_label, wrapped
 _ANY_CAMERA, _ANY_ISO = "any", 100.0  # where a file has none
 
 
-def describe_file(path: str | Path) -> tuple[dict[str, Any], str]:
+def describe_file(path: str | Path, **levels: Any) -> tuple[dict[str, Any], str]:
     """Read a model file or a RAW file, and say what it holds.
 
-    Returns plain values as JSON takes them, with "kind" "model" or "raw", and the same
-    as text. An OSError if it cannot be read, a ValueError if it is neither or damaged.
+    `levels` are `black_level` and `white_level` as in `read_raw`. Returns plain values
+    as JSON takes them, with "kind" "model" or "raw", and the same as text. An OSError
+    if it cannot be read, a ValueError if it is neither or damaged, or levels are given
+    for a model.
     """
     path = Path(path)
     if looks_like_model_file(path):
+        if any(level is not None for level in levels.values()):
+            raise ValueError(
+                f"{path.name} is a model, whose sensors have levels of their own; "
+                "leave --black-level and --white-level out."
+            )
         contents = read_model_file(path, check_parameters)
         record, lines = describe_model(contents), _model_lines(contents)
     else:
-        record = describe_raw(path)
+        record = describe_raw(path, **levels)
         lines = _raw_lines(record)
     text = "\n".join([f"{path.name}: {next(lines)}", *lines])
     return {"file": str(path), **record}, text
@@ -74,19 +81,19 @@ def describe_model(contents: ModelFile) -> dict[str, Any]:
     }
 
 
-def describe_raw(path: str | Path) -> dict[str, Any]:
+def describe_raw(path: str | Path, **levels: Any) -> dict[str, Any]:
     """Give what `read_raw` sees, in counts; camera and ISO None if not said.
 
-    In `noise`, errors are standard errors of the natural logarithm; without a source
-    there is a reason.
+    `levels` are given to `read_raw`. In `noise`, errors are standard errors of the
+    natural logarithm; without a source there is a reason.
     """
     try:
-        image = read_raw(path)
+        image = read_raw(path, **levels)
         camera, iso = image.sensor, image.iso
     except ValueError:
-        image = read_raw(path, sensor=_ANY_CAMERA, iso=_ANY_ISO)
-        camera = _field_of(path, "sensor", iso=_ANY_ISO)
-        iso = _field_of(path, "iso", sensor=_ANY_CAMERA)
+        image = read_raw(path, sensor=_ANY_CAMERA, iso=_ANY_ISO, **levels)
+        camera = _field_of(path, "sensor", iso=_ANY_ISO, **levels)
+        iso = _field_of(path, "iso", sensor=_ANY_CAMERA, **levels)
     counts = image.mosaic
     return {
         "kind": "raw",

@@ -1,12 +1,62 @@
-"""Parameters of `ADLDenoiser` as they are given on a command line."""
+"""Parameters that several commands share, as they are given on a command line."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from skadl.estimators.adl import ADLDenoiser
+import click
+
+
+class BlackLevel(click.ParamType):
+    """One number for all photosites, or four in CFA reading order."""
+
+    name = "COUNTS"
+
+    def convert(
+        self,
+        value: str | float | tuple[float, ...],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> float | tuple[float, ...]:
+        """Parse one ``--black-level``."""
+        if not isinstance(value, str):
+            return value
+        try:
+            numbers = tuple(float(word) for word in value.split(","))
+        except ValueError:
+            numbers = ()
+        if len(numbers) not in (1, 4) or not all(0 <= x < math.inf for x in numbers):
+            self.fail(
+                f"{value!r} is neither a number of counts, 0 or above, nor four of "
+                "them with commas between, in the order of the CFA pattern: "
+                "512, say, or 510,512,512,511.",
+                param,
+                ctx,
+            )
+        return numbers[0] if len(numbers) == 1 else numbers
+
+
+def level_options(command: Callable) -> Callable:
+    """Add ``--black-level`` and ``--white-level``, named as `read_raw` has them."""
+    for add in (
+        click.option(
+            "--white-level",
+            type=click.FloatRange(0, min_open=True),
+            metavar="COUNTS",
+            help="Counts at saturation, instead of the file's.",
+        ),
+        click.option(
+            "--black-level",
+            type=BlackLevel(),
+            help="Counts at no light, instead of the file's: one number, or four with "
+            "commas between, in the order of the CFA pattern.",
+        ),
+    ):
+        command = add(command)
+    return command
 
 
 def estimator_parameters(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -15,6 +65,8 @@ def estimator_parameters(given: Mapping[str, Any]) -> dict[str, Any]:
     Without the seed, which is the run's, and `verbose`. A ValueError for a name that is
     unknown.
     """
+    from skadl.estimators.adl import ADLDenoiser  # imports torch
+
     parameters = ADLDenoiser().get_params()
     del parameters["random_state"], parameters["verbose"]
     unknown = [name for name in given if name not in parameters]

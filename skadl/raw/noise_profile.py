@@ -67,6 +67,26 @@ def check_noise_profile(values: Any) -> NoiseProfile:
     return tuple(pairs[plane] for plane in _PLANES[len(pairs)])
 
 
+def rescale_profile(
+    profile: NoiseProfile, old_span: float, new_span: float
+) -> NoiseProfile | None:
+    """Keep gain and read noise in counts where other levels give a signal its unit.
+
+    None if that is no noise any more.
+
+    >>> rescale_profile(((0.25, 0.5),) * 4, 500, 1000)[0]
+    (0.125, 0.125)
+    """
+    if old_span == new_span:
+        return profile
+    scale = old_span / new_span
+    pairs = [(slope * scale, offset * scale**2) for slope, offset in profile]
+    try:
+        return check_noise_profile(pairs)
+    except ValueError:
+        return None
+
+
 def _shown(values: Any) -> str:
     text = repr(np.ravel(values).tolist())
     return text if len(text) < 120 else f"{text[:120]}..."

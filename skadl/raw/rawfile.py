@@ -12,8 +12,9 @@ import rawpy
 
 from skadl.raw.exif import exif_iso, exif_sensor, exif_tags, libraw_iso
 from skadl.raw.image import LazyRawImage, RawImage, check_positive
+from skadl.raw.levels import level_span
 from skadl.raw.mosaic import CFA_PATTERNS
-from skadl.raw.noise_profile import read_noise_profile
+from skadl.raw.noise_profile import read_noise_profile, rescale_profile
 
 RAW_SUFFIXES = frozenset(
     ".3fr .ari .arw .bay .cap .cr2 .cr3 .crw .cs1 .dc2 .dcr .dcs .dng .drf .eip .erf "
@@ -97,14 +98,17 @@ def read_raw(
         cfa, sites = _bayer_pattern(raw, path)
         mosaic = raw.raw_image_visible.copy()
         file_black = raw.black_level_per_channel
-        if black_level is None:
-            black_level = tuple(float(file_black[raw.raw_color(*at)]) for at in sites)
-        if white_level is None:
-            white_level = float(raw.white_level)
+        own_black = tuple(float(file_black[raw.raw_color(*at)]) for at in sites)
+        own_white = float(raw.white_level)
         iso = libraw_iso(raw) if iso is None else iso
+    black_level = own_black if black_level is None else black_level
+    white_level = own_white if white_level is None else white_level
     _check_counts(mosaic, black_level, white_level, path)
     sensor, iso = _ask_exif(path, sensor, iso)
     profile = read_noise_profile(path)
+    if profile is not None:
+        spans = level_span(own_black, own_white), level_span(black_level, white_level)
+        profile = rescale_profile(profile, *spans)
     return RawImage(
         mosaic, cfa, black_level, white_level, sensor, iso, ratio, path, profile
     )
@@ -244,7 +248,10 @@ def _check_counts(
             "data; leave it out."
         )
     lowest_black, highest_black = np.min(black_level), np.max(black_level)
-    next_step = "give read_raw black_level=... and white_level=... that fit this file."
+    next_step = (
+        "give read_raw black_level=... and white_level=... that fit this file (on the "
+        "command line --black-level and --white-level)."
+    )
     if not white_level > highest_black:
         raise ValueError(
             f"{path.name} has white level {white_level:g}, not above its black level "

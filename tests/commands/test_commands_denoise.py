@@ -437,6 +437,45 @@ def test_denoise__noise_that_is_none__is_a_usage_error(run, card, noise):
     assert outcome.exit_code == 2 and "three positive numbers" in outcome.stderr
 
 
+@pytest.mark.parametrize(
+    ("black", "levels"),
+    [("600", 600.0), ("590,600,610,600", (590.0, 600.0, 610.0, 600.0))],
+)
+def test_denoise__levels_given__are_those_of_the_result(run, card, black, levels):
+    given = ("--black-level", black, "--white-level", 4000)
+    outcome = run(card, *given, "--strength", 0, "--out", "out")
+    assert outcome.exit_code == 0, outcome.output
+    result = read_raw("out/a.dng")
+    assert (result.black_level, result.white_level) == (levels, 4000)
+    np.testing.assert_array_equal(result.mosaic, photograph().mosaic)
+
+
+def test_denoise__white_level_given__serves_a_file_that_says_a_wrong_one(run, card):
+    wrong = RawImage(photograph().mosaic, "GRBG", 512, 1023, SENSOR, 800)
+    write_dng(card / "a.dng", wrong)
+    outcome = run(card / "a.dng", "--out", "out")
+    assert outcome.exit_code == 1
+    assert "above the white level 1023" in outcome.stderr
+    assert "--black-level and --white-level" in outcome.stderr
+    outcome = run(card / "a.dng", "--white-level", 4095, "--out", "out")
+    assert outcome.exit_code == 0, outcome.output
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--black-level", "512,512"),
+        ("--black-level", "dark"),
+        ("--black-level", "-1"),
+        ("--black-level", "nan"),
+        ("--white-level", "0"),
+    ],
+)
+def test_denoise__level_that_is_none__is_a_usage_error(run, card, option, value):
+    outcome = run(card, option, value)
+    assert outcome.exit_code == 2 and option in outcome.stderr
+
+
 def test_denoise__noise_for_a_one_hot_model__is_a_usage_error(run, card, one_hot_model):
     outcome = run("card/a.dng", "--noise", "800,1,3", model=one_hot_model)
     assert outcome.exit_code == 2 and "'sensor_iso'; leave it out" in outcome.stderr

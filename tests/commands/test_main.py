@@ -263,6 +263,17 @@ def test_info__raw_file_without_iso__says_the_rest(run, dng, monkeypatch):
     assert (facts["camera"], facts["iso"]) == ("NIKON D850", None)
 
 
+def test_info__levels_given__replace_those_of_a_raw_file_alone(
+    run, dng, model, tmp_path
+):
+    levels = ("--black-level", "500,501,502,503", "--white-level", "4000")
+    facts = json.loads(run("info", "--json", dng.name, *levels).stdout)
+    assert (facts["black_level"], facts["white_level"]) == ([500, 501, 502, 503], 4000)
+    model.save(tmp_path / "model")
+    outcome = run("info", "model", "--white-level", "4000")
+    assert outcome.exit_code == 1 and "leave --black-level" in outcome.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "content", "hint"),
     [

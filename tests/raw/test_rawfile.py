@@ -129,6 +129,18 @@ def test_read_raw__overrides__replace_what_the_file_says(dng):
     assert (image.black_level, image.white_level) == ((1, 2, 3, 4), 16383)
 
 
+@pytest.mark.parametrize("white", [2048, 4096, 65535])
+def test_read_raw__other_levels__keep_the_noise_of_the_profile_in_counts(
+    tmp_path, white
+):
+    profile = (51041, "d", 2, (1e-3, 1e-6))
+    path = plain_dng(tmp_path / "n.dng", noise_mosaic(high=2000), tags=[profile])
+    image = read_raw(path, iso=100, black_level=0, white_level=white)
+    slope, offset = image.noise_profile[0]
+    assert slope * image.span == pytest.approx(1e-3 * 4095)
+    assert offset * image.span**2 == pytest.approx(1e-6 * 4095**2)
+
+
 def test_read_raw__only_unique_camera_model__is_the_sensor(tmp_path):
     path = plain_dng(tmp_path / "u.dng", noise_mosaic())
     assert read_raw(path, iso=100).sensor == "Unique One"
