@@ -7,10 +7,13 @@ command computes with, it imports inside its function.
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 import click
 
 import skadl
+from skadl.commands.terminal import never_fail_to_print
+from skadl.support.text import printable_line
 
 # Name: module, and the line for it in `skadl --help`; a test compares the line with
 # the first sentence of the command.
@@ -49,6 +52,14 @@ _COMMANDS = {
 class _LazyGroup(click.Group):
     """A group whose commands are in modules of their own."""
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            # It may quote a file's name.
+            error.message = printable_line(error.message)
+            raise
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
@@ -74,3 +85,4 @@ def main() -> None:
     `skadl fit` makes a model of them for `skadl denoise`. `skadl demo` shows what that
     gains.
     """
+    never_fail_to_print()
