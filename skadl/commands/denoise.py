@@ -191,7 +191,7 @@ def denoise(
         plan_outputs,
     )
     from skadl.estimators import loading
-    from skadl.support.text import printable, printable_line
+    from skadl.support.text import printable_line
 
     model, raws = _find_model(model, raws)
     try:
@@ -256,7 +256,7 @@ def denoise(
             if result.error:
                 bar.write(f"Error: {result.error}", file=sys.stderr)
             elif not as_json:
-                bar.write(printable(_outcome(result)), file=sys.stdout)
+                bar.write(printable_line(_outcome(result)), file=sys.stdout)
     if as_json:
         name = UNIVERSAL if model is None else str(model)
         record = {"model": name, "files": [_record(r) for r in results]}

@@ -199,6 +199,7 @@ def _denoise_file(
             gps=options.gps,
             compress=options.compress,
             history=options.history,
+            noise_reduction=options.predict.get("strength", 1.0),
         )
     return noise
 

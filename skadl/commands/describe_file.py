@@ -43,7 +43,7 @@ def describe_file(path: str | Path, **levels: Any) -> tuple[dict[str, Any], str]
     else:
         record = describe_raw(path, **levels)
         lines = _raw_lines(record)
-    text = "\n".join([f"{path.name}: {next(lines)}", *lines])
+    text = "\n".join([f"{short_label(path.name, 255)}: {next(lines)}", *lines])
     return {"file": str(path), **record}, text
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import click
 
 import skadl
-from skadl.commands.terminal import sigterm_as_ctrl_c
+from skadl.commands.terminal import never_fail_to_print, sigterm_as_ctrl_c
+from skadl.support.text import printable_line
 
 # Name: module, and the line for it in `skadl --help`; a test compares the line with
 # the first sentence of the command.
@@ -55,6 +56,14 @@ class _LazyGroup(click.Group):
         with sigterm_as_ctrl_c():
             return super().main(*args, **options)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            # It may quote a file's name.
+            error.message = printable_line(error.message)
+            raise
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
@@ -80,3 +89,4 @@ def main() -> None:
     `skadl fit` makes a model of them for `skadl denoise`. `skadl demo` shows what that
     gains.
     """
+    never_fail_to_print()

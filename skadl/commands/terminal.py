@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import signal
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,6 +13,16 @@ from pathlib import Path
 import click
 
 from skadl.support.text import printable, printable_line
+
+
+def never_fail_to_print() -> None:
+    """Let a terminal that lacks a letter show another in its place.
+
+    Where the locale is not UTF-8, a name or a dash would end the command instead.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def say(lines: Iterable[str]) -> None:

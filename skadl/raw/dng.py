@@ -1,23 +1,33 @@
 """Writing Bayer DNG files that RAW programs open like the camera's own.
 
-Tags follow Adobe's *Digital Negative (DNG) Specification*, version 1.4.0.0,
+Tags follow Adobe's *Digital Negative (DNG) Specification*, version 1.7.1.0,
 chapter 4 ("DNG Tags"); the EXIF block follows CIPA DC-008 (Exif 2.32).
 """
 
 from __future__ import annotations
 
+import os
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import tifffile
 
 import skadl
-from skadl.raw.dng_source import DngSource, rationals, read_source
+from skadl.raw.dng_source import DngSource, noise_tags, read_source
 from skadl.raw.exif import camera_name
-from skadl.raw.exif_blocks import ExifEntry, encode_entry, encode_ifd
+from skadl.raw.exif_blocks import (
+    ASCII,
+    BYTE,
+    LONG,
+    RATIONAL,
+    SHORT,
+    UNDEFINED,
+    ExifEntry,
+    encode_entry,
+    encode_ifd,
+)
 from skadl.raw.image import RawImage
 from skadl.raw.levels import cast_counts, scale_to_16_bits
 from skadl.support.extras import import_extra
@@ -30,12 +40,20 @@ _SMALLEST_RANGE = 16
 
 _CFA_CODES = {"R": 0, "G": 1, "B": 2}
 _CFA_PHOTOMETRIC = 32803
-_LOSSLESS_JPEG = 7
-# tifffile writes no pointers to other blocks, so it writes unassigned tags of the
-# same size and place in order, which are then renamed.
-_EXIF_POINTER, _EXIF_PLACEHOLDER = 34665, 34664
-_GPS_POINTER, _GPS_PLACEHOLDER = 34853, 34854
+_UNCOMPRESSED, _LOSSLESS_JPEG = 1, 7
+_HEADER = struct.pack("<2sHI", b"II", 42, 8)  # the first directory follows
+_STRIP_OFFSETS, _EXIF_POINTER, _GPS_POINTER = 273, 34665, 34853
+_ISO_CODES = (
+    34864,
+    34865,
+    34866,
+    34867,
+    34868,
+    34869,
+)  # beside PhotographicSensitivity
+_OPCODE_LISTS = (51008, 51009, 51022)
 _USER_COMMENT = 37510
+_LARGEST_ISO = 2**32 - 1
 
 
 def write_dng(
@@ -46,6 +64,7 @@ def write_dng(
     gps: bool = False,
     compress: bool = False,
     history: str | None = None,
+    noise_reduction: float | None = None,
 ) -> Path:
     """Write a mosaic as a DNG, to develop a denoised image in any RAW program.
 
@@ -70,7 +89,11 @@ def write_dng(
         Store the counts as lossless JPEG, which every DNG reader knows; needs
         imagecodecs (``pip install 'skadl[dng]'``).
     history : str, optional
-        What was done to the image, one line, for the tag UserComment.
+        What was done to the image, one line, for the tag UserComment, behind what the
+        template has there.
+    noise_reduction : float, optional
+        How much of the noise was taken out of the image, from 0 to 1, for the tag
+        NoiseReductionApplied: RAW programs reduce the rest.
 
     Returns
     -------
@@ -86,54 +109,88 @@ def write_dng(
     ValueError
         If counts are not finite; if the levels do not fit into 16 bits; if counts
         are whole and the levels so close that the image is lost; if the template
-        is not a RAW file; if `path` is the file that the image comes from.
+        is not a RAW file; if `path` is the file that the image comes from; if
+        `noise_reduction` is not from 0 to 1.
+
+    Warns
+    -----
+    UserWarning
+        If the template is a DNG with corrections (opcode lists) that cannot be
+        carried over, because the mosaic is not the template's visible area.
 
     Notes
     -----
     Rounding errs by 0.29 of a step of the file (RMS): 1/16 count at 12 bits, 1/4
     at 14, so below a quarter of a denoised noise of 0.07 and 0.29 counts.
 
-    The file holds the visible area alone, which is all active; the default crop is
-    carried where the mosaic is that area. The camera's name is the template's own;
-    owner and serial numbers, previews, maker notes and the noise profile, which
-    denoising makes wrong, are left behind.
+    The file holds the visible area alone, which is all active. From a DNG all tags are
+    carried that still hold: colours and profiles, crops, baselines, lens, and the
+    opcode lists (lens shading, distortion, bad pixels), moved to where the visible
+    area begins; default crop and opcodes only where the mosaic is that area. Text
+    stays byte for byte, XMP too but for serial numbers, owner and position. The
+    camera's name is the template's own. Owner and serial numbers, previews, maker
+    notes and checksums are left behind. A noise profile is written where `image` has
+    one: as read from a file, not as denoised.
 
     DNG stores the white level and EXIF the ISO as whole numbers: both are rounded.
-    Fractional black levels are kept, but LibRaw cuts them when it reads them. The
+    Fractional black levels are kept, but programs that read with LibRaw cut them. The
     light factor has no tag and is not stored.
     """
     path = Path(path)
+    if noise_reduction is not None and not 0 <= noise_reduction <= 1:
+        raise ValueError(
+            "noise_reduction must be from 0 (none) to 1 (all), got "
+            f"{noise_reduction!r}."
+        )
     check_destination(path, image.path, template)
     encode = _jpeg_encoder() if compress else None
     stored, scale = storable(image)
-    source = read_source(stored, template)
-    counts, layout = stored.mosaic, {}
+    source = read_source(stored, template, scale, gps)
+    strip = stored.mosaic.astype("<u2", copy=False).data
     if encode is not None:
-        counts, layout = iter([encode(counts)]), _jpeg_layout(counts)
-    tags = _dng_tags(stored, source)
-    position = source.exif.position if gps else ()
-    if position:
-        tags.append((_GPS_PLACEHOLDER, "I", 1, 0, True))
-    with atomic_write(path) as part:
-        tifffile.imwrite(
-            part,
-            counts,
-            byteorder="<",
-            photometric=_CFA_PHOTOMETRIC,
-            metadata=None,
-            software=_software(),
-            extratags=tags,
-            **layout,
-        )
-        exposure = [
-            *source.exif.exposure,
-            *_sensitivity(stored.iso),
-            _history(scale, history),
-        ]
-        _append_ifd(part, _EXIF_PLACEHOLDER, _EXIF_POINTER, exposure)
-        if position:
-            _append_ifd(part, _GPS_PLACEHOLDER, _GPS_POINTER, position)
+        strip = encode(stored.mosaic)
+    tags = {
+        entry.code: entry
+        for entry in _layout(stored, compress, memoryview(strip).nbytes)
+    }
+    tags |= {entry.code: entry for entry in _dng_tags(stored, source)}
+    noise = noise_tags(image, noise_reduction)
+    tags |= {entry.code: entry for entry in noise}
+    exif = {entry.code: entry for entry in source.exif.exposure}
+    if source.iso != stored.iso:  # the template's other words for it contradict it
+        exif = {code: entry for code, entry in exif.items() if code not in _ISO_CODES}
+    exif |= {entry.code: entry for entry in _sensitivity(stored.iso)}
+    exif[_USER_COMMENT] = _history(source.exif.comment, scale, history)
+    blocks = {_EXIF_POINTER: exif}
+    if gps and source.exif.position:
+        blocks[_GPS_POINTER] = {e.code: e for e in source.exif.position}
+    with atomic_write(path) as part, part.open("wb") as file:
+        file.write(_HEADER + _lay_out(tags, blocks))
+        file.write(strip)
     return path
+
+
+def _lay_out(
+    tags: dict[int, ExifEntry], blocks: dict[int, dict[int, ExifEntry]]
+) -> bytes:
+    """Lay out the first directory, the blocks it points to, and the strip's place."""
+    # A directory is as long whatever it points to.
+    pointers = (*blocks, _STRIP_OFFSETS)
+    for code in pointers:
+        tags[code] = encode_entry(code, LONG, [0])
+    at = len(_HEADER) + _even(len(encode_ifd(tags.values(), len(_HEADER))))
+    behind = b""
+    for code, entries in blocks.items():
+        tags[code] = encode_entry(code, LONG, [at + len(behind)])
+        block = encode_ifd(entries.values(), at + len(behind))
+        behind += block.ljust(_even(len(block)), b"\0")
+    tags[_STRIP_OFFSETS] = encode_entry(_STRIP_OFFSETS, LONG, [at + len(behind)])
+    first = encode_ifd(tags.values(), len(_HEADER))
+    return first.ljust(at - len(_HEADER), b"\0") + behind
+
+
+def _even(length: int) -> int:
+    return length + length % 2
 
 
 def check_destination(path: Path, *origins: str | Path | None) -> None:
@@ -207,63 +264,71 @@ def _jpeg_encoder() -> Callable[[np.ndarray], bytes]:
     return encode
 
 
-def _jpeg_layout(counts: np.ndarray) -> dict:
-    """One strip: LibRaw drops a lone tile's size, and takes four for four shots."""
-    return {
-        "compression": _LOSSLESS_JPEG,
-        "compressionargs": {"bitspersample": _COUNT_BITS},
-        "rowsperstrip": counts.shape[0],
-        "shape": counts.shape,
-        "dtype": counts.dtype,
-    }
+def _layout(image: RawImage, is_compressed: bool, n_bytes: int) -> list[ExifEntry]:
+    """Tags of a plain TIFF of one strip: LibRaw drops a lone tile's size."""
+    height, width = image.mosaic.shape
+    return [
+        encode_entry(254, LONG, [0]),  # NewSubfileType: the main image
+        encode_entry(256, LONG, [width]),
+        encode_entry(257, LONG, [height]),
+        encode_entry(258, SHORT, [_COUNT_BITS]),
+        encode_entry(259, SHORT, [_LOSSLESS_JPEG if is_compressed else _UNCOMPRESSED]),
+        encode_entry(262, SHORT, [_CFA_PHOTOMETRIC]),
+        encode_entry(277, SHORT, [1]),  # SamplesPerPixel
+        encode_entry(278, LONG, [height]),  # RowsPerStrip
+        encode_entry(279, LONG, [n_bytes]),
+        encode_entry(282, RATIONAL, [1.0]),  # XResolution
+        encode_entry(283, RATIONAL, [1.0]),
+        encode_entry(284, SHORT, [1]),  # PlanarConfiguration
+        encode_entry(296, SHORT, [1]),  # ResolutionUnit: none
+        encode_entry(305, ASCII, _software()),
+    ]
 
 
-def _dng_tags(image: RawImage, source: DngSource) -> list[tuple]:
-    """Tags beyond those of a plain TIFF, as tifffile takes them."""
-    make, model = source.exif.make, source.exif.model
-    if not model:
-        make, model = _make_and_model(image.sensor)
+def _dng_tags(image: RawImage, source: DngSource) -> list[ExifEntry]:
+    """Tags of the mosaic and the camera; what the source says goes last, and counts."""
+    make, model = _make_and_model(image.sensor)
     black = np.broadcast_to(np.asarray(image.black_level, float), 4)
-    if (black == np.rint(black)).all():
-        black_tag = ("I", 4, [int(level) for level in black])
-    else:
-        black_tag = ("2I", 4, rationals(black))
-    tags = {
-        "NewSubfileType": (254, "I", 1, 0),
-        "Make": (271, "s", 0, make.encode()),
-        "Model": (272, "s", 0, model.encode()),
-        "Orientation": (274, "H", 1, source.orientation),
-        "CFARepeatPatternDim": (33421, "H", 2, (2, 2)),
-        "CFAPattern": (33422, "B", 4, bytes(_CFA_CODES[c] for c in image.cfa)),
-        "ExifIFD": (_EXIF_PLACEHOLDER, "I", 1, 0),
-        "DNGVersion": (50706, "B", 4, bytes((1, 4, 0, 0))),
-        "DNGBackwardVersion": (50707, "B", 4, bytes((1, 1, 0, 0))),
-        "UniqueCameraModel": (50708, "s", 0, image.sensor.encode()),
-        "CFAPlaneColor": (50710, "B", 3, bytes((0, 1, 2))),
-        "CFALayout": (50711, "H", 1, 1),
-        "BlackLevelRepeatDim": (50713, "H", 2, (2, 2)),
-        "BlackLevel": (50714, *black_tag),
-        "WhiteLevel": (50717, "I", 1, round(image.white_level)),
-    }
+    is_whole = (black == np.rint(black)).all()
+    levels = [int(level) if is_whole else float(level) for level in black]
+    has_opcodes = any(entry.code in _OPCODE_LISTS for entry in source.tags)
+    tags = [
+        encode_entry(274, SHORT, [source.orientation]),
+        encode_entry(33421, SHORT, [2, 2]),  # CFARepeatPatternDim
+        encode_entry(33422, BYTE, [_CFA_CODES[colour] for colour in image.cfa]),
+        encode_entry(50706, BYTE, source.version),  # DNGVersion
+        encode_entry(50707, BYTE, (1, 3 if has_opcodes else 1, 0, 0)),
+        _text(50708, image.sensor),  # UniqueCameraModel
+        encode_entry(50710, BYTE, [0, 1, 2]),  # CFAPlaneColor
+        encode_entry(50711, SHORT, [1]),  # CFALayout
+        encode_entry(50713, SHORT, [2, 2]),  # BlackLevelRepeatDim
+        encode_entry(50714, LONG if is_whole else RATIONAL, levels),
+        encode_entry(50717, LONG, [round(image.white_level)]),
+    ]
+    if not source.exif.names_camera:
+        tags += [_text(271, make)] if make else []
+        tags += [_text(272, model)]
     if source.name:
-        tags["OriginalRawFileName"] = (50827, "s", 0, source.name.encode())
-    of_image = {tag[0]: (*tag, True) for tag in tags.values()}
-    carried = {
-        entry.code: (entry.code, "s", entry.count, entry.payload, True)
-        for entry in source.exif.image
-    }
-    # What the source says of its colours and its camera goes before what skadl says.
-    return [*(of_image | carried | {tag[0]: tag for tag in source.tags}).values()]
+        # Of a name that is no UTF-8, what there is.
+        tags += [_text(50827, os.fsencode(source.name).decode(errors="replace"))]
+    return [*tags, *source.exif.image, *source.tags]
 
 
-def _history(scale: int, history: str | None) -> ExifEntry:
+def _text(code: int, text: str) -> ExifEntry:
+    content = text.encode(errors="replace") + b"\0"
+    return ExifEntry(code, ASCII, len(content), content)
+
+
+def _history(comment: str, scale: int, history: str | None) -> ExifEntry:
     """Say what was done, in one line of words."""
-    words = [] if history is None else [" ".join(history.split())]
+    words = [comment] if comment else []
+    words += [] if history is None else [" ".join(history.split())]
     if scale > 1:
         words.append(f"counts and levels multiplied by {scale}")
     text = "; ".join([*words, f"written by {_software()}"])
     # The tag ImageHistory would do, but to exiftool -validate it is no EXIF.
-    return encode_entry(_USER_COMMENT, 7, b"UNICODE\0" + text.encode("utf-16-le"))
+    content = b"UNICODE\0" + text.encode("utf-16-le", "replace")
+    return encode_entry(_USER_COMMENT, UNDEFINED, content)
 
 
 def _software() -> str:
@@ -278,24 +343,9 @@ def _make_and_model(sensor: str) -> tuple[str, str]:
 
 def _sensitivity(iso: float) -> list[ExifEntry]:
     """Encode the ISO for the EXIF block, with the version that every block has."""
-    whole_iso = max(1, round(iso))
+    whole_iso = min(max(1, round(iso)), _LARGEST_ISO)
     entries = [encode_entry(34855, 3, [min(whole_iso, _COUNT_LIMIT)])]
     if whole_iso >= _COUNT_LIMIT:
         entries.append(encode_entry(34864, 3, [3]))  # SensitivityType: ISO speed
         entries.append(encode_entry(34867, 4, [whole_iso]))  # ISOSpeed
     return [*entries, encode_entry(36864, 7, b"0232")]  # ExifVersion
-
-
-def _append_ifd(
-    path: Path, placeholder: int, pointer: int, entries: Iterable[ExifEntry]
-) -> None:
-    """Append a block and turn the placeholder into the pointer to it."""
-    with tifffile.TiffFile(path) as tiff:
-        entry_at = tiff.pages[0].tags[placeholder].offset
-    with path.open("r+b") as file:
-        file.seek(0, 2)
-        file.write(b"\0" * (file.tell() % 2))  # blocks begin at even offsets
-        block_at = file.tell()
-        file.write(encode_ifd(entries, block_at))
-        file.seek(entry_at)
-        file.write(struct.pack("<HHII", pointer, 4, 1, block_at))

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import rawpy
-import tifffile
 
-from skadl.raw.exif import CameraExif, read_exif
+from skadl.raw import dng_tags
+from skadl.raw.active_area import Window, black_level_deltas, visible_windows
+from skadl.raw.exif import CameraExif, exif_iso, exif_tags, read_exif
+from skadl.raw.exif_blocks import (
+    BYTE,
+    DOUBLE,
+    LONG,
+    RATIONAL,
+    SHORT,
+    SRATIONAL,
+    UNDEFINED,
+    ExifEntry,
+    encode_entry,
+)
 from skadl.raw.image import RawImage
-from skadl.raw.rawfile import open_libraw
+from skadl.raw.libraw import open_libraw
+from skadl.raw.opcodes import move_opcodes
+from skadl.raw.tiff_tags import TiffTags, numbers
+from skadl.raw.xmp import without_private_parts
 
 _WHITEST = np.iinfo(np.uint16).max
 
@@ -28,136 +44,246 @@ _D65 = 21  # EXIF LightSource code
 
 # LibRaw's flip (1: mirror columns, 2: mirror rows, 4: transpose) as TIFF orientation.
 _ORIENTATION = {0: 1, 1: 2, 2: 4, 3: 3, 4: 5, 5: 8, 6: 6, 7: 7}
-
-# What a DNG says of the camera's colours; copied from a template that is a DNG.
-_COLOUR_TAGS = {
-    "UniqueCameraModel": 50708,  # raw developers look profiles up by it
-    "ColorMatrix1": 50721,
-    "ColorMatrix2": 50722,
-    "CameraCalibration1": 50723,
-    "CameraCalibration2": 50724,
-    "AnalogBalance": 50727,
-    "AsShotNeutral": 50728,
-    "AsShotWhiteXY": 50729,
-    "BaselineExposure": 50730,
-    "CalibrationIlluminant1": 50778,
-    "CalibrationIlluminant2": 50779,
-    "CameraCalibrationSignature": 50931,
-    "ProfileCalibrationSignature": 50932,
-    "ProfileName": 50936,
-    "ProfileHueSatMapDims": 50937,
-    "ProfileHueSatMapData1": 50938,
-    "ProfileHueSatMapData2": 50939,
-    "ProfileToneCurve": 50940,
-    "ProfileEmbedPolicy": 50941,
-    "ProfileCopyright": 50942,
-    "ForwardMatrix1": 50964,
-    "ForwardMatrix2": 50965,
-    "ProfileLookTableDims": 50981,
-    "ProfileLookTableData": 50982,
-    "ProfileHueSatMapEncoding": 51107,
-    "ProfileLookTableEncoding": 51108,
-    "BaselineExposureOffset": 51109,
-    "DefaultBlackRender": 51110,
-}
+_FIRST_NEW = 52525  # tags that DNG 1.4 does not know begin here
 
 
-class DngSource(NamedTuple):
+@dataclass(frozen=True)
+class DngSource:
     """What is known of a photograph beyond its mosaic."""
 
-    tags: list[tuple]  # colours and crop, as tifffile takes them
-    orientation: int  # TIFF code
-    exif: CameraExif
-    name: str  # of the file; empty if there is none
+    tags: tuple[ExifEntry, ...]  # of the first directory
+    orientation: int = 1  # TIFF code
+    exif: CameraExif = field(default_factory=CameraExif)
+    iso: float | None = None
+    name: str = ""  # of the file; empty if there is none
+    version: tuple[int, ...] = (1, 4, 0, 0)  # of DNG, that the tags need
 
 
-def read_source(image: RawImage, template: str | Path | None) -> DngSource:
-    """Read what a DNG of an image is to carry: from the template, or from its file."""
+def read_source(
+    image: RawImage,
+    template: str | Path | None,
+    scale: int = 1,
+    keeps_position: bool = False,
+) -> DngSource:
+    """Read what a DNG of an image is to carry: from the template, or from its file.
+
+    `scale` is what the image's counts were multiplied by since they were read.
+    """
     if template is not None:
-        return _read_source(Path(template), image.mosaic.shape)
+        return _read_source(Path(template), image, scale, keeps_position)
     try:
         if image.path is not None:
-            return _read_source(Path(image.path), image.mosaic.shape)
+            return _read_source(Path(image.path), image, scale, keeps_position)
     except (FileNotFoundError, ValueError):
         # Moved away since, or never a RAW file: nobody asked for it by name.
         pass
     # No RAW file: colours count as sRGB, the mean of the image as grey.
-    colours = _colour_tags(_SRGB_FROM_XYZ, _mean_colour(image))
-    return DngSource(colours, 1, CameraExif(), "")
+    return DngSource(tuple(_colour_tags(_SRGB_FROM_XYZ, _mean_colour(image))))
 
 
-def rationals(values: np.ndarray) -> list[int]:
-    """Approximate floats by numerators and denominators in turn, as TIFF stores them.
-
-    >>> rationals([0.5, 2.0])
-    [1, 2, 2, 1]
-    """
-    fractions = [Fraction(float(value)).limit_denominator(10_000) for value in values]
-    return [part for fraction in fractions for part in fraction.as_integer_ratio()]
-
-
-def _read_source(path: Path, shape: tuple[int, int]) -> DngSource:
+def _read_source(
+    path: Path, image: RawImage, scale: int, keeps_position: bool
+) -> DngSource:
     with open_libraw(path) as raw:
-        orientation = _ORIENTATION.get(raw.sizes.flip, 1)
-        tags = _dng_colour_tags(path)
-        if not tags:
-            daylight = np.array(raw.daylight_whitebalance[:3], float)
-            as_shot = np.array(raw.camera_whitebalance[:3], float)
-            known = [wb for wb in (as_shot, daylight) if 0 < wb.min() <= wb.max() < 1e6]
-            multipliers = known[0] if known else np.ones(3)
-            xyz_to_camera = np.array(raw.rgb_xyz_matrix[:3], float)
-            if not xyz_to_camera.any():
-                xyz_to_camera = _developed_matrix(raw)
-            tags = _colour_tags(xyz_to_camera, multipliers[1] / multipliers)
-        tags = tags + _crop_tags(raw, shape)
-        return DngSource(tags, orientation, read_exif(path, raw), path.name)
+        tags = exif_tags(path)
+        found = [*_dng_tags(tags)] if tags.is_dng else []
+        if not _has_colours(tags):
+            found += _measured_colours(raw)
+        sizes = raw.sizes
+        # Of another part of the picture nobody knows where it lies.
+        is_visible_area = image.mosaic.shape == (sizes.height, sizes.width)
+        if not tags.is_dng:
+            found += _libraw_crop(sizes) if is_visible_area else []
+        else:
+            windows = visible_windows(tags, sizes, scale) if is_visible_area else None
+            found += _placed_tags(path, tags, raw, windows)
+        xmp = tags.first.get(dng_tags.XMP)
+        if xmp is not None and xmp.type in (BYTE, UNDEFINED):
+            content = without_private_parts(xmp.payload, keeps_position)
+            if content:
+                found.append(ExifEntry(dng_tags.XMP, BYTE, len(content), content))
+        needs_new = any(entry.code >= _FIRST_NEW for entry in found)
+        return DngSource(
+            tuple(found),
+            _ORIENTATION.get(sizes.flip, 1),
+            read_exif(tags, raw),
+            exif_iso(tags),
+            path.name,
+            _version(tags) if needs_new else (1, 4, 0, 0),
+        )
 
 
-def _dng_colour_tags(path: Path) -> list[tuple]:
-    """Colour tags of a DNG, to be copied; none of any other file."""
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            tags = tiff.pages.first.tags
-            if _COLOUR_TAGS["ColorMatrix1"] not in tags:
-                return []
-            found = [tags[code] for code in _COLOUR_TAGS.values() if code in tags]
-            return [_copied(tag) for tag in found]
-    except Exception:  # tifffile lets any parsing error out; LibRaw's figures then
-        return []
+def _has_colours(tags: TiffTags) -> bool:
+    return tags.is_dng and tags.find(dng_tags.COLOR_MATRIX_1) is not None
 
 
-def _copied(tag: tifffile.TiffTag) -> tuple:
-    """Hand a tag back to tifffile, which takes text beyond ASCII as bytes alone."""
-    if isinstance(tag.value, str):
-        return (tag.code, "s", 0, tag.value.encode(), True)
-    return (tag.code, tag.dtype, tag.count, tag.value, True)
+def _dng_tags(tags: TiffTags) -> Iterator[ExifEntry]:
+    """Tags of a DNG that say the same of any mosaic of its photograph."""
+    in_order = dng_tags.COPIED_IN_ORDER if tags.is_little_endian else {}
+    for code in (*dng_tags.COPIED.values(), *in_order.values()):
+        entry = tags.find(code)
+        if entry is not None:
+            yield entry
 
 
-def _crop_tags(raw: rawpy.RawPy, shape: tuple[int, int]) -> list[tuple]:
-    """Default crop, if the mosaic is the whole visible area, which becomes active."""
-    sizes = raw.sizes
+def _placed_tags(
+    path: Path,
+    tags: TiffTags,
+    raw: rawpy.RawPy,
+    windows: tuple[Window, Window] | None,
+) -> list[ExifEntry]:
+    """Tags of a DNG that name places of its image, moved to those of the mosaic."""
+    lists = {
+        number: entry
+        for number, code in dng_tags.OPCODE_LISTS.items()
+        if (entry := tags.find(code)) is not None
+    }
+    maps = [
+        entry
+        for code in (
+            dng_tags.PROFILE_GAIN_TABLE_MAP,
+            dng_tags.PROFILE_GAIN_TABLE_MAP_2,
+        )
+        if (entry := tags.find(code)) is not None
+    ]
+    lost, found = [], []
+    if windows is None:
+        lost = [f"OpcodeList{number}" for number in lists]
+        lost += ["ProfileGainTableMap" for _ in maps]
+    else:
+        whole, active = windows
+        found = [*_moved_crop(tags, active), *_moved_deltas(tags, active, whole.scale)]
+
+        def find_count(count: int) -> np.ndarray:
+            return np.argwhere(raw.raw_image_visible == count)
+
+        for number, entry in lists.items():
+            window = whole if number == 1 else active
+            content, left_out = move_opcodes(entry.payload, window, find_count)
+            lost += [f"{name} of OpcodeList{number}" for name in left_out]
+            if content:
+                code = dng_tags.OPCODE_LISTS[number]
+                found.append(ExifEntry(code, UNDEFINED, len(content), content))
+        if active.is_all and tags.is_little_endian:
+            found += maps
+        else:
+            lost += ["ProfileGainTableMap" for _ in maps]
+    if lost:
+        warnings.warn(
+            f"corrections of {path.name} that are not carried over, since they do not "
+            f"fit this mosaic: {', '.join(lost)}. RAW programs will not make them.",
+            UserWarning,
+            stacklevel=5,
+        )
+    return found
+
+
+def _moved_crop(tags: TiffTags, active: Window) -> Iterator[ExifEntry]:
+    """Default crop and the user's, which is a part of it."""
+    codes = dng_tags.DEFAULT_CROP_ORIGIN, dng_tags.DEFAULT_CROP_SIZE
+    entries = [tags.find(code) for code in codes]
+    user = tags.find(dng_tags.DEFAULT_USER_CROP)
+    origin, size = map(numbers, entries)
+    if len(origin) != 2 or len(size) != 2:
+        origin, size = [0, 0], [active.old_width, active.old_height]
+        entries = []
+    start = np.array(origin, float) - (active.left, active.top)
+    end = start + size
+    limits = active.width, active.height
+    new_start, new_end = np.clip(start, 0, limits), np.clip(end, 0, limits)
+    if not (np.isfinite(end).all() and (new_start < new_end).all()):
+        return
+    if active.is_all:
+        yield from entries
+    elif entries:
+        yield from map(_lengths, codes, (new_start, new_end - new_start))
+    crop = np.array(numbers(user), float)  # top, left, bottom, right
+    if len(crop) != 4 or not np.isfinite(crop).all():
+        return
+    if (new_start == start).all() and (new_end == end).all():
+        yield user
+        return
+    corners = start + crop.reshape(2, 2)[:, ::-1] * (end - start)
+    corners = ((corners - new_start) / (new_end - new_start)).clip(0, 1)
+    if (corners[0] < corners[1]).all():
+        values = corners[:, ::-1].ravel().tolist()
+        yield encode_entry(dng_tags.DEFAULT_USER_CROP, RATIONAL, values)
+
+
+def _lengths(code: int, values: np.ndarray) -> ExifEntry:
+    if (values == np.rint(values)).all():
+        return encode_entry(code, LONG, [int(value) for value in values])
+    return encode_entry(code, RATIONAL, values.tolist())
+
+
+def _moved_deltas(tags: TiffTags, active: Window, scale: int) -> Iterator[ExifEntry]:
+    """Black levels by row and column, whose mean is in the black level already."""
+    spans = {
+        dng_tags.BLACK_LEVEL_DELTA_H: (active.left, active.width),
+        dng_tags.BLACK_LEVEL_DELTA_V: (active.top, active.height),
+    }
+    for code, deltas in black_level_deltas(tags, active).items():
+        start, n = spans[code]
+        values = scale * (deltas - deltas.mean())[start : start + n]
+        if values.any():
+            yield encode_entry(code, SRATIONAL, values.tolist())
+
+
+def _libraw_crop(sizes: rawpy.ImageSizes) -> list[ExifEntry]:
+    """Default crop of a file that is no DNG, within the visible area."""
     top = getattr(sizes, "crop_top_margin", 0) - sizes.top_margin
     left = getattr(sizes, "crop_left_margin", 0) - sizes.left_margin
     height, width = (getattr(sizes, f"crop_{side}", 0) for side in ("height", "width"))
-    if (
-        shape != (sizes.height, sizes.width)
-        or not (top >= 0 and 0 < height and top + height <= sizes.height)
-        or not (left >= 0 and 0 < width and left + width <= sizes.width)
+    if not (top >= 0 and 0 < height and top + height <= sizes.height) or not (
+        left >= 0 and 0 < width and left + width <= sizes.width
     ):
         return []
     return [
-        (50719, "I", 2, (left, top), True),  # DefaultCropOrigin
-        (50720, "I", 2, (width, height), True),  # DefaultCropSize
+        encode_entry(dng_tags.DEFAULT_CROP_ORIGIN, LONG, [left, top]),
+        encode_entry(dng_tags.DEFAULT_CROP_SIZE, LONG, [width, height]),
     ]
 
 
-def _colour_tags(xyz_to_camera: np.ndarray, neutral: np.ndarray) -> list[tuple]:
+def noise_tags(image: RawImage, noise_reduction: float | None) -> list[ExifEntry]:
+    """Noise of the counts, where it is known, and how much of it was taken out."""
+    found = []
+    if image.noise_profile is not None:
+        red, green_red, green_blue, blue = image.noise_profile
+        planes = [red, green_red, blue]
+        if green_red != green_blue:
+            planes = [red, green_red, green_blue, blue]
+        values = [value for plane in planes for value in plane]
+        found.append(encode_entry(dng_tags.NOISE_PROFILE, DOUBLE, values))
+    if noise_reduction is not None:
+        code = dng_tags.NOISE_REDUCTION_APPLIED
+        found.append(encode_entry(code, RATIONAL, [float(noise_reduction)]))
+    return found
+
+
+def _version(tags: TiffTags) -> tuple[int, ...]:
+    entry = tags.first[dng_tags.DNG_VERSION]
+    return min(max(tuple(entry.payload[:4]), (1, 6, 0, 0)), (1, 7, 1, 0))
+
+
+def _measured_colours(raw: rawpy.RawPy) -> list[ExifEntry]:
+    """Colours as LibRaw knows them for the camera."""
+    daylight = np.array(raw.daylight_whitebalance[:3], float)
+    as_shot = np.array(raw.camera_whitebalance[:3], float)
+    known = [wb for wb in (as_shot, daylight) if 0 < wb.min() <= wb.max() < 1e6]
+    multipliers = known[0] if known else np.ones(3)
+    xyz_to_camera = np.array(raw.rgb_xyz_matrix[:3], float)
+    if not xyz_to_camera.any():
+        xyz_to_camera = _developed_matrix(raw)
+    return _colour_tags(xyz_to_camera, multipliers[1] / multipliers)
+
+
+def _colour_tags(xyz_to_camera: np.ndarray, neutral: np.ndarray) -> list[ExifEntry]:
     """Colour tags for a matrix under D65 and the camera's R, G, B of white."""
-    matrix, white = rationals(xyz_to_camera.ravel()), rationals(neutral)
+    matrix, white = xyz_to_camera.ravel().tolist(), neutral.tolist()
     return [
-        (_COLOUR_TAGS["ColorMatrix1"], "2i", 9, matrix, True),
-        (_COLOUR_TAGS["AsShotNeutral"], "2I", 3, white, True),
-        (_COLOUR_TAGS["CalibrationIlluminant1"], "H", 1, _D65, True),
+        encode_entry(dng_tags.COLOR_MATRIX_1, SRATIONAL, matrix),
+        encode_entry(dng_tags.AS_SHOT_NEUTRAL, RATIONAL, white),
+        encode_entry(dng_tags.CALIBRATION_ILLUMINANT_1, SHORT, [_D65]),
     ]
 
 

@@ -1,13 +1,12 @@
 """What a photograph's EXIF says of camera and exposure: read here, and only here.
 
-Numbers and names are read from the file's own tags with exifread, or asked of LibRaw
-where a format hides them; what belongs to the photograph is carried to a DNG. Codes
-and types are those of CIPA DC-008 (Exif 2.32), tables 4, 7 and 15.
+Numbers and names are read from the file's own tags, or asked of LibRaw where a format
+hides them; what belongs to the photograph is carried to a DNG, byte for byte. Codes and
+types are those of CIPA DC-008 (Exif 2.32), tables 4, 7 and 15.
 """
 
 from __future__ import annotations
 
-import io
 import math
 import re
 from collections.abc import Iterator
@@ -17,119 +16,140 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import exifread
 import rawpy
 
 from skadl.raw.exif_blocks import (
     ASCII,
     BYTE,
+    LONG,
     RATIONAL,
     SHORT,
     SRATIONAL,
+    UNDEFINED,
     ExifEntry,
     encode_entry,
 )
+from skadl.raw.tiff_tags import Directory, TiffTags, numbers, read_tags, text
+from skadl.support.text import short_label
 
-# In the order in which they are believed. A camera that needs more than 16 bits puts
-# 65535 into the first and the true ISO into another.
-_ISO_TAGS = (
-    "ISOSpeedRatings",
-    "PhotographicSensitivity",
-    "ISOSpeed",
-    "RecommendedExposureIndex",
-    "StandardOutputSensitivity",
-)
-_ISO_OVERFLOW = 65535
-_UNIQUE_CAMERA_MODEL = "Image Tag 0xC614"  # a DNG's name for the camera
+_MAKE, _MODEL, _UNIQUE_CAMERA_MODEL = 271, 272, 50708
+# In the order in which they are believed: ISOSpeedRatings (today's name is
+# PhotographicSensitivity), ISOSpeed, RecommendedExposureIndex,
+# StandardOutputSensitivity. A camera that needs more than 16 bits puts 65535 into the
+# first and the true ISO into another.
+_ISO_CODES = (34855, 34867, 34866, 34865)
+_ISO_OVERFLOW, _HIGHEST_ISO = 65535, 1e8
 _COMPANY_WORDS = frozenset(
     "ag camera co company corp corporation gmbh imaging inc limited ltd".split()
 )
-_SEARCHED_BYTES = 1 << 20  # of a file, for a block of tags
+_LONGEST_NAME = 256
 _LARGEST_NUMBER = 1e6  # seconds, F-number or mm that a camera may mean
+_LARGEST_APEX = 20.0
 
+_TEXT, _BYTES = (ASCII,), (BYTE, UNDEFINED)
+_WHOLE, _RATIO = (SHORT, LONG), (RATIONAL, SRATIONAL)
 _IMAGE_TYPES = {
-    306: ASCII,  # DateTime
-    315: ASCII,  # Artist
-    33432: ASCII,  # Copyright
+    **dict.fromkeys((269, 270), _TEXT),  # DocumentName, ImageDescription
+    **dict.fromkeys((_MAKE, _MODEL), _TEXT),
+    306: _TEXT,  # DateTime
+    315: _TEXT,  # Artist
+    **dict.fromkeys((18246, 18249), _WHOLE),  # Rating, RatingPercent
+    33432: _TEXT,  # Copyright
+    33723: (*_BYTES, LONG),  # IPTC
+    **dict.fromkeys(range(40091, 40096), _BYTES),  # XPTitle to XPSubject
 }
 _EXPOSURE_TIME, _F_NUMBER, _TAKEN, _FOCAL_LENGTH = 33434, 33437, 36867, 37386
-_LENS_MAKE, _LENS_MODEL = 42035, 42036
+_SHUTTER_SPEED_VALUE, _APERTURE_VALUE = 37377, 37378
+_LENS_MAKE, _LENS_MODEL, _USER_COMMENT = 42035, 42036, 37510
+_MEASURES = (_EXPOSURE_TIME, _F_NUMBER, _FOCAL_LENGTH)
+_APEX = {
+    "ExposureTime": (_EXPOSURE_TIME, _SHUTTER_SPEED_VALUE, lambda value: 2**-value),
+    "FNumber": (_F_NUMBER, _APERTURE_VALUE, lambda value: 2 ** (value / 2)),
+}
 # Neither owner nor serial numbers: like a position, they tell who took the picture.
+# Nor what is of the file: its sizes, its CFA pattern, the maker's notes.
 _EXPOSURE_TYPES = {
-    _EXPOSURE_TIME: RATIONAL,
-    _F_NUMBER: RATIONAL,
-    34850: SHORT,  # ExposureProgram
-    _TAKEN: ASCII,  # DateTimeOriginal
-    36868: ASCII,  # DateTimeDigitized
-    36880: ASCII,  # OffsetTime
-    36881: ASCII,  # OffsetTimeOriginal
-    36882: ASCII,  # OffsetTimeDigitized
-    37377: SRATIONAL,  # ShutterSpeedValue
-    37378: RATIONAL,  # ApertureValue
-    37379: SRATIONAL,  # BrightnessValue
-    37380: SRATIONAL,  # ExposureBiasValue
-    37381: RATIONAL,  # MaxApertureValue
-    37382: RATIONAL,  # SubjectDistance
-    37383: SHORT,  # MeteringMode
-    37384: SHORT,  # LightSource
-    37385: SHORT,  # Flash
-    _FOCAL_LENGTH: RATIONAL,
-    37520: ASCII,  # SubSecTime
-    37521: ASCII,  # SubSecTimeOriginal
-    37522: ASCII,  # SubSecTimeDigitized
-    41486: RATIONAL,  # FocalPlaneXResolution
-    41487: RATIONAL,  # FocalPlaneYResolution
-    41488: SHORT,  # FocalPlaneResolutionUnit
-    41986: SHORT,  # ExposureMode
-    41987: SHORT,  # WhiteBalance
-    41989: SHORT,  # FocalLengthIn35mmFilm
-    41990: SHORT,  # SceneCaptureType
-    42034: RATIONAL,  # LensSpecification
-    _LENS_MAKE: ASCII,
-    _LENS_MODEL: ASCII,
+    _EXPOSURE_TIME: _RATIO,
+    _F_NUMBER: _RATIO,
+    34850: _WHOLE,  # ExposureProgram
+    **dict.fromkeys(range(34864, 34870), _WHOLE),  # which ISO is meant, and those
+    _TAKEN: _TEXT,  # DateTimeOriginal
+    36868: _TEXT,  # DateTimeDigitized
+    36880: _TEXT,  # OffsetTime
+    36881: _TEXT,  # OffsetTimeOriginal
+    36882: _TEXT,  # OffsetTimeDigitized
+    _SHUTTER_SPEED_VALUE: _RATIO,
+    _APERTURE_VALUE: _RATIO,
+    37379: _RATIO,  # BrightnessValue
+    37380: _RATIO,  # ExposureBiasValue
+    37381: _RATIO,  # MaxApertureValue
+    37382: _RATIO,  # SubjectDistance
+    37383: _WHOLE,  # MeteringMode
+    37384: _WHOLE,  # LightSource
+    37385: _WHOLE,  # Flash
+    _FOCAL_LENGTH: _RATIO,
+    **dict.fromkeys((37520, 37521, 37522), _TEXT),  # SubSecTime, ...Original, ...Digi.
+    **dict.fromkeys(range(37888, 37894), _RATIO),  # Temperature to CameraElevationAngle
+    41483: _RATIO,  # FlashEnergy
+    41486: _RATIO,  # FocalPlaneXResolution
+    41487: _RATIO,  # FocalPlaneYResolution
+    41488: _WHOLE,  # FocalPlaneResolutionUnit
+    41493: _RATIO,  # ExposureIndex
+    41495: _WHOLE,  # SensingMethod
+    **dict.fromkeys((41728, 41729), _BYTES),  # FileSource, SceneType
+    41985: _WHOLE,  # CustomRendered
+    41986: _WHOLE,  # ExposureMode
+    41987: _WHOLE,  # WhiteBalance
+    41988: _RATIO,  # DigitalZoomRatio
+    41989: _WHOLE,  # FocalLengthIn35mmFilm
+    **dict.fromkeys(range(41990, 41995), _WHOLE),  # SceneCaptureType to Sharpness
+    41996: _WHOLE,  # SubjectDistanceRange
+    42034: _RATIO,  # LensSpecification
+    _LENS_MAKE: _TEXT,
+    _LENS_MODEL: _TEXT,
+    42080: _WHOLE,  # CompositeImage
 }
 _GPS_TYPES = {
-    **dict.fromkeys((0, 5), BYTE),
-    **dict.fromkeys((1, 3, 8, 9, 10, 12, 14, 16, 18, 29), ASCII),
-    **dict.fromkeys((2, 4, 6, 7, 11, 13, 15, 17, 31), RATIONAL),
-    30: SHORT,
+    **dict.fromkeys((0, 5), _BYTES),
+    **dict.fromkeys((1, 3, 8, 9, 10, 12, 14, 16, 18, 19, 21, 23, 25, 29), _TEXT),
+    **dict.fromkeys((2, 4, 6, 7, 11, 13, 15, 17, 20, 22, 24, 26, 31), _RATIO),
+    **dict.fromkeys((27, 28), _BYTES),
+    30: _WHOLE,
 }
 
 
-def exif_tags(path: Path) -> dict:
-    """Read exifread's tags of a file; empty where there are none to be parsed."""
-    with path.open("rb") as file:
-        head = file.read(_SEARCHED_BYTES)
-        # exifread knows TIFF (most RAW formats); others carry a TIFF block inside.
-        if head[:2] not in (b"II", b"MM"):
-            block = re.search(rb"II\*\0\x08\0\0\0|MM\0\*\0\0\0\x08", head)
-            if block is None:
-                return {}
-            file = io.BytesIO(head[block.start() :])
-        try:
-            return exifread.process_file(file, details=False)
-        except Exception:  # exifread lets any parsing error out; no EXIF then
-            return {}
+def exif_tags(path: Path) -> TiffTags:
+    """Read the tags of a file; empty where there are none to be parsed."""
+    return read_tags(path)
 
 
-def exif_number(tags: dict, name: str) -> float | None:
-    """Return a positive number by its tag's name, "ExposureTime", say, or None."""
-    numbers = _numbers(tags, name)
-    return next((number for number in numbers if number < _LARGEST_NUMBER), None)
+def exif_number(tags: TiffTags, name: str) -> float | None:
+    """Return a positive number, "ExposureTime" or "FNumber", or None.
+
+    Where the tag says none (1/0, say), what it is in APEX units.
+    """
+    code, apex_code, from_apex = _APEX[name]
+    usable = [n for n in _numbers(tags, code) if 0 < n < _LARGEST_NUMBER]
+    if not usable:
+        values = [v for v in _numbers(tags, apex_code) if abs(v) < _LARGEST_APEX]
+        usable = [from_apex(value) for value in values]
+    return next(iter(usable), None)
 
 
-def exif_iso(tags: dict) -> float | None:
+def exif_iso(tags: TiffTags) -> float | None:
     """Return the ISO, of whichever tag has it, or None."""
-    isos = [iso for name in _ISO_TAGS for iso in _numbers(tags, name)]
+    found = [n for code in _ISO_CODES for n in _numbers(tags, code)]
+    isos = [iso for iso in found if 0 < iso < _HIGHEST_ISO]
     return next((iso for iso in isos if iso != _ISO_OVERFLOW), min(isos, default=None))
 
 
-def exif_sensor(tags: dict) -> str:
+def exif_sensor(tags: TiffTags) -> str:
     """Return the camera's name, see `camera_name`; empty if the tags have none."""
-    make, model = _make_and_model(tags)
-    if model:
-        return camera_name(make, model)
-    return camera_name("", _text(tags, _UNIQUE_CAMERA_MODEL))
+    make, model = (text(tags.first.get(code)) for code in (_MAKE, _MODEL))
+    if not model:
+        make, model = "", text(tags.first.get(_UNIQUE_CAMERA_MODEL))
+    # A name is shown, and kept in models: nothing in it may steer a terminal.
+    return short_label(camera_name(make, model), _LONGEST_NAME)
 
 
 def read_exposure(path: Path) -> tuple[float | None, float | None]:
@@ -179,36 +199,57 @@ def camera_name(make: str, model: str) -> str:
 class CameraExif:
     """What belongs to the photograph rather than to the file that holds it."""
 
-    make: str = ""  # as the camera writes it; empty if unknown, as the model
-    model: str = ""
     image: tuple[ExifEntry, ...] = ()  # of the first IFD
     exposure: tuple[ExifEntry, ...] = ()  # of the EXIF IFD
     position: tuple[ExifEntry, ...] = ()  # of the GPS IFD
+    comment: str = ""  # of the photographer
+
+    @property
+    def names_camera(self) -> bool:
+        """Whether a model is among the tags."""
+        return any(entry.code == _MODEL for entry in self.image)
 
 
-def read_exif(path: Path, raw: rawpy.RawPy) -> CameraExif:
-    """Collect what a DNG is to carry from a RAW file, which LibRaw has open as well."""
-    tags = exif_tags(path)
-    exposure = _collect(tags, ("Image", "EXIF"), _EXPOSURE_TYPES)
+def read_exif(tags: TiffTags, raw: rawpy.RawPy) -> CameraExif:
+    """Collect what a DNG is to carry of a RAW file, which LibRaw has open as well."""
+    # Some formats have what belongs into the EXIF block in the first.
+    exposure = _collect(tags.first, _EXPOSURE_TYPES) | _collect(
+        tags.exif, _EXPOSURE_TYPES
+    )
     return CameraExif(
-        *_make_and_model(tags),
-        tuple(_collect(tags, ("Image",), _IMAGE_TYPES).values()),
+        tuple(_collect(tags.first, _IMAGE_TYPES).values()),
         tuple((_libraw_exposure(raw) | exposure).values()),
-        tuple(_collect(tags, ("GPS",), _GPS_TYPES).values()),
+        tuple(_collect(tags.position, _GPS_TYPES).values()),
+        _comment(tags),
     )
 
 
+def _comment(tags: TiffTags) -> str:
+    """Decode the tag UserComment, whose first eight bytes name its code."""
+    entry = tags.exif.get(_USER_COMMENT)
+    if entry is None or entry.type != UNDEFINED:
+        return ""
+    utf_16 = "utf-16-le" if tags.is_little_endian else "utf-16-be"
+    codes = {b"ASCII\0\0\0": "utf-8", b"UNICODE\0": utf_16}
+    code = codes.get(entry.payload[:8])
+    if code is None:
+        return ""
+    return short_label(entry.payload[8:].decode(code, "replace").strip("\0 "), 1000)
+
+
 def _collect(
-    tags: dict, groups: tuple[str, ...], types: dict[int, int]
+    directory: Directory, types: dict[int, tuple[int, ...]]
 ) -> dict[int, ExifEntry]:
-    """Encode the listed tags, without malformed ones; later groups win."""
+    """Take the listed tags as they are, without those of another type or no value."""
     found = {}
-    for group in groups:
-        for name, tag in tags.items():
-            code = getattr(tag, "tag", None)
-            if name.startswith(f"{group} ") and code in types:
-                with suppress(ValueError):
-                    found[code] = encode_entry(code, types[code], tag.values)
+    for code, entry in directory.items():
+        if entry.type not in types.get(code, ()):
+            continue
+        if entry.type == ASCII and not entry.payload.strip(b"\0 "):
+            continue
+        if code in _MEASURES and not any(0 < n < math.inf for n in numbers(entry)):
+            continue
+        found[code] = entry
     return found
 
 
@@ -232,24 +273,13 @@ def _libraw_exposure(raw: rawpy.RawPy) -> dict[int, ExifEntry]:
     found = {}
     for code, value in values.items():
         with suppress(ValueError):
-            found[code] = encode_entry(code, _EXPOSURE_TYPES[code], value)
+            found[code] = encode_entry(code, _EXPOSURE_TYPES[code][0], value)
     return found
 
 
-def _numbers(tags: dict, name: str) -> Iterator[float]:
-    """Positive numbers of a tag: that of the EXIF block, then that of the first."""
-    for group in ("EXIF", "Image"):
-        try:
-            number = float(tags[f"{group} {name}"].values[0])
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-            continue
-        if 0 < number < math.inf:
-            yield number
-
-
-def _make_and_model(tags: dict) -> tuple[str, str]:
-    return _text(tags, "Image Make"), _text(tags, "Image Model")
-
-
-def _text(tags: dict, key: str) -> str:
-    return str(tags[key].values).strip("\0 ") if key in tags else ""
+def _numbers(tags: TiffTags, code: int) -> Iterator[float]:
+    """Numbers of a tag, its first one: of the EXIF block, then of the first."""
+    for directory in (tags.exif, tags.first):
+        for number in numbers(directory.get(code))[:1]:
+            if math.isfinite(number):
+                yield float(number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterable
 from fractions import Fraction
@@ -9,7 +10,8 @@ from typing import Any, NamedTuple
 
 # Types of a tag's values.
 BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SRATIONAL = 1, 2, 3, 4, 5, 7, 10
-_NUMBER_FORMATS = {BYTE: "B", SHORT: "H", LONG: "I", UNDEFINED: "B"}
+DOUBLE = 12
+_NUMBER_FORMATS = {BYTE: "B", SHORT: "H", LONG: "I", UNDEFINED: "B", DOUBLE: "d"}
 _RATIO_LIMITS = {RATIONAL: (0, 2**32 - 1), SRATIONAL: (-(2**31), 2**31 - 1)}
 _LONGEST_TEXT = 1000
 # What struct and fractions raise for values that are not of a type.
@@ -34,7 +36,7 @@ def encode_entry(code: int, type_: int, values: Any) -> ExifEntry:
     """
     if type_ == ASCII:
         text = str(values).strip("\0 ")[:_LONGEST_TEXT]
-        payload = text.encode() + b"\0"
+        payload = text.encode(errors="replace") + b"\0"
         count = len(payload) if text else 0
     else:
         count = len(values)
@@ -69,8 +71,9 @@ def encode_ifd(entries: Iterable[ExifEntry], position: int) -> bytes:
 def _encode_ratio(value: Any, type_: int) -> bytes:
     low, high = _RATIO_LIMITS[type_]
     if isinstance(value, float):
-        value = Fraction(value).limit_denominator(1_000_000)
-    # Not Fraction's own: exifread's keeps 0/0, "unknown", as it is.
+        # As fine as leaves room for the number itself.
+        room = high // max(1, math.ceil(abs(value)))
+        value = Fraction(value).limit_denominator(max(1, min(1_000_000, room)))
     ratio = (value.numerator, value.denominator)
     if not all(low <= part <= high for part in ratio):
         raise ArithmeticError

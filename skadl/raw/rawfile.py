@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import rawpy
 
+from skadl.raw.active_area import dng_black_level, visible_windows
 from skadl.raw.exif import exif_iso, exif_sensor, exif_tags, libraw_iso
+from skadl.raw.file_kinds import why_not_read, why_tags_not_read
 from skadl.raw.image import LazyRawImage, RawImage, check_positive
 from skadl.raw.levels import level_span
+from skadl.raw.libraw import open_libraw
 from skadl.raw.mosaic import CFA_PATTERNS
 from skadl.raw.noise_profile import read_noise_profile, rescale_profile
+from skadl.raw.tiff_tags import TiffTags
 
 RAW_SUFFIXES = frozenset(
-    ".3fr .ari .arw .bay .cap .cr2 .cr3 .crw .cs1 .dc2 .dcr .dcs .dng .drf .eip .erf "
-    ".fff .gpr .iiq .k25 .kc2 .kdc .mdc .mef .mfw .mos .mrw .nef .nrw .orf .ori .pef "
-    ".ptx .pxn .qtk .raf .raw .rw2 .rwl .rwz .sr2 .srf .srw .sti .x3f".split()
+    ".3fr .ari .arq .arw .bay .cap .cr2 .cr3 .crw .cs1 .dc2 .dcr .dcs .dng .drf .eip "
+    ".erf .fff .gpr .iiq .k25 .kc2 .kdc .mdc .mef .mfw .mos .mrw .nef .nrw .orf .ori "
+    ".pef .ptx .pxn .qtk .raf .raw .rw2 .rwl .rwz .sr2 .srf .srw .sti .x3f".split()
 )
 """Endings, in lower case, of files that count as RAW files where a folder is given."""
 
@@ -32,9 +35,6 @@ _STRAY_FRACTION = 1e-3
 # The median of a dark frame lies at the black level, give or take its offset drift.
 _BELOW_BLACK = 0.01
 
-# No lossless code takes less than a bit for a photosite, real noise takes several: a
-# header that promises more would only cost memory (LibRaw takes up to 2 GiB).
-_MOST_SITES_PER_BYTE = 16
 # LibRaw keeps a mosaic's colours for eight rows and two columns; Bayer repeats in two.
 _LIBRAW_PERIOD = 8
 
@@ -76,8 +76,9 @@ def read_raw(
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is damaged or no RAW file; if it has no mosaic (linear and
-        lossy DNG, monochrome), or one that is not Bayer's: X-Trans, Quad Bayer, a
+        If the file is damaged or no RAW file; if its kind is not read (JPEG XL or
+        floating point in a DNG, pixel shift composites); if it has no mosaic (linear
+        and lossy DNG, monochrome), or one that is not Bayer's: X-Trans, Quad Bayer, a
         rotated one (Super CCD), other colours than red, green and blue; if all
         counts are equal; if a level contradicts the counts; if sensor or ISO is
         neither in the file nor given.
@@ -89,23 +90,31 @@ def read_raw(
     or if more than half lie below black by 1 % of it. A dark frame, hot pixels
     and highlights somewhat above a listed white level pass.
 
-    LibRaw gives black levels as whole counts: a fractional level in a DNG is cut.
-    It makes odd margins even by hiding one more row or column, and does not shift
-    the black levels of a DNG along: if they differ by site, pass `black_level`.
+    The black levels of a DNG are those of its tags, fractions included; those that
+    differ by row or column count with their mean. Of other formats LibRaw gives whole
+    counts. LibRaw makes odd margins even by hiding one more row or column; black
+    levels that differ by site are those of the sites that stay.
     """
     path = Path(path)
     with open_libraw(path) as raw:
+        tags = exif_tags(path)
+        own_reason = why_tags_not_read(tags)
+        if own_reason is not None:
+            raise ValueError(f"{path.name} {own_reason}")
         cfa, sites = _bayer_pattern(raw, path)
         mosaic = raw.raw_image_visible.copy()
         file_black = raw.black_level_per_channel
         own_black = tuple(float(file_black[raw.raw_color(*at)]) for at in sites)
+        windows = visible_windows(tags, raw.sizes) if tags.is_dng else None
+        if windows is not None:
+            own_black = dng_black_level(tags, windows[1]) or own_black
         own_white = float(raw.white_level)
         iso = libraw_iso(raw) if iso is None else iso
     black_level = own_black if black_level is None else black_level
     white_level = own_white if white_level is None else white_level
     _check_counts(mosaic, black_level, white_level, path)
-    sensor, iso = _ask_exif(path, sensor, iso)
-    profile = read_noise_profile(path)
+    sensor, iso = _ask_exif(path, tags, sensor, iso)
+    profile = read_noise_profile(tags, path.name)
     if profile is not None:
         spans = level_span(own_black, own_white), level_span(black_level, white_level)
         profile = rescale_profile(profile, *spans)
@@ -152,45 +161,13 @@ def open_raw(
     return LazyRawImage(path, reader, **known)
 
 
-@contextmanager
-def open_libraw(path: Path) -> Iterator[rawpy.RawPy]:
-    """Open a file with LibRaw for a moment, its errors as ValueErrors in plain words.
-
-    Arrays of the file must be copied to outlive it.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"there is no file {str(path)!r}; check the name and the folder."
-        )
-    try:
-        with rawpy.imread(str(path)) as raw:
-            _check_size(raw, path)
-            yield raw
-    except (rawpy.LibRawError, rawpy.NotSupportedError) as error:
-        reason = error.args[0] if error.args else type(error).__name__
-        reason = reason.decode() if isinstance(reason, bytes) else reason
-        raise ValueError(
-            f"{path.name} is damaged, incomplete or not a RAW file (LibRaw: "
-            f"{reason}); copy it from the camera's card again or leave it out."
-        ) from error
-
-
-def _check_size(raw: rawpy.RawPy, path: Path) -> None:
-    """Refuse, before memory is taken for them, more pixels than a file can hold."""
-    n_sites, n_bytes = raw.sizes.raw_height * raw.sizes.raw_width, path.stat().st_size
-    if n_sites > _MOST_SITES_PER_BYTE * n_bytes:
-        raise ValueError(
-            f"{path.name} is damaged or incomplete: its header promises "
-            f"{n_sites / 1e6:,.1f} megapixels, which {n_bytes:,} bytes cannot hold; "
-            "copy it from the camera's card again or leave it out."
-        )
-
-
 def _bayer_pattern(raw: rawpy.RawPy, path: Path) -> tuple[str, list[tuple[int, int]]]:
     """CFA pattern of the visible area, and where its 2x2 lies in the full frame."""
     pattern = raw.raw_pattern
     takes = "skadl denoises Bayer mosaics (RGGB and its rotations)"
     elsewhere = f"{takes}. Leave it out, and denoise it in your RAW developer."
+    if path.suffix.lower() == ".arq":
+        raise ValueError(f"{path.name} {why_not_read(path)}")
     if pattern is None or raw.raw_image_visible.ndim != 2 or pattern.size == 1:
         raise ValueError(
             f"{path.name} has no mosaic (a linear, lossy, already demosaiced or "
@@ -274,11 +251,12 @@ def _check_counts(
         )
 
 
-def _ask_exif(path: Path, sensor: str | None, iso: float | None) -> tuple[str, float]:
+def _ask_exif(
+    path: Path, tags: TiffTags, sensor: str | None, iso: float | None
+) -> tuple[str, float]:
     """Take from the file's EXIF what of the two is not known yet, or refuse it."""
     if sensor is not None and iso is not None:
         return sensor, iso
-    tags = exif_tags(path)
     if sensor is None and not (sensor := exif_sensor(tags)):
         raise ValueError(
             f"{path.name} does not say which camera took it; give sensor='...' (on the "

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skadl.support.extras import import_extra
-from skadl.support.text import aligned, wrapped
+from skadl.support.text import aligned, printable_line, wrapped
 from skadl.support.writing import atomic_write, check_folder
 
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ def _finding_lines(pairs: Sequence[CheckedPair]) -> list[str]:
 
 def _label(name: str, longest: int) -> str:
     """Shorten a name at its front: the file is named at its end."""
-    name = " ".join(name.split())
+    name = printable_line(name)
     return name if len(name) <= longest else f"…{name[1 - longest :]}"
 
 

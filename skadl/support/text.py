@@ -23,8 +23,15 @@ def percent(rate: float) -> str:
 
 
 def short_label(name: str, longest: int = 40) -> str:
-    """Put a name on one line, cut to `longest` characters."""
-    name = " ".join(name.split())
+    r"""Make a name safe to show, on one line, cut to `longest` characters.
+
+    Names come from files and folders; this is where they pass on their way to a
+    terminal, a picture or a page.
+
+    >>> short_label("a\x1b[2J\nb")
+    'a�[2J b'
+    """
+    name = printable_line(name)
     return name if len(name) <= longest else name[: longest - 1] + "…"
 
 
@@ -36,7 +43,7 @@ def wrapped(text: str, indent: str = "  ") -> str:
       pairs pairs pairs pairs pairs pairs pairs pairs
     """
     return fill(
-        text,
+        printable(text),
         _WIDTH,
         subsequent_indent=indent,
         break_long_words=False,
@@ -58,6 +65,9 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def printable(text: str) -> str:
     r"""Replace what a terminal might obey; names in files may hold anything.
+
+    Control characters, surrogates of bytes that are no text, and what turns the
+    direction of writing or has no shape: all that `str.isprintable` refuses.
 
     >>> print(printable("a \x1b[2J"))
     a �[2J

@@ -20,7 +20,6 @@ REQUIRED = (
     "scikit-image",
     "joblib",
     "rawpy",
-    "exifread",
     "tifffile",
     "safetensors",
     "click",

@@ -14,6 +14,8 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
+_MOST_OF_NAME = 40  # characters, of up to four bytes: names have 255
+
 
 def check_folder(path: Path) -> None:
     """Raise FileNotFoundError where there is no folder for a file to write."""
@@ -56,7 +58,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
     Yields the name to write to, in the same folder; gone afterwards. An OSError, with
     what to do, if the file cannot be written.
     """
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    # Cut, so that a name as long as may be has room for what is added.
+    part = path.with_name(f".{path.name[:_MOST_OF_NAME]}.{uuid.uuid4().hex}.part")
     try:
         yield part
         part.replace(path)

@@ -216,7 +216,7 @@ def test_denoise__two_inputs_of_one_name__only_the_first_is_written(run, card):
     ("content", "words"),
     [
         (b"no photograph" * 200, "is damaged, incomplete or not a RAW file"),
-        (b"", "is damaged, incomplete or not a RAW file"),
+        (b"", "is empty (0 bytes)"),
         (None, "there is no file"),
     ],
 )
@@ -309,7 +309,7 @@ def test_denoise__disk_full__leaves_nothing(run, card, monkeypatch):
     def fail(*arguments, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(tifffile, "imwrite", fail)
+    monkeypatch.setattr("skadl.raw.dng._lay_out", fail)
     outcome = run("card/a.dng")
     assert outcome.exit_code == 1 and "No space left" in outcome.stderr
     assert names(card.parent / "skadl-denoised") == []
@@ -483,7 +483,7 @@ def test_denoise__noise_for_a_one_hot_model__is_a_usage_error(run, card, one_hot
 
 def test_denoise__file_without_iso__asks_for_it_and_takes_it(run, card, monkeypatch):
     monkeypatch.setattr("skadl.raw.rawfile.libraw_iso", lambda raw: None)
-    monkeypatch.setattr("skadl.raw.exif._ISO_TAGS", ())
+    monkeypatch.setattr("skadl.raw.exif._ISO_CODES", ())
     outcome = run("card/a.dng")
     assert outcome.exit_code == 1 and "--iso NUMBER" in outcome.stderr
     assert run("card/a.dng", "--iso", "1600").exit_code == 0

@@ -257,7 +257,7 @@ def test_info__noise_that_nothing_tells__says_why(run, tmp_path):
 
 def test_info__raw_file_without_iso__says_the_rest(run, dng, monkeypatch):
     monkeypatch.setattr("skadl.raw.rawfile.libraw_iso", lambda raw: None)
-    monkeypatch.setattr("skadl.raw.exif._ISO_TAGS", ())
+    monkeypatch.setattr("skadl.raw.exif._ISO_CODES", ())
     assert "ISO not in the file" in " ".join(run("info", dng.name).stdout.split())
     facts = json.loads(run("info", "--json", dng.name).stdout)
     assert (facts["camera"], facts["iso"]) == ("NIKON D850", None)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import rawpy
 import tifffile
+from dng_files import LONG, RATIONAL, SHORT, SRATIONAL, TEXT, write_camera_dng
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import skadl
-from skadl.raw.dng import _append_ifd, write_dng
-from skadl.raw.exif_blocks import encode_entry
+from skadl.raw.dng import write_dng
 from skadl.raw.image import RawImage
 from skadl.raw.mosaic import CFA_PATTERNS
 from skadl.raw.rawfile import open_raw, read_raw
@@ -107,8 +107,7 @@ def test_write_dng__fractional_levels__are_kept_in_the_file(tmp_path):
     numerators, denominators = np.reshape(tag(path, 50714), (4, 2)).T
     assert (numerators / denominators).tolist() == [510.5, 512, 513.25, 514]
     assert tag(path, 50717) == 4000
-    # LibRaw keeps whole counts only.
-    assert read_raw(path).black_level == (510, 512, 513, 514)
+    assert read_raw(path).black_level == image.black_level
 
 
 def test_write_dng__required_tags__are_there(tmp_path):
@@ -202,7 +201,7 @@ def test_write_dng__matrix_that_libraw_hides__is_measured(tmp_path, monkeypatch)
     imread = rawpy.imread
     with monkeypatch.context() as patch:
         patch.setattr(rawpy, "imread", lambda path: SecretiveRawPy(imread(path)))
-        patch.setattr("skadl.raw.dng_source._dng_colour_tags", lambda path: [])
+        patch.setattr("skadl.raw.dng_source._has_colours", lambda tags: False)
         path = write_dng(tmp_path / "a.dng", raw_image(), template=template)
     with rawpy.imread(str(path)) as ours, rawpy.imread(str(template)) as theirs:
         np.testing.assert_allclose(ours.color_matrix, theirs.color_matrix, atol=0.01)
@@ -214,7 +213,7 @@ def test_write_dng__template_that_is_no_dng__takes_libraws_matrix(
     template = write_dng(tmp_path / "camera.dng", raw_image(sensor="NIKON D850"))
     with rawpy.imread(str(template)) as raw:
         known, white = raw.rgb_xyz_matrix[:3], raw.camera_whitebalance[:3]
-    monkeypatch.setattr("skadl.raw.dng_source._dng_colour_tags", lambda path: [])
+    monkeypatch.setattr("skadl.raw.dng_source._has_colours", lambda tags: False)
     path = write_dng(tmp_path / "a.dng", raw_image(), template=template)
     written = np.reshape(tag(path, 50721), (3, 3, 2))
     np.testing.assert_allclose(written[..., 0] / written[..., 1], known, atol=1e-4)
@@ -301,49 +300,39 @@ def test_write_dng__compression_not_installed__says_what_to_install(
 # What is carried over
 
 
-EXPOSURE = [
-    encode_entry(33434, 5, [1 / 125]),
-    encode_entry(33437, 5, [2.8]),
-    encode_entry(36867, 2, "2024:05:06 07:08:09"),
-    encode_entry(37380, 10, [-1 / 3]),
-    encode_entry(37386, 5, [35.0]),
-    encode_entry(42033, 2, "serial number 7"),
-    encode_entry(42036, 2, "35mm f/1.8"),
-]
-POSITION = [encode_entry(1, 2, "N"), encode_entry(2, 5, [48.5, 0.0, 0.0])]
+EXPOSURE = {
+    33434: (RATIONAL, [(1, 125)]),
+    33437: (RATIONAL, [(28, 10)]),
+    34855: (SHORT, [640]),
+    36867: (TEXT, b"2024:05:06 07:08:09\0"),
+    37380: (SRATIONAL, [(-1, 3)]),
+    37386: (RATIONAL, [(35, 1)]),
+    42033: (TEXT, b"serial number 7\0"),
+    42036: (TEXT, b"35mm f/1.8\0"),
+}
+POSITION = {1: (TEXT, b"N\0"), 2: (RATIONAL, [(97, 2), (0, 1), (0, 1)])}
 
 
-def photograph(path, tags=(), margins=(0, 0)):
+def photograph(path, margins=(0, 0), raw=(), first=(), **layout):
     """Write what a camera would: a DNG with make, lens, exposure and position."""
-    tags = [
-        (271, "s", 0, "NIKON CORPORATION", True),
-        (272, "s", 0, "NIKON D850", True),
-        (306, "s", 0, "2024:05:06 07:08:09", True),
-        (33421, "H", 2, (2, 2), True),
-        (33422, "B", 4, bytes((0, 1, 1, 2)), True),
-        (34664, "I", 1, 0, True),
-        (34854, "I", 1, 0, True),
-        (50706, "B", 4, bytes((1, 4, 0, 0)), True),
-        (50708, "s", 0, "NIKON D850", True),
-        (50714, "I", 1, 512, True),
-        (50717, "I", 1, 4095, True),
-        (
-            50721,
-            "2i",
-            9,
-            [n for value in np.eye(3).flat for n in (int(value), 1)],
-            True,
-        ),
-        (50728, "2I", 3, [1, 2, 1, 1, 2, 3], True),
-        (50778, "H", 1, 21, True),
-        (50964, "2i", 9, [n for value in range(9) for n in (value, 9)], True),
-        *tags,
-    ]
+    camera = {
+        271: (TEXT, b"NIKON CORPORATION\0"),
+        272: (TEXT, b"NIKON D850\0"),
+        306: (TEXT, b"2024:05:06 07:08:09\0"),
+        50708: (TEXT, b"NIKON D850\0"),
+        50964: (SRATIONAL, [(n, 9) for n in range(9)]),
+        **dict(first),
+    }
     mosaic = np.pad(scene(), [(margins[0], 0), (margins[1], 0)], constant_values=512)
-    tifffile.imwrite(path, mosaic, photometric=32803, metadata=None, extratags=tags)
-    _append_ifd(path, 34664, 34665, [*EXPOSURE, encode_entry(34855, 3, [640])])
-    _append_ifd(path, 34854, 34853, POSITION)
-    return path
+    return write_camera_dng(
+        path,
+        mosaic,
+        first=camera,
+        raw=dict(raw),
+        exif=EXPOSURE,
+        gps=POSITION,
+        **layout,
+    )
 
 
 def exif(path):
@@ -397,12 +386,12 @@ def test_write_dng__name_beyond_ascii__survives_two_copies(tmp_path):
 
 
 def test_write_dng__default_crop__follows_the_active_area(tmp_path):
-    crop = [
-        (50719, "I", 2, (4, 6), True),
-        (50720, "I", 2, (60, 50), True),
-        (50829, "I", 4, (8, 12, 72, 92), True),
-    ]
-    template = photograph(tmp_path / "camera.dng", crop, margins=(8, 12))
+    crop = {
+        50719: (LONG, [4, 6]),
+        50720: (LONG, [60, 50]),
+        50829: (LONG, [8, 12, 72, 92]),
+    }
+    template = photograph(tmp_path / "camera.dng", (8, 12), crop)
     image = read_raw(template)
     np.testing.assert_array_equal(image.mosaic, scene())
     path = write_dng(tmp_path / "a.dng", image)
@@ -446,11 +435,10 @@ def test_write_dng__failure_in_the_middle__keeps_the_older_file(tmp_path, monkey
     path = write_dng(tmp_path / "a.dng", raw_image())
     before = path.read_bytes()
 
-    def run_out_of_space(file, *_, **__):
-        file.write_bytes(b"half")
+    def run_out_of_space(*_):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(tifffile, "imwrite", run_out_of_space)
+    monkeypatch.setattr("skadl.raw.dng._lay_out", run_out_of_space)
     with pytest.raises(OSError, match="no space left"):
         write_dng(path, raw_image(iso=100))
     assert os.listdir(tmp_path) == ["a.dng"] and path.read_bytes() == before

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skadl.raw.dng import write_dng
-from skadl.raw.exif import camera_name, exif_tags
+from skadl.raw.exif import camera_name, exif_sensor, exif_tags
 from skadl.raw.image import RawImage
 from skadl.raw.mosaic import CFA_PATTERNS
 from skadl.raw.rawfile import open_raw, read_raw
@@ -192,15 +192,14 @@ def test_exif_tags__tiff_block_inside_another_format__is_found(tmp_path, dng):
     block = bytearray(inside.read_bytes())
     assert block[148:156] == b"II*\0\x08\0\0\0" or block[148:152] == b"II*\0"
     block[152:156] = (8).to_bytes(4, "little")
-    assert "Image Model" in exif_tags(dng)
-    assert "Image Model" in exif_tags(inside)
+    assert exif_sensor(exif_tags(dng)) == exif_sensor(exif_tags(inside)) == "S1"
 
 
 def test_exif_tags__garbage__is_empty(tmp_path):
     path = tmp_path / "g"
     for content in (b"", b"II*\0", b"MM\0*\0\0\0\x08\xff\xff\xff", bytes(100)):
         path.write_bytes(content)
-        assert exif_tags(path) == {}
+        assert exif_tags(path).first == {}
 
 
 # Refusals
@@ -217,7 +216,7 @@ def test_read_raw__missing_file__says_so(tmp_path):
 def test_read_raw__truncated_file__is_refused(dng, kept):
     content = dng.read_bytes()
     dng.write_bytes(content[: int(kept * len(content))])
-    with pytest.raises(ValueError, match="a.dng is damaged, incomplete"):
+    with pytest.raises(ValueError, match="a.dng is (damaged, incomplete|empty)"):
         read_raw(dng)
 
 

@@ -21,6 +21,7 @@ from skadl.data.folders.shots import Shot
 from skadl.raw.image import check_positive
 from skadl.raw.pair import RawPair
 from skadl.support.progress import Progress
+from skadl.support.text import printable_line
 
 _LAYOUTS = (
     "Give each scene a folder with its noisy frames and a longer exposure (or at "
@@ -111,13 +112,15 @@ class LoadedPairs(Sequence[RawPair]):
         str
             Several lines, without a final line break.
         """
-        lines = [f"{_count(len(self.pairs), 'pair')} found in {self.folder}"]
+        found = f"{_count(len(self.pairs), 'pair')} found in {self.folder}"
+        lines = [printable_line(found)]
         for sensor in self.facts()["sensors"]:
             by_iso = (f"{iso} ({n})" for iso, n in sensor["pairs_by_iso"].items())
             low, high = sensor["light_factors"]
             factors = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
             lines += [
-                f"  {sensor['name']}: {_count(sensor['n_pairs'], 'pair')} of "
+                f"  {printable_line(sensor['name'])}: "
+                f"{_count(sensor['n_pairs'], 'pair')} of "
                 f"{_count(sensor['n_scenes'], 'scene')}, light factor {factors}",
                 f"    pairs by ISO: {', '.join(by_iso)}",
             ]
@@ -260,7 +263,8 @@ def _texts(folder: Path, problems: Iterable[Problem]) -> Iterator[str]:
         path = problem.path
         if path != folder and path.is_relative_to(folder):
             path = path.relative_to(folder)
-        yield f"{path}: {problem.reason.removeprefix(f'{path.name} ')}"
+        reason = problem.reason.removeprefix(f"{path.name} ")
+        yield printable_line(f"{path}: {reason}")
 
 
 def _count(number: int, what: str) -> str:
