@@ -15,7 +15,7 @@ from skadl.commands.terminal import cannot_write, failure
 if TYPE_CHECKING:
     from skadl.commands.denoise_files import FileResult
 
-FORMATS = ("dng", "tiff", "npy")
+FORMATS = ("dng", "fits", "tiff", "npy")
 UNIVERSAL = "universal"  # the model's name in JSON where none is given
 
 
@@ -74,10 +74,9 @@ _POSITIVE = click.FloatRange(0, min_open=True)
     "--format",
     "file_format",
     type=click.Choice(FORMATS),
-    default="dng",
-    show_default=True,
-    help="dng: for any RAW program. tiff: the mosaic in 16 bits. npy: the mosaic as "
-    "a NumPy array, in counts.",
+    help="dng: for any RAW program. fits: for Siril and others. tiff: the mosaic in "
+    "16 bits. npy: the mosaic as a NumPy array, in counts.  [default: fits for FITS "
+    "files, else dng]",
 )
 @click.option("--force", is_flag=True, help="Write results anew that are there.")
 @click.option("--sensor", metavar="NAME", help="Sensor, instead of the file's camera.")
@@ -141,7 +140,7 @@ def denoise(
     raws: tuple[Path, ...],
     model: Path | None,
     out: Path,
-    file_format: str,
+    file_format: str | None,
     force: bool,
     sensor: str | None,
     iso: float | None,
@@ -164,9 +163,10 @@ def denoise(
     each file's line says which. skadl denoise MODEL RAW... works too, with a file that
     skadl saved.
 
-    RAW is a camera's RAW file, or a folder of them, without the folders inside. Each
-    becomes a DNG of the same name in --out, with the colours, white balance, crop and
-    EXIF of its file, for any RAW program. Results that are there already are kept, so
+    RAW is a camera's RAW file or a FITS file, or a folder of them, without the folders
+    inside. Each becomes a DNG of the same name in --out, with the colours, white
+    balance, crop and EXIF of its file, for any RAW program; of FITS, a FITS file with
+    all cards. Results that are there already are kept, so
     that a run that was stopped goes on; the files given are never changed.
 
     A file that cannot be denoised gets one line on standard error and no result, and
@@ -213,7 +213,7 @@ def denoise(
             error=printable_line(f"there is no RAW file in the folder {folder}."),
         )
         for folder in empty
-    ] + plan_outputs(files, out, f".{file_format}", force)
+    ] + plan_outputs(files, out, file_format, force)
     options = BatchOptions(
         format=file_format,
         sensor=sensor,
