@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # what completion and type checkers read; a test compares
     from skadl.noise.sensors import SensorInfo as SensorInfo
     from skadl.noise.sensors import SensorTable as SensorTable
     from skadl.raw.dng import write_dng as write_dng
+    from skadl.raw.fits_output import write_fits as write_fits
     from skadl.raw.image import RawImage as RawImage
     from skadl.raw.imagefile import write_image as write_image
     from skadl.raw.imagefile import write_tiff as write_tiff
@@ -71,6 +72,7 @@ __getattr__, __dir__, _names = attach(
         "skadl.noise.calibration": "calibrate_sensor",
         "skadl.noise.sensors": "SensorInfo SensorTable",
         "skadl.raw.dng": "write_dng",
+        "skadl.raw.fits_output": "write_fits",
         "skadl.raw.image": "RawImage",
         "skadl.raw.imagefile": "write_image write_tiff",
         "skadl.raw.pair": "RawPair make_pairs",

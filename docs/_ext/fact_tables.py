@@ -16,6 +16,7 @@ from skadl.evaluation.protocols import PROTOCOLS
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 FOR = {
     "plot": "pictures: `skadl.plots` and `skadl demo`",
+    "fits": "FITS frames, and stars that drift",
     "dng": "DNG files compressed without loss",
     "frame": "selection reports as pandas tables",
     "bench": "`python -m benchmarks.tables`, from a checkout",

@@ -17,7 +17,7 @@ from skadl.commands.terminal import cannot_write, failure, show_warning
 if TYPE_CHECKING:
     from skadl.commands.denoise_files import FileResult
 
-FORMATS = ("dng", "tiff", "npy")
+FORMATS = ("dng", "fits", "tiff", "npy")
 UNIVERSAL = "universal"  # the model's name in JSON where none is given
 
 
@@ -76,10 +76,9 @@ _POSITIVE = click.FloatRange(0, min_open=True)
     "--format",
     "file_format",
     type=click.Choice(FORMATS),
-    default="dng",
-    show_default=True,
-    help="dng: for any RAW program. tiff: the mosaic in 16 bits. npy: the mosaic as "
-    "a NumPy array, in counts.",
+    help="dng: for any RAW program. fits: for Siril and others. tiff: the mosaic in "
+    "16 bits. npy: the mosaic as a NumPy array, in counts.  [default: fits for FITS "
+    "files, else dng]",
 )
 @click.option("--force", is_flag=True, help="Write results anew that are there.")
 @click.option("--sensor", metavar="NAME", help="Sensor, instead of the file's camera.")
@@ -144,7 +143,7 @@ def denoise(
     raws: tuple[Path, ...],
     model: Path | None,
     out: Path,
-    file_format: str,
+    file_format: str | None,
     force: bool,
     sensor: str | None,
     iso: float | None,
@@ -169,9 +168,10 @@ def denoise(
     each file's line says which. skadl denoise MODEL RAW... works too, with a file that
     skadl saved.
 
-    RAW is a camera's RAW file, or a folder of them, without the folders inside. Each
-    becomes a DNG of the same name in --out, with the colours, white balance, crop and
-    EXIF of its file, for any RAW program. Results that are there already are kept, so
+    RAW is a camera's RAW file or a FITS file, or a folder of them, without the folders
+    inside. Each becomes a DNG of the same name in --out, with the colours, white
+    balance, crop and EXIF of its file, for any RAW program; of FITS, a FITS file with
+    all cards. Results that are there already are kept, so
     that a run that was stopped goes on; the files given are never changed.
 
     A file that cannot be denoised gets one line on standard error and no result, and
@@ -220,7 +220,7 @@ def denoise(
             error=printable_line(f"there is no RAW file in the folder {folder}."),
         )
         for folder in empty
-    ] + plan_outputs(files, out, f".{file_format}", force)
+    ] + plan_outputs(files, out, file_format, force)
     options = BatchOptions(
         format=file_format,
         sensor=sensor,

@@ -22,6 +22,8 @@ from skadl.estimators.adl import ADLDenoiser
 from skadl.noise.sensors import SensorInfo
 from skadl.noise.source import FoundNoise, find_noise
 from skadl.raw.dng import write_dng
+from skadl.raw.fits import FITS_SUFFIXES, is_fits
+from skadl.raw.fits_output import write_fits
 from skadl.raw.image import RawImage
 from skadl.raw.imagefile import write_image
 from skadl.raw.rawfile import RAW_SUFFIXES, read_raw
@@ -32,7 +34,8 @@ from skadl.support.text import printable_line
 class BatchOptions:
     """How every file of a batch is denoised and written."""
 
-    format: str = "dng"  # or "tiff" or "npy"
+    # "dng", "fits", "tiff" or "npy"; None for FITS of FITS files, and DNG of others.
+    format: str | None = None
     sensor: str | None = None  # that the model is to take a file's camera for
     iso: float | None = None  # instead of a file's own
     ratio: float = 1.0  # light factor
@@ -80,19 +83,18 @@ def find_raw_files(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def plan_outputs(
-    files: Sequence[Path], folder: Path, suffix: str, replaces: bool
+    files: Sequence[Path], folder: Path, file_format: str | None, replaces: bool
 ) -> list[FileResult]:
     """Say where each file's result is to go, before any work is done.
 
-    `suffix` is that of the results, with its dot; `replaces` says whether results that
-    are there are written anew. A result that would replace a file to be read, or that
-    of another, is an error in the plan.
+    `replaces` says whether results that are there are written anew. A result that
+    would replace a file to be read, or that of another, is an error in the plan.
     """
     inputs = {identity for file in files if (identity := _identity(file))}
     taken: dict[str, Path] = {}
     plan = []
     for file in files:
-        output = folder / f"{file.stem}{suffix}"
+        output = folder / _output_name(file, file_format)
         error = None
         first = taken.setdefault(output.name.casefold(), file)
         exists = os.path.lexists(output)
@@ -110,6 +112,16 @@ def plan_outputs(
         error = error and printable_line(error)
         plan.append(FileResult(file, output, error=error, is_kept=is_kept))
     return plan
+
+
+def _output_name(file: Path, file_format: str | None) -> str:
+    if file.suffix.lower() not in FITS_SUFFIXES or file_format not in (None, "fits"):
+        return f"{file.stem}.{file_format or 'dng'}"
+    if file.suffix.lower() != ".fz":
+        return file.name
+    # Written without compression: a.fits.fz becomes a.fits.
+    stem = Path(file.stem)
+    return stem.name if stem.suffix.lower() in FITS_SUFFIXES else f"{stem}.fits"
 
 
 def denoise_files(
@@ -188,8 +200,17 @@ def _denoise_file(
     # reconstruction of highlights where they see a count above.
     counts = np.minimum(denoised.mosaic, np.float32(image.mosaic.max()))
     denoised = denoised.with_mosaic(counts)
-    if options.format != "dng":
+    suffix = task.output.suffix.lower()
+    if suffix in FITS_SUFFIXES:
+        write_fits(task.output, denoised, task.source, history=options.history)
+        return noise
+    if suffix != ".dng":
         write_image(task.output, denoised)
+        return noise
+    if is_fits(task.source):  # whose colours are not known
+        write_dng(
+            task.output, denoised, compress=options.compress, history=options.history
+        )
         return noise
     with _silent_libraw():  # which reads the colours
         write_dng(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from skadl.estimators.model_files.reader import (
 )
 from skadl.noise.sensors import SensorInfo
 from skadl.noise.source import find_noise
+from skadl.raw.fits import NO_BLACK, fits_facts, is_fits
+from skadl.raw.fits_header import TOP_DOWN, counts_step
 from skadl.raw.image import RawImage
 from skadl.raw.rawfile import read_raw
 from skadl.support.text import short_label, wrapped
@@ -87,16 +90,24 @@ def describe_raw(path: str | Path, **levels: Any) -> dict[str, Any]:
     `levels` are given to `read_raw`. In `noise`, errors are standard errors of the
     natural logarithm; without a source there is a reason.
     """
-    try:
-        image = read_raw(path, **levels)
-        camera, iso = image.sensor, image.iso
-    except ValueError:
-        image = read_raw(path, sensor=_ANY_CAMERA, iso=_ANY_ISO, **levels)
-        camera = _field_of(path, "sensor", iso=_ANY_ISO, **levels)
-        iso = _field_of(path, "iso", sensor=_ANY_CAMERA, **levels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what is described
+        try:
+            image = read_raw(path, **levels)
+            camera, iso = image.sensor, image.iso
+        except ValueError:
+            image = read_raw(path, sensor=_ANY_CAMERA, iso=_ANY_ISO, **levels)
+            camera = _field_of(path, "sensor", iso=_ANY_ISO, **levels)
+            iso = _field_of(path, "iso", sensor=_ANY_CAMERA, **levels)
     counts = image.mosaic
+    fits = None
+    if is_fits(image.path):
+        found = fits_facts(image.path)
+        fits = vars(found) | {"iso_origin": found.iso_origin if iso else None}
+        fits |= {"step": counts_step(counts) if counts.dtype.kind == "u" else None}
     return {
         "kind": "raw",
+        "fits": fits,
         "camera": camera,
         "iso": iso,
         "cfa": image.cfa,
@@ -169,9 +180,11 @@ def _model_lines(contents: ModelFile) -> Iterator[str]:
 def _raw_lines(record: dict[str, Any]) -> Iterator[str]:
     camera, iso = record["camera"], record["iso"]
     black = _levels(record["black_level"])
-    yield "a RAW file"
+    fits = record["fits"]
+    yield "a RAW file" if fits is None else "a FITS frame"
     yield f"camera  {'not in the file' if camera is None else short_label(camera)}"
     yield f"ISO     {'not in the file' if iso is None else f'{iso:g}'}"
+    yield from _fits_lines(fits or {})
     yield f"size    {record['width']} x {record['height']} pixels"
     yield f"mosaic  {record['cfa']}"
     yield f"levels  black {black}, white {record['white_level']:g}"
@@ -186,6 +199,26 @@ def _raw_lines(record: dict[str, Any]) -> Iterator[str]:
     yield wrapped(f"noise   {noise['figures']}; {noise['origin']}", " " * 8)
     for note in noise["notes"]:
         yield wrapped(f"        Note: {note}", " " * 8)
+
+
+def _fits_lines(fits: Mapping[str, Any]) -> Iterator[str]:
+    if fits.get("iso_origin"):
+        yield wrapped(f"        {fits['iso_origin']}", " " * 8)
+    for name, key, unit in (
+        ("gain", "gain_setting", ""),
+        ("EGAIN", "electrons_per_count", " electrons per count (not used)"),
+        ("time", "time", " s"),
+        ("sensor", "temperature", " °C"),
+    ):
+        if fits.get(key) is not None:
+            yield f"{name:8}{fits[key]:g}{unit}"
+    if fits:
+        order = fits["row_order"] or f"{TOP_DOWN} (not in the file)"
+        yield f"rows    {order}"
+    if (fits.get("step") or 1) > 1:
+        yield f"step    of the counts: {fits['step']}"
+    if fits and fits["black_level"] is None:
+        yield wrapped(f"black   {NO_BLACK}", " " * 8)
 
 
 def _noise(info: SensorInfo) -> list[dict[str, float | None]]:

@@ -25,12 +25,6 @@ _HEADS = (
     (b"\x1f\x8b\x08", _ARCHIVE.format("gzip archive")),
     (b"Rar!\x1a\x07", _ARCHIVE.format("RAR archive")),
     (b"7z\xbc\xaf\x27\x1c", _ARCHIVE.format("7z archive")),
-    (
-        b"SIMPLE  =",
-        "is a FITS image, which LibRaw does not read; read it with astropy.io.fits and "
-        "give skadl.RawImage its counts, with the CFA pattern of BAYERPAT (from the "
-        "last row up where ROWORDER is BOTTOM-UP).",
-    ),
 )
 _PIXEL_SHIFT = (
     "is a pixel shift composite (Sony .arq): several shots in one, with all colours at "

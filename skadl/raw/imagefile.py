@@ -9,6 +9,7 @@ import numpy as np
 import tifffile
 
 from skadl.raw.dng import check_destination, storable, write_dng
+from skadl.raw.fits_output import write_fits
 from skadl.raw.image import RawImage
 from skadl.support.writing import atomic_write
 
@@ -16,16 +17,18 @@ from skadl.support.writing import atomic_write
 def write_image(
     path: str | Path, image: RawImage, template: str | Path | None = None
 ) -> Path:
-    """Write a mosaic as DNG, 16-bit TIFF or NumPy array, by the name's ending.
+    """Write a mosaic as DNG, FITS, 16-bit TIFF or NumPy array, by the name's ending.
 
     Parameters
     ----------
     path : str or Path
-        Ends in .dng (see `write_dng`), .tif or .tiff (see `write_tiff`), or .npy:
-        the mosaic as it is, in counts and in its own dtype, without anything else.
+        Ends in .dng (see `write_dng`), .fit, .fits or .fts (see `write_fits`), .tif or
+        .tiff (see `write_tiff`), or .npy: the mosaic as it is, in counts and in its
+        own dtype, without anything else.
     image : RawImage
     template : str or Path, optional
-        For a DNG, see `write_dng`; the others carry nothing over.
+        For a DNG, see `write_dng`, for FITS `write_fits`; the others carry nothing
+        over.
 
     Returns
     -------
@@ -41,12 +44,14 @@ def write_image(
     suffix = path.suffix.lower()
     if suffix == ".dng":
         return write_dng(path, image, template)
+    if suffix in (".fit", ".fits", ".fts"):
+        return write_fits(path, image, template)
     if suffix in (".tif", ".tiff"):
         return write_tiff(path, image)
     if suffix != ".npy":
         raise ValueError(
-            f"{path.name} ends in {path.suffix!r}; skadl writes .dng, .tif, .tiff and "
-            ".npy. Choose one of them."
+            f"{path.name} ends in {path.suffix!r}; skadl writes .dng, .fits, .tif, "
+            ".tiff and .npy. Choose one of them."
         )
     check_destination(path, image.path)
     mosaic = image.mosaic

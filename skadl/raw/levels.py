@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from skadl.raw.mosaic import pack_bayer
+
+# A camera's true saturation may lie somewhat above the level that LibRaw lists for
+# it (Canon lists 3692 and saturates at 4095 on some models): only more than
+# _STRAY_FRACTION of the counts, further off than this share of the range between
+# the levels, contradicts the level.
+_ABOVE_WHITE = 0.25
+_STRAY_FRACTION = 1e-3
+# The median of a dark frame lies at the black level, give or take its offset drift.
+_BELOW_BLACK = 0.01
 
 
 def black_planes(
@@ -62,3 +73,43 @@ def cast_counts(counts: np.ndarray, dtype: np.dtype) -> np.ndarray:
         counts = np.rint(counts)
         np.clip(counts, limits.min, limits.max, out=counts)
     return counts.astype(dtype)
+
+
+def check_counts(
+    mosaic: np.ndarray,
+    black_level: float | Sequence[float],
+    white_level: float,
+    path: Path,
+) -> None:
+    """Refuse a mosaic that says nothing, or levels that contradict it."""
+    if mosaic.size == 0 or mosaic.min() == mosaic.max():
+        content = f"only the count {mosaic.flat[0]}" if mosaic.size else "no pixels"
+        raise ValueError(
+            f"{path.name} holds {content}: an empty frame or a stub without image "
+            "data; leave it out."
+        )
+    lowest_black, highest_black = np.min(black_level), np.max(black_level)
+    next_step = (
+        "give read_raw black_level=... and white_level=... that fit this file (on the "
+        "command line --black-level and --white-level)."
+    )
+    if not white_level > highest_black:
+        raise ValueError(
+            f"{path.name} has white level {white_level:g}, not above its black level "
+            f"{highest_black:g}; {next_step}"
+        )
+    level_range = white_level - highest_black
+    ceiling = white_level + _ABOVE_WHITE * level_range
+    above = np.count_nonzero(mosaic > ceiling) / mosaic.size
+    if above > _STRAY_FRACTION:
+        raise ValueError(
+            f"{path.name} has {above:.1%} of its counts far above the white level "
+            f"{white_level:g} (highest {mosaic.max()}); {next_step}"
+        )
+    floor = lowest_black - _BELOW_BLACK * level_range
+    below = np.count_nonzero(mosaic < floor) / mosaic.size
+    if below > 0.5:
+        raise ValueError(
+            f"{path.name} has {below:.1%} of its counts below the black level "
+            f"{lowest_black:g} (lowest {mosaic.min()}); {next_step}"
+        )

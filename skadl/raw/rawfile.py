@@ -12,8 +12,9 @@ import rawpy
 from skadl.raw.active_area import dng_black_level, visible_windows
 from skadl.raw.exif import exif_iso, exif_sensor, exif_tags, libraw_iso
 from skadl.raw.file_kinds import why_not_read, why_tags_not_read
+from skadl.raw.fits import FITS_SUFFIXES, is_fits, read_fits
 from skadl.raw.image import LazyRawImage, RawImage, check_positive
-from skadl.raw.levels import level_span
+from skadl.raw.levels import check_counts, level_span
 from skadl.raw.libraw import open_libraw
 from skadl.raw.mosaic import CFA_PATTERNS
 from skadl.raw.noise_profile import read_noise_profile, rescale_profile
@@ -23,17 +24,8 @@ RAW_SUFFIXES = frozenset(
     ".3fr .ari .arq .arw .bay .cap .cr2 .cr3 .crw .cs1 .dc2 .dcr .dcs .dng .drf .eip "
     ".erf .fff .gpr .iiq .k25 .kc2 .kdc .mdc .mef .mfw .mos .mrw .nef .nrw .orf .ori "
     ".pef .ptx .pxn .qtk .raf .raw .rw2 .rwl .rwz .sr2 .srf .srw .sti .x3f".split()
-)
+).union(FITS_SUFFIXES)
 """Endings, in lower case, of files that count as RAW files where a folder is given."""
-
-# A camera's true saturation may lie somewhat above the level that LibRaw lists for
-# it (Canon lists 3692 and saturates at 4095 on some models): only more than
-# _STRAY_FRACTION of the counts, further off than this share of the range between
-# the levels, contradicts the level.
-_ABOVE_WHITE = 0.25
-_STRAY_FRACTION = 1e-3
-# The median of a dark frame lies at the black level, give or take its offset drift.
-_BELOW_BLACK = 0.01
 
 # LibRaw keeps a mosaic's colours for eight rows and two columns; Bayer repeats in two.
 _LIBRAW_PERIOD = 8
@@ -53,7 +45,8 @@ def read_raw(
     Parameters
     ----------
     path : str or Path
-        Any RAW format that LibRaw decodes.
+        Any RAW format that LibRaw decodes, or FITS (needs astropy:
+        ``pip install 'skadl[fits]'``).
     sensor : str, optional
         Name of the sensor, instead of the file's "Make Model".
     iso : float, optional
@@ -69,7 +62,8 @@ def read_raw(
     -------
     RawImage
         `mosaic` is the visible area (without masked margins), uint16, in sensor
-        counts; `cfa` and `black_level` start at its top-left pixel.
+        counts; `cfa` and `black_level` start at its top-left pixel. Of FITS the rows
+        are in the order of the file, and the dtype is what the file needs.
 
     Raises
     ------
@@ -94,8 +88,21 @@ def read_raw(
     differ by row or column count with their mean. Of other formats LibRaw gives whole
     counts. LibRaw makes odd margins even by hiding one more row or column; black
     levels that differ by site are those of the sites that stay.
+
+    What FITS cards are believed, and what stands for the ISO, is in
+    :doc:`/guide/astro`. A FITS file that does not say its black level (card PEDESTAL)
+    raises a UserWarning: 0 is taken.
     """
     path = Path(path)
+    if is_fits(path):
+        return read_fits(
+            path,
+            sensor=sensor,
+            iso=iso,
+            ratio=ratio,
+            black_level=black_level,
+            white_level=white_level,
+        )
     with open_libraw(path) as raw:
         tags = exif_tags(path)
         own_reason = why_tags_not_read(tags)
@@ -112,7 +119,7 @@ def read_raw(
         iso = libraw_iso(raw) if iso is None else iso
     black_level = own_black if black_level is None else black_level
     white_level = own_white if white_level is None else white_level
-    _check_counts(mosaic, black_level, white_level, path)
+    check_counts(mosaic, black_level, white_level, path)
     sensor, iso = _ask_exif(path, tags, sensor, iso)
     profile = read_noise_profile(tags, path.name)
     if profile is not None:
@@ -209,46 +216,6 @@ def _repeats_in_two(raw: rawpy.RawPy) -> bool:
         for row in period
         for column in period
     )
-
-
-def _check_counts(
-    mosaic: np.ndarray,
-    black_level: float | Sequence[float],
-    white_level: float,
-    path: Path,
-) -> None:
-    """Refuse a mosaic that says nothing, or levels that contradict it."""
-    if mosaic.size == 0 or mosaic.min() == mosaic.max():
-        content = f"only the count {mosaic.flat[0]}" if mosaic.size else "no pixels"
-        raise ValueError(
-            f"{path.name} holds {content}: an empty frame or a stub without image "
-            "data; leave it out."
-        )
-    lowest_black, highest_black = np.min(black_level), np.max(black_level)
-    next_step = (
-        "give read_raw black_level=... and white_level=... that fit this file (on the "
-        "command line --black-level and --white-level)."
-    )
-    if not white_level > highest_black:
-        raise ValueError(
-            f"{path.name} has white level {white_level:g}, not above its black level "
-            f"{highest_black:g}; {next_step}"
-        )
-    level_range = white_level - highest_black
-    ceiling = white_level + _ABOVE_WHITE * level_range
-    above = np.count_nonzero(mosaic > ceiling) / mosaic.size
-    if above > _STRAY_FRACTION:
-        raise ValueError(
-            f"{path.name} has {above:.1%} of its counts far above the white level "
-            f"{white_level:g} (highest {mosaic.max()}); {next_step}"
-        )
-    floor = lowest_black - _BELOW_BLACK * level_range
-    below = np.count_nonzero(mosaic < floor) / mosaic.size
-    if below > 0.5:
-        raise ValueError(
-            f"{path.name} has {below:.1%} of its counts below the black level "
-            f"{lowest_black:g} (lowest {mosaic.min()}); {next_step}"
-        )
 
 
 def _ask_exif(

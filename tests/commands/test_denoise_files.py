@@ -46,7 +46,7 @@ def test_plan_outputs__every_case(tmp_path):
     (out / "b.dng").touch()
     a, b, other_a = touch(tmp_path, "a.nef", "b.nef", "A.cr2")
     for replaces in (False, True):
-        plan = plan_outputs([a, b, other_a], out, ".dng", replaces)
+        plan = plan_outputs([a, b, other_a], out, "dng", replaces)
         assert [task.source for task in plan] == [a, b, other_a]
         assert [task.output for task in plan] == [
             out / "a.dng",
@@ -62,7 +62,7 @@ def test_plan_outputs__result_onto_a_later_input_by_a_hard_link__is_refused(tmp_
     out = tmp_path / "out"
     out.mkdir()
     (out / "a.dng").hardlink_to(dng)
-    plan = plan_outputs([nef, dng], out, ".dng", True)
+    plan = plan_outputs([nef, dng], out, "dng", True)
     assert "would replace a file" in plan[0].error
     assert plan[1].error is None
 

@@ -16,20 +16,9 @@ def counts(shape=(64, 96), seed=0):
     return np.random.default_rng(seed).integers(500, 4000, shape, dtype=np.uint16)
 
 
-def card(keyword, value):
-    return f"{keyword:8}= {value:>20}".ljust(80).encode()
-
-
-FITS = b"".join(
-    [card("SIMPLE", "T"), card("BITPIX", "16"), card("NAXIS", "0"), b"END".ljust(80)]
-).ljust(2880)
-
-
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("a.fit", FITS, "is a FITS image.*BAYERPAT.*ROWORDER"),
-        ("a.dng", FITS + bytes(2880), "is a FITS image"),
         ("a.arq", b"II*\0\x08\0\0\0" + bytes(99), "pixel shift composite.*arw shots"),
         ("a.nef", b"\xff\xd8\xff\xe1" + bytes(99), "is a JPEG.*give the camera's RAW"),
         ("a.heic", b"\0\0\0\x18ftypheic" + bytes(99), "is a HEIF"),
