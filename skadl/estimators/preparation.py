@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -18,10 +18,11 @@ from skadl.estimators.start import Witness
 from skadl.estimators.training_pairs import to_training_pair
 from skadl.network.conditioning import Conditioning
 from skadl.noise.calibration import calibrate
-from skadl.noise.noise_level import NoiseLevel, expected_noise, measured_noise
+from skadl.noise.frame_offsets import treat_pair, without_pattern
+from skadl.noise.noise_level import NoiseLevel, measured_noise
 from skadl.noise.renoising import RENOISED, renoised_domain
 from skadl.noise.residual import TransferCurve
-from skadl.noise.sensors import SensorTable
+from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.raw.pair import RawPair
 from skadl.screening.screen import (
     FaultKind,
@@ -71,7 +72,12 @@ def prepare(
     its noisy frame, without it by comparison with the others. ValueError if a pair
     cannot be used: frames of different shapes, NaN, too small.
     """
-    members = {None: tuple(pairs), **{name: tuple(d) for name, d in domains.items()}}
+    domains = {
+        name: tuple(without_pattern(pair, sensors.get(pair.sensor)) for pair in d)
+        for name, d in domains.items()
+    }
+    plain = tuple(without_pattern(pair, sensors.get(pair.sensor)) for pair in pairs)
+    members = {None: plain, **domains}
     residuals = {n: [analyse_residual(pair) for pair in d] for n, d in members.items()}
     screenings = {name: screen(d, residuals[name]) for name, d in members.items()}
     curves = {name: [r.curve for r in domain] for name, domain in residuals.items()}
@@ -90,8 +96,16 @@ def prepare(
         vector = conditioning.vector(pair.sensor, pair.iso, pair.ratio, noise)
         return to_training_pair(pair, vector, noise, offset, screening, device, scratch)
 
-    def expected(pair: RawPair) -> NoiseLevel:
-        return expected_noise(sensors.get(pair.sensor), pair.iso, pair.ratio)
+    def treated(
+        pair: RawPair,
+        info: SensorInfo,
+        offset: np.ndarray,
+        screening: Screening,
+        scratch: TemporaryFrames | None,
+    ) -> TrainingPair:
+        shown, noise = treat_pair(pair, info)
+        scratch = None if shown is pair else scratch
+        return store(shown, noise, offset, screening, scratch)
 
     def measured(pair: RawPair, curve: TransferCurve) -> NoiseLevel:
         return measured_noise(pair, curve, sensors.get(pair.sensor))
@@ -107,10 +121,23 @@ def prepare(
                 for pair, residual in zip(domain, residuals[name], strict=True)
             ]
 
+    def renoised(pair: RawPair, scratch: TemporaryFrames | None) -> TrainingPair:
+        # Row noise and clipped blacks as the target's, but nothing fixed in the frame.
+        info = replace(sensors.get(pair.sensor), fixed_pattern=None)
+        shown, noise = treat_pair(pair, info)
+        return store(shown, noise, np.zeros(4), Screening(), scratch)
+
     # The target's noise is pooled over its pairs, as `predict` will know it; each
     # source pair speaks for itself, because its label may be wrong.
+    scratch = scratch_for(pairs)
     target = tuple(
-        store(pair, expected(pair), offset(curve, screening), screening)
+        treated(
+            pair,
+            sensors.get(pair.sensor),
+            offset(curve, screening),
+            screening,
+            scratch,
+        )
         for pair, curve, screening in zip(
             pairs, curves[None], screenings[None], strict=True
         )
@@ -133,7 +160,7 @@ def prepare(
         # Made here, and as many as the sources: they go where the sources are.
         scratch = scratch_for(pair for domain in domains.values() for pair in domain)
         sources[RENOISED] = tuple(
-            store(pair, expected(pair), np.zeros(4), Screening(), scratch)
+            renoised(pair, scratch)
             for pair in renoised_domain(good, scenes, sensors, rng, most_ratio)
         )
     every_pair = [*target, *(pair for domain in sources.values() for pair in domain)]

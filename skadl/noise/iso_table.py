@@ -101,3 +101,11 @@ def check_planes(what: str, value: Any) -> tuple[float, ...]:
             f"{what} must be four finite numbers, for R, Gr, Gb and B, got {value!r}."
         )
     return tuple(planes.tolist())
+
+
+def check_plane_factors(what: str, value: Any) -> tuple[float, ...]:
+    """Return four factors above 0, for R, Gr, Gb and B, or say what is wrong."""
+    factors = check_planes(what, value)
+    if min(factors) <= 0:
+        raise ValueError(f"{what} must be four factors above 0, got {value!r}.")
+    return factors

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from skadl.noise.clipped_black import LEAST_AT_BLACK, share_at_black
 from skadl.noise.residual import QUANTISATION_VARIANCE
 from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.raw.image import RawImage
@@ -26,7 +27,6 @@ BALANCE_RANGE = (0.5, 2.0)  # beyond it a difference is of the scenes, not the s
 DARK = 1e-4  # mean of a plane, over the range from black to white
 NEAR = 4.0  # scenes at most so many times darker or brighter than the target's fit
 MOST_READ = 1.5  # read noise of an image, over the range, that still shows something
-LEAST_AT_BLACK = 1e-3  # share of a frame's pixels, where black is clipped
 MOST_PAIRS = 400  # of the re-noised domain: more scenes than a fit can use
 
 
@@ -80,14 +80,6 @@ def renoised_domain(
         model = replace(models[j], iso=iso, ratio=ratio)
         info = sensors.get(model.sensor)
         yield renoise(pair, factor * balance, model, info, noise_rng, clips_black)
-
-
-def share_at_black(image: RawImage) -> float | None:
-    """Share of a frame's pixels at its black level; None where some lie below it."""
-    black = np.floor(np.min(image.black_level))
-    if image.mosaic.min() < black:
-        return None
-    return float(np.mean(image.mosaic == black))
 
 
 def draw_exposures(

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.optimize import least_squares
+from scipy.optimize import least_squares, nnls
 
+from skadl.noise.clipped_black import ends_at_black
 from skadl.raw.image import RawImage
 from skadl.raw.levels import normalise
 from skadl.raw.mosaic import row_sums
@@ -26,6 +27,7 @@ OUTLIER = 5.0  # robust standard deviations
 _TAIL = 12.0  # of them: the tails of real read noise reach far beyond five
 NEARLY_WHITE = 0.98
 MOST_CLIPPED = 0.01  # share of the pixels that a statistic is taken over
+_MOST_AT_BLACK = 0.55  # of a bin, whose upper half then still tells its noise
 _LARGEST_SIDE = 512  # packed pixels of a frame that are measured
 
 
@@ -62,6 +64,9 @@ class Residual:
     centre: np.ndarray  # (n_bins,), median of the residual
     sigma: np.ndarray  # (n_bins,), robust standard deviation of it
     least_variance: float  # that rounding to counts causes
+    # Bins left out because black is clipped in them, with what is known all the same:
+    # mean signal and noise variance, of each (n, 2).
+    clipped_black: np.ndarray
 
     @cached_property
     def curve(self) -> TransferCurve:
@@ -92,30 +97,47 @@ def measure_residual(pair: RawPair) -> Residual:
     pattern, or hold NaN or infinity.
     """
     noisy, clean = pair.noisy, pair.clean
+    noisy = noisy.with_mosaic(noisy.mosaic)  # a lazy one would be read anew
     counts, clean_counts = _check_frames(noisy, clean)
     black = noisy.black_planes
     span = noisy.span
     signal = normalise(clean_counts, clean.black_planes, clean.white_level, clean.ratio)
     signal = signal.astype(float) * (span / noisy.ratio)
     clipped = counts >= NEARLY_WHITE * noisy.white_level
-    if counts.dtype.kind == "u":  # floats below zero are noise, not clipped
-        clipped |= counts == 0
     clipped |= clean_counts >= NEARLY_WHITE * clean.white_level
+    at_black = np.zeros(counts.shape, bool)
+    # Floats without a level that they end at go below it, and are not clipped.
+    if ends_at_black(noisy):
+        at_black = counts <= np.floor(black.min())
+    elif counts.dtype.kind == "u":
+        at_black = counts == 0
     # Floats have no counts to round to: one 16-bit step is the least they resolve.
     step = 1.0 if counts.dtype.kind in "ui" else span / 65535
     least = QUANTISATION_VARIANCE * step**2
     residual = counts - black[:, None, None] - signal
     n_bins = max(1, min(N_BINS, signal.size // MIN_PIXELS_IN_BIN))
     order = np.argsort(signal, axis=None, kind="stable")
-    bins = tuple(
-        pixels
-        for pixels in np.array_split(order, n_bins)
-        if clipped.flat[pixels].mean() <= MOST_CLIPPED
-    )
+    bins, dark = [], []
+    for pixels in np.array_split(order, n_bins):
+        if clipped.flat[pixels].mean() > MOST_CLIPPED:
+            continue
+        if at_black.flat[pixels].mean() <= MOST_CLIPPED:
+            bins.append(pixels)
+        elif at_black.flat[pixels].mean() < _MOST_AT_BLACK:
+            dark.append(pixels)
     figures = np.array([_centre_and_sigma(residual.flat[pixels]) for pixels in bins])
     centre, sigma = figures.reshape(-1, 2).T
     sigma = np.maximum(sigma, least**0.5)
-    return Residual(noisy.iso, signal, residual, bins, centre, sigma, least)
+    means = np.array([signal.flat[pixels].mean() for pixels in (*dark, *bins)])
+    gain = _rough_gain(means[len(dark) :], sigma**2)
+    variances = [
+        _upper_variance(residual.flat[p], at_black.flat[p], gain**2 * max(mean, 0.0))
+        for p, mean in zip(dark, means, strict=False)
+    ]
+    clipped_black = np.stack([means[: len(dark)], np.maximum(variances, least)], axis=1)
+    return Residual(
+        noisy.iso, signal, residual, tuple(bins), centre, sigma, least, clipped_black
+    )
 
 
 def transfer_curve(pair: RawPair | Residual) -> TransferCurve:
@@ -152,10 +174,11 @@ def _measure_curve(measured: Residual) -> TransferCurve:
     score = score.reshape(residual.shape)
     # Each plane's mean is a black-level error or a wrong ratio, not a picture.
     score = score - score.mean(axis=(1, 2), keepdims=True)
+    dark_means, dark_variances = measured.clipped_black.T
     return TransferCurve(
         measured.iso,
-        np.array(means),
-        np.array(variances),
+        np.concatenate([dark_means, means]),
+        np.concatenate([dark_variances, variances]),
         whiteness(score),
         offset,
         row_noise,
@@ -217,6 +240,42 @@ def middle(packed: np.ndarray, side: int) -> np.ndarray:
     """Crop planes of shape (4, h, w) to their middle, at most `side` by `side`."""
     rows, columns = (slice(max(0, (n - side) // 2), None) for n in packed.shape[1:])
     return packed[:, rows, columns][:, :side, :side]
+
+
+def _rough_gain(signal: np.ndarray, variance: np.ndarray) -> float:
+    """Slope of a straight line through signal and variance; 0 where there is none."""
+    if len(signal) < 2:
+        return 0.0
+    design = np.stack([signal, np.ones_like(signal)], axis=1) / variance[:, None]
+    return float(nnls(design, np.ones_like(signal))[0][0])
+
+
+def _upper_variance(
+    residual: np.ndarray, at_black: np.ndarray, third_moment: float
+) -> float:
+    """Variance of noise whose lower part is cut off, by its upper half.
+
+    `third_moment` about the mean is that of shot noise, which reaches further upwards
+    than downwards.
+    """
+    # The median is that of the whole noise while less than half of it is cut.
+    has_median = at_black.mean() < 0.4
+    centre = np.median(residual) if has_median else 0.0
+    above = residual[residual > centre] - centre
+    if not above.size:
+        return 0.0
+    sigma = robust_sigma(above)
+    above = above[above < _TAIL * sigma] if sigma > 0 else above
+    # Half of all pixels should lie above; clipping moves none across the centre.
+    upper = float(np.sum(above**2) / (0.5 * len(residual)))
+    # Of a gamma distribution that half is larger by so much, to 2 % for a skewness of
+    # up to 1.5: about the median and about the mean.
+    excess = 0.535 if has_median else 0.26
+    variance = upper
+    for _ in range(20):
+        skewness = min(third_moment / max(variance, 1e-30) ** 1.5, 2.0)
+        variance = 0.5 * (variance + upper / (1 + excess * skewness))
+    return variance
 
 
 def _centre_and_sigma(values: np.ndarray) -> tuple[float, float]:

@@ -7,7 +7,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from skadl.noise.iso_table import IsoTable, check_not_negative, check_planes
+from skadl.noise.fixed_pattern import FixedPattern
+from skadl.noise.iso_table import (
+    IsoTable,
+    check_not_negative,
+    check_plane_factors,
+    check_planes,
+)
 from skadl.raw.image import check_positive
 from skadl.raw.levels import level_span
 from skadl.raw.mosaic import check_cfa
@@ -20,6 +26,7 @@ _ISO_TABLES = {
     "black_offset": check_planes,
     "row_noise": check_not_negative,
     "gain_error": check_not_negative,
+    "plane_gain": check_plane_factors,
     "read_noise_error": check_not_negative,
 }
 
@@ -53,6 +60,13 @@ class SensorInfo:
         Standard errors of the natural logarithms of gain and read noise: 0.05 is
         5 %, 0.7 a factor of two. Filled in where the noise was measured; see
         `skadl.calibrate_sensor`.
+    plane_gain : mapping of ISO to four floats, optional
+        Gain of the planes R, Gr, Gb, B over `gain`, their mean is 1: some cameras
+        multiply red and blue before they write a file.
+    fixed_pattern : FixedPattern, optional
+        Dark shading, pattern of columns and rows, and hot pixels, by ISO.
+        ``predict`` and ``fit`` take it off frames of its size. Measured on dark
+        frames, and on pairs as far as these show it.
     notes : tuple of str, optional
         What measuring the noise left open, and what to do about it.
 
@@ -79,6 +93,8 @@ class SensorInfo:
     row_noise: Mapping[float, float] | None = None
     gain_error: Mapping[float, float] | None = None
     read_noise_error: Mapping[float, float] | None = None
+    plane_gain: Mapping[float, Sequence[float]] | None = None
+    fixed_pattern: FixedPattern | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -92,6 +108,12 @@ class SensorInfo:
             table = getattr(self, name)
             if table is not None:
                 super().__setattr__(name, IsoTable(name, table, check))
+        if not isinstance(self.fixed_pattern, (FixedPattern, type(None))):
+            raise TypeError(
+                "fixed_pattern must be a FixedPattern, got "
+                f"{type(self.fixed_pattern).__name__}; measure it with "
+                "skadl.calibrate_sensor(darks=...)."
+            )
         super().__setattr__("notes", tuple(self.notes))
         if (self.gain is None) != (self.read_noise is None):
             raise ValueError(
@@ -165,6 +187,20 @@ class SensorInfo:
             Standard deviation of what a row of the mosaic shares, in counts.
         """
         return 0.0 if self.row_noise is None else float(self.row_noise.at(iso))
+
+    def plane_gain_at(self, iso: float) -> np.ndarray:
+        """Gain of each plane over the gain of all, interpolated in log ISO.
+
+        Parameters
+        ----------
+        iso : float
+
+        Returns
+        -------
+        ndarray of shape (4,)
+            For the planes R, Gr, Gb, B; ones where it is not known.
+        """
+        return np.ones(4) if self.plane_gain is None else self.plane_gain.at(iso)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 
 from skadl.network.base import ModulatedNetwork
 from skadl.network.conditioning import Conditioning
+from skadl.noise.clipped_black import signal_where_clipped
+from skadl.noise.frame_offsets import FrameOffsets, find_offsets, shown_noise
 from skadl.noise.noise_level import NoiseLevel, expected_noise
 from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.prediction.bands import each_band
@@ -78,12 +82,16 @@ class FittedModel(ImageModel):
     ) -> np.ndarray:
         """Return normalised planes (4, h, w), float32; sides are rounded down."""
         info = self.resolve_sensor(image.sensor) if info is None else info
+        image = image.with_mosaic(image.mosaic)  # a lazy one is read once
+        offsets = find_offsets(image, info)
         image = image.with_mosaic(crop_to_even(image.mosaic))
-        correction = self._correct(image, info, PredictOptions())
+        correction, restore = self._correct(
+            image, info, offsets, crop_to_even, PredictOptions()
+        )
         planes = np.empty(correction.noisy.shape, np.float32)
 
         def fill(rows: slice) -> None:
-            planes[:, rows] = pack_bayer(correction.denoised(rows), image.cfa)
+            planes[:, rows] = pack_bayer(restore(correction.denoised(rows)), image.cfa)
 
         each_band(fill, *planes.shape[1:])
         return planes
@@ -96,10 +104,14 @@ class FittedModel(ImageModel):
         track: Track | None = None,
     ) -> np.ndarray:
         """Return the denoised mosaic (H, W) in counts, in the options' dtype."""
+        image = image.with_mosaic(image.mosaic)  # a lazy one is read once
         height, width = image.mosaic.shape
         dtype = options.result_dtype(image.mosaic.dtype)
+        offsets = find_offsets(image, info)
         image = image.with_mosaic(pad_to_even(image.mosaic))
-        correction = self._correct(image, info, options, track)
+        correction, restore = self._correct(
+            image, info, offsets, pad_to_even, options, track
+        )
         # What is removed from a band makes room for its result, where that is float32.
         is_float32 = dtype == np.float32
         result = (
@@ -109,7 +121,7 @@ class FittedModel(ImageModel):
         )
 
         def fill(rows: slice) -> None:
-            counts = correction.noisy.to_counts(correction.denoised(rows))
+            counts = correction.noisy.to_counts(restore(correction.denoised(rows)))
             rows = slice(2 * rows.start, 2 * rows.stop)
             counts = blend(image.mosaic[rows], counts, options.strength)
             result[rows] = cast_counts(counts, dtype)
@@ -121,16 +133,23 @@ class FittedModel(ImageModel):
         self,
         image: RawImage,
         info: SensorInfo,
+        offsets: FrameOffsets,
+        to_even: Callable[[np.ndarray], np.ndarray],
         options: PredictOptions,
         track: Track | None = None,
-    ) -> Correction:
-        """Find out what to take away from an image of even sides."""
+    ) -> tuple[Correction, Callable[[np.ndarray], np.ndarray]]:
+        """Find out what to take away from an image of even sides.
+
+        `offsets` are those of the image before `to_even` made it so. Also what turns
+        denoised values, whose mean is that of the noisy ones, into light.
+        """
         warn_outside_iso_range(info, image)
         scale, zeros = image.ratio / image.span, np.zeros(4)
+        fixed = None if offsets.counts is None else to_even(offsets.counts)
         noisy = NormalisedMosaic(
-            image.mosaic, image.cfa, image.black_planes, scale, zeros
+            image.mosaic, image.cfa, image.black_planes, scale, zeros, fixed
         )
-        noise = expected_noise(info, image.iso, image.ratio)
+        noise = shown_noise(info, image, offsets)
 
         def network_for(noise: NoiseLevel) -> FrameNetwork:
             facts = image.sensor, image.iso, image.ratio, noise
@@ -138,24 +157,39 @@ class FittedModel(ImageModel):
             return FrameNetwork(self.network.fold(codes), self.autocast_dtype)
 
         offset = info.offset_at(image.iso) * (image.ratio / info.span)
-        return correct(
+        correction = correct(
             network_for,
             replace(noisy, offset=offset),
             noise,
             clip_levels=ClipLevels.of(image),
             safeguard=self.safeguard,
             self_ensemble=options.self_ensemble,
-            memory=_memory_for_tiles(network_for(noise), image.mosaic, options),
+            memory=_memory_for_tiles(network_for(noise), image.mosaic, fixed, options),
             track=track,
+        )
+        if not offsets.clips_black:
+            return correction, _as_it_is
+        whole = expected_noise(info, image.iso, image.ratio)
+        return correction, partial(
+            signal_where_clipped, shot=whole.shot, read=whole.read
         )
 
 
+def _as_it_is(band: np.ndarray) -> np.ndarray:
+    return band
+
+
 def _memory_for_tiles(
-    network: FrameNetwork, mosaic: np.ndarray, options: PredictOptions
+    network: FrameNetwork,
+    mosaic: np.ndarray,
+    fixed: np.ndarray | None,
+    options: PredictOptions,
 ) -> float:
     """Return the bytes that frames leave over, or say how many are needed."""
     dtype = options.result_dtype(mosaic.dtype)
     frames = mosaic.size * (4 + (0 if dtype == np.float32 else dtype.itemsize))
+    if fixed is not None:
+        frames += fixed.size * 4
     taken = frames + network.frame_memory(mosaic.size) + network.fixed_memory
     memory = options.memory_limit * GIB - taken
     needed = network.least_memory((4, *(side // 2 for side in mosaic.shape)))

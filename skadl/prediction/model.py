@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from skadl.noise.frame_offsets import facts_left, find_offsets, without_offsets
 from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.prediction.frame import Track
 from skadl.raw.image import RawImage, check_positive
@@ -157,7 +158,10 @@ class PlaneFunction(ImageModel):
         image = image.with_mosaic(crop_to_even(image.mosaic))
         if image.mosaic.dtype.kind == "f" and not np.isfinite(image.mosaic).all():
             raise not_finite(image)
-        planes = np.asarray(self.function(image, info), np.float32)
+        offsets = find_offsets(image, info)
+        left = facts_left(info, image.iso, offsets)
+        planes = self.function(without_offsets(image, offsets), left)
+        planes = np.asarray(planes, np.float32)
         height, width = image.mosaic.shape
         shape = (4, height // 2, width // 2)
         if planes.shape != shape:

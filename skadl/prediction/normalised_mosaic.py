@@ -26,6 +26,7 @@ class NormalisedMosaic:
     black: np.ndarray  # (4,) of the planes R, Gr, Gb, B, in counts
     scale: float  # light factor over the range from black to white
     offset: np.ndarray  # (4,) taken off the normalised planes
+    fixed: np.ndarray | None = None  # (2 h, 2 w), taken off the counts
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -48,10 +49,10 @@ class NormalisedMosaic:
         array([[-1., -1.],
                [-1., -1.]], dtype=float32)
         """
-        counts = self.counts[
-            of_mosaic(rows, self.shape[1]), of_mosaic(columns, self.shape[2])
-        ]
-        band = counts.astype(np.float32, order="C")
+        window = of_mosaic(rows, self.shape[1]), of_mosaic(columns, self.shape[2])
+        band = self.counts[window].astype(np.float32, order="C")
+        if self.fixed is not None:
+            band -= self.fixed[window]
         pairs = band.reshape(-1, 2, band.shape[1])
         pairs -= self._row_pair(self.black, pairs)
         if self.scale != 1:
@@ -106,9 +107,14 @@ class NormalisedMosaic:
     def turned(self, symmetry: tuple[bool, bool, bool]) -> NormalisedMosaic:
         """Return a view in RGGB geometry under a symmetry of the RGGB mosaic."""
         order = plane_order(symmetry[2])
+
+        def view(mosaic: np.ndarray) -> np.ndarray:
+            return turn(to_rggb_geometry(mosaic, self.cfa), *symmetry)
+
         return replace(
             self,
-            counts=turn(to_rggb_geometry(self.counts, self.cfa), *symmetry),
+            counts=view(self.counts),
+            fixed=None if self.fixed is None else view(self.fixed),
             cfa="RGGB",
             black=self.black[order],
             offset=self.offset[order],

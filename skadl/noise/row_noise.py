@@ -1,0 +1,149 @@
+"""Row noise of one frame: what all pixels of a row of the mosaic share, found in it.
+
+Row noise is drawn anew in each frame, so no dark frame tells it, and a network that
+sees a patch cannot tell a row that is brighter from a line of the picture. A whole row
+can: noise is the same all along it, a picture is not. Each pixel is compared with those
+above and below it in its plane, each part of a row by itself; where the parts disagree
+there is a picture, and little or nothing is taken off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+_REACH = 4  # rows of a plane, above and below, that a row is compared with
+_PART = 32  # packed pixels: least length of the parts of a row
+_MOST_PARTS = 16
+_LEAST_PARTS = 3  # of both planes, which tell a picture from row noise
+_HUBER = 2.5  # standard deviations of noise, from which a difference is cut
+_STRIP, _OVERLAP = 384, 16  # rows that are solved for at a time
+# Parts of the row noise that is told: a frame may have less of it, never more.
+_SHARES = (1.0, 0.5, 0.25, 0.1, 0.03)
+
+
+def row_offsets(
+    read: Callable[[slice], np.ndarray],
+    sides: tuple[int, int],
+    shot: float,
+    read_variance: float,
+    row_variance: float,
+) -> tuple[np.ndarray, float]:
+    """Estimate what each row of a mosaic has in common: (2, h), and its variance.
+
+    First row of the result: that of R and Gr; second: that of Gb and B. `read` gives
+    rows of the planes (4, n, w), black at 0, of a frame of `sides` (h, w). The variance
+    of a pixel is ``shot * signal + read_variance``, that of a row, in the same units
+    squared, at most `row_variance`; it is what the frame bears out. Offsets are drawn
+    towards 0 by the error of the estimate, so that hardly any noise is added.
+    """
+    height, width = sides
+    result = np.zeros((2, height))
+    n_parts = 2 * _count_parts(width)
+    if height <= 2 * _REACH or n_parts < _LEAST_PARTS or not row_variance > 0:
+        return result, 0.0
+    strips = []
+    for rows, core in _strips(height):
+        planes = read(rows)
+        signal = np.maximum(planes.mean(axis=2), 0.0)
+        variance = shot * signal + max(read_variance, 1e-20)
+        for index, pair in enumerate((slice(0, 2), slice(2, 4))):
+            part = _Strip(*_misfits(planes[pair], variance[pair]))
+            strips.append((index, rows, core, part))
+    evidence = [
+        sum(part.log_likelihood(share * row_variance) for *_, part in strips)
+        for share in (*_SHARES, 0.0)
+    ]
+    best = int(np.argmax(evidence))
+    if best == len(_SHARES):
+        return result, 0.0
+    found = _SHARES[best] * row_variance
+    for index, rows, core, part in strips:
+        result[index, rows][core] = part.offsets(found)[core]
+    return result, found
+
+
+class _Strip:
+    """Some rows: how far each lies off its neighbours, and why it may."""
+
+    def __init__(
+        self, misfit: np.ndarray, texture: np.ndarray, pixel: np.ndarray
+    ) -> None:
+        self._misfit, self._texture, self._pixel = misfit, texture, pixel
+        self._differences = np.eye(len(misfit)) - _neighbour_means(len(misfit))
+
+    def offsets(self, row_variance: float) -> np.ndarray:
+        """Mean of what rows share, after what was seen."""
+        weights = cho_solve(self._factor(row_variance), self._misfit)
+        return row_variance * (self._differences.T @ weights)
+
+    def log_likelihood(self, row_variance: float) -> float:
+        """Of the misfits, if rows share offsets of this variance."""
+        factor = self._factor(row_variance)
+        log_det = 2 * np.log(np.diag(factor[0])).sum()
+        return -0.5 * (log_det + self._misfit @ cho_solve(factor, self._misfit))
+
+    def _factor(self, row_variance: float) -> tuple[np.ndarray, bool]:
+        seen = self._differences * (row_variance + self._pixel)
+        seen = seen @ self._differences.T
+        # What the mean of the differences does not determine must not be singular.
+        seen[np.diag_indices(len(seen))] += self._texture + 0.01 * self._pixel
+        return cho_factor(seen, lower=True)
+
+
+def _strips(height: int) -> list[tuple[slice, slice]]:
+    """Cut rows into strips that overlap, each with the part of it that counts."""
+    strips = []
+    for start in range(0, height, _STRIP):
+        stop = min(start + _STRIP, height)
+        first, last = max(start - _OVERLAP, 0), min(stop + _OVERLAP, height)
+        strips.append((slice(first, last), slice(start - first, stop - first)))
+    return strips
+
+
+def _neighbour_means(height: int) -> np.ndarray:
+    """Matrix (h, h) that gives for each row the mean of those about it, mirrored."""
+    rows = np.arange(height)
+    means = np.zeros((height, height))
+    for distance in range(1, _REACH + 1):
+        for neighbours in (np.abs(rows - distance), rows + distance):
+            beyond = neighbours >= height
+            neighbours = np.where(beyond, 2 * (height - 1) - neighbours, neighbours)
+            np.add.at(means, (rows, neighbours), 1 / (2 * _REACH))
+    return means
+
+
+def _misfits(
+    planes: np.ndarray, variance: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How far rows lie off their neighbours (h,), and the variances of two causes.
+
+    Of the picture in it (h,), and of pixels' noise in the mean of a row (h,).
+    """
+    _, height, width = planes.shape
+    padded = np.pad(planes, ((0, 0), (_REACH, _REACH), (0, 0)), mode="reflect")
+    sums = np.cumsum(padded, axis=1, dtype=float)
+    sums = np.concatenate([np.zeros_like(sums[:, :1]), sums], axis=1)
+    length = 2 * _REACH + 1
+    misfit = (sums[:, length:] - sums[:, :-length] - planes) / (-2 * _REACH) + planes
+    power = 1 + 1 / (2 * _REACH)
+    # Edges of the picture, against the typical place of the row: row noise itself must
+    # not be cut.
+    centre = np.median(misfit, axis=2, keepdims=True)
+    limit = _HUBER * np.sqrt(power * variance)[:, :, None]
+    misfit = centre + np.clip(misfit - centre, -limit, limit)
+    edges = np.linspace(0, width, _count_parts(width) + 1).astype(int)
+    parts = np.add.reduceat(misfit, edges[:-1], axis=2) / np.diff(edges)
+    parts = parts.transpose(1, 0, 2).reshape(height, -1)
+    pixel = variance.mean(axis=0) / (len(planes) * width)
+    spread = parts.var(axis=1, ddof=1) / parts.shape[1]
+    # The spread of few parts is uncertain: that of the rows around has a say.
+    kernel = np.array([1.0, 2.0, 3.0, 2.0, 1.0]) / 9
+    spread = np.maximum(spread, np.convolve(spread, kernel, mode="same"))
+    return parts.mean(axis=1), np.maximum(spread - power * pixel, 0.0), pixel
+
+
+def _count_parts(width: int) -> int:
+    return int(np.clip(width // _PART, 1, _MOST_PARTS))
