@@ -9,12 +9,14 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from skadl.network.base import ModulatedNetwork
+from skadl.network.dense_unet import ModulatedDenseUNet
 from skadl.network.local_unet import LocalUNet
 from skadl.network.unet import ModulatedUNet
 
 NETWORKS: dict[str, type[ModulatedNetwork]] = {
     "unet": ModulatedUNet,
     "local_unet": LocalUNet,
+    "dense_unet": ModulatedDenseUNet,
 }
 DEFAULT_NETWORK = "unet"
 

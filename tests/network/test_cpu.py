@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from skadl.network.dense_unet import ModulatedDenseUNet
 from skadl.network.local_unet import LocalUNet
 from skadl.network.unet import ModulatedUNet
 
-KINDS = (ModulatedUNet, LocalUNet)
+KINDS = (ModulatedUNet, LocalUNet, ModulatedDenseUNet)
 
 
 def folded_network(n_levels, kind=ModulatedUNet, seed=0):
