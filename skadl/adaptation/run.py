@@ -12,7 +12,7 @@ import numpy as np
 
 from skadl.adaptation.gates.base import Gate
 from skadl.adaptation.learner import Learner
-from skadl.adaptation.patches import TrainingPair, select
+from skadl.adaptation.patches import Batch, TrainingPair, select
 from skadl.adaptation.report.acceptance import TrainingStage
 from skadl.adaptation.report.decisions import DecisionRecorder
 from skadl.adaptation.report.report import DataSelectionReport
@@ -29,6 +29,51 @@ LOW_ACCEPTANCE = (
     "hardly take part in training. Try another gate, a larger queue_size, or sources "
     "closer to the target; selection_report_ says what was refused and why."
 )
+
+
+class StageRecord:
+    """Runs stages one after the other, and keeps what each came to.
+
+    `validation` are images of the target, as `learner` is to see them.
+    """
+
+    def __init__(self, learner: Learner, validation: Batch, progress: Progress) -> None:
+        self.learner, self.validation = learner, validation
+        self.progress = progress
+        self.stages: list[TrainingStage] = []
+        self.notes: list[str] = []
+
+    def psnr(self) -> float:
+        """Mean over the images, now."""
+        return float(self.learner.evaluate(self.validation).mean())
+
+    def run(self, stage: str, losses: Iterator[float], n_iter: int) -> None:
+        """Go through a stage that yields its losses, and close it."""
+        n_skipped = 0
+        for loss in self.progress.track(stage, losses, n_iter):
+            n_skipped += not math.isfinite(loss)
+            self.progress.show(lambda: {"PSNR": f"{self.psnr():.2f} dB"})
+        if n_skipped:
+            self.notes.append(f"{n_skipped} steps of {stage} skipped: non-finite loss.")
+        self.close(stage, n_iter)
+
+    def close(self, stage: str, n_iter: int) -> None:
+        """Note the end of a stage; FloatingPointError if the network broke in it."""
+        psnr = self.psnr()
+        if not math.isfinite(psnr):
+            raise FloatingPointError(
+                f"after {stage} the network gives NaN or infinity on the target's "
+                "own images; fit with a smaller learning_rate or precision='float32'."
+            )
+        self.stages.append(TrainingStage(stage, n_iter, psnr))
+
+    def close_again(self) -> None:
+        """Note that the weights were moved after the last stage was closed."""
+        self.stages[-1] = replace(self.stages[-1], psnr=self.psnr())
+
+    def report(self, recorder: DecisionRecorder) -> DataSelectionReport:
+        """Return what happened, with the decisions of a gate."""
+        return DataSelectionReport(recorder.finish(), self.stages, self.notes)
 
 
 def train(
@@ -49,39 +94,16 @@ def train(
     the trained network gives NaN or infinity on the target's own images.
     """
     recorder = DecisionRecorder(sources)
-    stages: list[TrainingStage] = []
-    notes: list[str] = []
     validation = target.validation
     if is_trained:
         _, held_out = hold_out(target, rng)
         target = replace(target, held_out=held_out)
         validation = cut_frames(target, held_out, schedule.patch_side, rng)
         beginning = learner.weights()
-
-    def validation_psnr() -> float:
-        return float(learner.evaluate(validation).mean())
-
-    def close(stage: str, n_iter: int) -> None:
-        psnr = validation_psnr()
-        if not math.isfinite(psnr):
-            raise FloatingPointError(
-                f"after {stage} the network gives NaN or infinity on the target's "
-                "own images; fit with a smaller learning_rate or precision='float32'."
-            )
-        stages.append(TrainingStage(stage, n_iter, psnr))
-
-    def run_on_target(stage: str, losses: Iterator[float], n_iter: int) -> None:
-        n_skipped = 0
-        for loss in progress.track(stage, losses, n_iter):
-            n_skipped += not math.isfinite(loss)
-            progress.show(lambda: {"PSNR": f"{validation_psnr():.2f} dB"})
-        if n_skipped:
-            notes.append(f"{n_skipped} steps of {stage} skipped: non-finite loss.")
-        close(stage, n_iter)
-
+    record = StageRecord(learner, validation, progress)
     if is_trained:
-        close("start", 0)
-    run_on_target(
+        record.close("start", 0)
+    record.run(
         "pre-training",
         pretrain(learner, target, schedule, rng),
         schedule.n_pretrain_iter,
@@ -96,28 +118,28 @@ def train(
             progress.show(
                 lambda: {
                     "accepted": f"{recorder.n_accepted / recorder.n_offered:.0%}",
-                    "PSNR": f"{validation_psnr():.2f} dB",
+                    "PSNR": f"{record.psnr():.2f} dB",
                 }
             )
             if recorder.acceptance_too_low():
                 warnings.warn(LOW_ACCEPTANCE, UserWarning, stacklevel=3)
-                notes.append(LOW_ACCEPTANCE)
-        close("adaptation", schedule.n_iter)
+                record.notes.append(LOW_ACCEPTANCE)
+        record.close("adaptation", schedule.n_iter)
     if not is_trained:
         _, held_out = hold_out(target, rng)
         target = replace(target, held_out=held_out)
     before = learner.weights()
     pairs = tuple(target.pairs[i] for i in target.trainable)
-    run_on_target(
+    record.run(
         "fine-tuning", finetune(learner, pairs, schedule, rng), schedule.n_finetune_iter
     )
     judges = validation if is_trained else select(validation, held_out)
     if schedule.n_finetune_iter:
         walk = interpolate_weights(learner, before, judges)
-        stages[-1] = replace(stages[-1], psnr=validation_psnr())
-        notes.append(str(walk))
+        record.close_again()
+        record.notes.append(str(walk))
     if is_trained:
         walk = interpolate_weights(learner, beginning, judges, "the training")
-        stages[-1] = replace(stages[-1], psnr=validation_psnr())
-        notes.append(str(walk))
-    return DataSelectionReport(recorder.finish(), stages, notes)
+        record.close_again()
+        record.notes.append(str(walk))
+    return record.report(recorder)

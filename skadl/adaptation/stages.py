@@ -16,6 +16,7 @@ import numpy as np
 from skadl.adaptation.gates.base import Gate, Trial, Verdict
 from skadl.adaptation.learner import Learner
 from skadl.adaptation.patches import (
+    Augmentation,
     Batch,
     Symmetry,
     TrainingPair,
@@ -70,6 +71,9 @@ class Schedule:
         Share of a domain's pairs that must be let in, or none of them are used: where
         pairs are judged by comparison with others, half; where each is judged by
         itself, none.
+    augment : callable or None
+        Changes a batch before it is trained on; see
+        `skadl.adaptation.patches.Augmentation`.
     """
 
     n_pretrain_iter: int
@@ -84,6 +88,7 @@ class Schedule:
     domain_rates: Mapping[str, float]
     val_fraction: tuple[float, float]
     least_admitted: float = 0.5
+    augment: Augmentation | None = None
 
 
 def pretrain(
@@ -299,7 +304,8 @@ def _target_step(
 def _cut(
     pairs: Sequence[TrainingPair], schedule: Schedule, rng: np.random.RandomState
 ) -> Batch:
-    return cut_patches(pairs, schedule.patch_side, schedule.symmetry, rng)
+    batch = cut_patches(pairs, schedule.patch_side, schedule.symmetry, rng)
+    return batch if schedule.augment is None else schedule.augment(batch, rng)
 
 
 def _cosine(progress: float) -> float:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from skadl.estimators.adl import check_parameters
 from skadl.estimators.model_files.reader import (
     ModelFile,
     looks_like_model_file,
@@ -31,7 +30,7 @@ def describe_file(path: str | Path) -> tuple[dict[str, Any], str]:
     """
     path = Path(path)
     if looks_like_model_file(path):
-        contents = read_model_file(path, check_parameters)
+        contents = read_model_file(path)
         record, lines = describe_model(contents), _model_lines(contents)
     else:
         record = describe_raw(path)

@@ -5,45 +5,28 @@ from __future__ import annotations
 import numbers
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, _fit_context
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from skadl.adaptation.gates.base import Gate
 from skadl.adaptation.gates.choice import GATES, make_gate
-from skadl.adaptation.learner import Learner
 from skadl.adaptation.run import train
-from skadl.adaptation.stages import Schedule
 from skadl.data.pool import SourcePool
 from skadl.estimators.base import NetworkDenoiser
-from skadl.estimators.model_files.parameters import parameters_to_save
-from skadl.estimators.model_files.reader import ModelFile
-from skadl.estimators.model_files.writer import write_model_file
-from skadl.estimators.preparation import prepare
-from skadl.estimators.start import MOST_RATIO, find_start
-from skadl.estimators.training_pairs import LOSS_WEIGHTINGS, bayer_symmetry
-from skadl.estimators.validation import (
-    apply_on_bad_pair,
-    check_meta,
-    check_source_pairs,
-    check_target_pairs,
-    check_val_fraction,
-)
+from skadl.estimators.fitting import begin_fit
+from skadl.estimators.start import find_start
+from skadl.estimators.training_pairs import LOSS_WEIGHTINGS
+from skadl.estimators.validation import check_val_fraction
 from skadl.network.choice import NETWORKS
-from skadl.network.conditioning import CONDITIONINGS, Conditioning
+from skadl.network.conditioning import CONDITIONINGS
 from skadl.noise.renoising import RENOISED
 from skadl.noise.sensors import SensorTable
 from skadl.raw.pair import RawPair
-from skadl.support.device import PRECISIONS, resolve_device, resolve_precision
+from skadl.support.device import PRECISIONS
 from skadl.support.progress import Progress
-from skadl.support.strictjson import check_names
 
 PAPER_PARAMS = {
     "start": "random",
@@ -120,11 +103,16 @@ class ADLDenoiser(NetworkDenoiser):
     loss_weighting : {"noise", "none"}, default="noise"
         Whether an image's L1 error counts in units of its own noise or, as in the
         paper, as it is. See :func:`skadl.estimators.training_pairs.noise_weight`.
-    conditioning : {"noise", "sensor_iso_noise", "sensor_iso"}, default="noise"
+    conditioning : {"noise", "sensor_iso_noise", "sensor_iso", "none"}, default="noise"
         What the network is told of an image: light factor and noise level, which lets
         sensors share what they have in common and `predict` take a sensor never seen
-        in `fit`; these and sensor and ISO; or sensor and ISO alone (the paper). See
+        in `fit`; these and sensor and ISO; sensor and ISO alone (the paper); or
+        nothing, which makes it a plain U-Net. See
         :mod:`skadl.network.conditioning`.
+    shot_noise_augmentation : float, default=0
+        Fraction of training images made brighter or darker with the shot noise of
+        their new signal. See
+        :class:`skadl.estimators.training_pairs.ShotNoiseAugmentation`.
     safeguard : bool, default=True
         Whether `predict` holds back what Stein's risk estimate says would do an image
         more harm than good, mostly in images of little noise, and what is more than
@@ -199,6 +187,7 @@ class ADLDenoiser(NetworkDenoiser):
         "mlp_width": [Interval(numbers.Integral, 1, None, closed="left"), None],
         "loss_weighting": [StrOptions(set(LOSS_WEIGHTINGS))],
         "conditioning": [StrOptions(set(CONDITIONINGS))],
+        "shot_noise_augmentation": [Interval(numbers.Real, 0, 1, closed="both")],
         "safeguard": ["boolean"],
         "on_bad_pair": [StrOptions({"warn", "raise", "drop"})],
         "precision": [StrOptions(set(PRECISIONS))],
@@ -234,6 +223,7 @@ class ADLDenoiser(NetworkDenoiser):
         # The task
         loss_weighting: str = "noise",
         conditioning: str = "noise",
+        shot_noise_augmentation: float = 0.0,
         safeguard: bool = True,
         on_bad_pair: str = "warn",
         # The machine
@@ -262,6 +252,7 @@ class ADLDenoiser(NetworkDenoiser):
         self.mlp_width = mlp_width
         self.loss_weighting = loss_weighting
         self.conditioning = conditioning
+        self.shot_noise_augmentation = shot_noise_augmentation
         self.safeguard = safeguard
         self.on_bad_pair = on_bad_pair
         self.precision = precision
@@ -306,121 +297,37 @@ class ADLDenoiser(NetworkDenoiser):
             If training diverged.
         """
         val_fraction = check_val_fraction(self.val_fraction)
-        start = find_start(self.start, check_parameters)
-        chosen = start.complete(self.get_params(deep=False))
-        pairs = check_target_pairs(target_pairs)
-        pool = check_source_pairs(source_pairs, len(pairs))
-        pairs, left_out = apply_on_bad_pair(pairs, self.on_bad_pair)
-        domains = {} if pool is None else pool.domains
-        every_pair = [*pairs, *(pair for d in domains.values() for pair in d)]
-        sensors = check_meta(meta, every_pair)
-        device = resolve_device(self.device)
-        seeds = check_random_state(self.random_state).randint(
-            np.iinfo(np.int32).max, size=2
+        begun = begin_fit(
+            self.get_params(deep=False),
+            find_start(self.start),
+            target_pairs,
+            source_pairs,
+            meta,
         )
-        rng = np.random.RandomState(seeds[0])
-        names = dict.fromkeys(pair.sensor for pair in every_pair)
-        conditioning = Conditioning(self.conditioning, tuple(names))
-        network = start.build(chosen, conditioning, device, int(seeds[1]))
-        data = prepare(
-            pairs,
-            domains,
-            sensors,
-            conditioning=conditioning,
-            patch_size=self.patch_size,
-            multiple=network.multiple,
-            renoises=self.renoised_share > 0,
-            most_ratio=MOST_RATIO if start.is_trained else None,
-            witness=start.witness(self.precision),
-            device=device,
-            rng=rng,
+        chosen = begun.parameters
+        schedule = begun.schedule(
+            n_pretrain_iter=chosen["n_pretrain_iter"],
+            n_iter=chosen["n_iter"],
+            n_finetune_iter=chosen["n_finetune_iter"],
+            finetune_rate=self.finetune_rate,
+            source_share=chosen["source_share"],
+            domain_rates={RENOISED: self.renoised_share},
+            val_fraction=val_fraction,
+            least_admitted=0.0 if begun.is_trained else 0.5,
         )
         report = train(
-            Learner(
-                network,
-                resolve_precision(self.precision, device),
-                self.weight_decay,
-                LOSS_WEIGHTINGS[self.loss_weighting],
-            ),
-            data.target,
-            data.sources,
+            begun.learner(),
+            begun.data.target,
+            begun.data.sources,
             make_gate(self.gate, int(self.queue_size)),
-            Schedule(
-                n_pretrain_iter=chosen["n_pretrain_iter"],
-                n_iter=chosen["n_iter"],
-                n_finetune_iter=chosen["n_finetune_iter"],
-                learning_rate=self.learning_rate,
-                finetune_rate=self.finetune_rate,
-                batch_size=self.batch_size,
-                patch_side=data.patch_side,
-                symmetry=bayer_symmetry,
-                source_share=chosen["source_share"],
-                domain_rates={RENOISED: self.renoised_share},
-                val_fraction=val_fraction,
-                least_admitted=0.0 if start.is_trained else 0.5,
-            ),
-            rng,
+            schedule,
+            begun.rng,
             Progress(self.verbose),
-            start.is_trained,
+            begun.is_trained,
         )
-        self.module_ = network.eval()
-        self.sensors_ = data.sensors
-        self.device_ = device
-        self.n_iter_ = sum(stage.n_iter for stage in report.stages)
-        notes = [
-            f"noise of sensor {name!r}: {note}"
-            for name in conditioning.sensors
-            for note in data.sensors.get(name).notes
-        ]
-        notes = (*left_out, *data.notes, *notes, *report.notes)
-        self.selection_report_ = replace(report, notes=notes)
-        self.conditioning_ = conditioning
+        begun.finish(self, report)
         return self
 
-    def save(self, path: str | Path) -> None:
-        """Write the fitted model to one file that `skadl.load` reads back.
-
-        The file holds no code: it can be shared, unlike a pickle or a joblib dump,
-        which run what is in them when they are loaded.
-
-        Parameters
-        ----------
-        path : str or Path
-            Written under exactly this name, only when complete. With the suffix
-            ``.safetensors`` other programs find the weights.
-
-        Raises
-        ------
-        NotFittedError, TypeError, ValueError, OSError
-            Before `fit`; for a subclass; where a weight is not finite or a parameter
-            no plain value; where the file cannot be written.
-
-        Warns
-        -----
-        UserWarning
-            If `random_state`, `start` or `gate` is what a file cannot hold: it says
-            what is stored instead. That matters for another `fit` only.
-        """
-        check_is_fitted(self)
-        if type(self) is not ADLDenoiser:
-            raise TypeError(
-                f"a model file holds an ADLDenoiser, got {type(self).__name__}: its "
-                "own code would be lost; keep it with joblib.dump."
-            )
-        contents = ModelFile(
-            parameters_to_save(self),
-            self.module_,
-            self.conditioning_,
-            self.sensors_,
-            self.selection_report_,
-            self.n_iter_,
-        )
-        write_model_file(Path(path), contents, check_parameters)
-
-
-def check_parameters(record: Mapping[str, Any]) -> None:
-    """Refuse parameters of a model file that `ADLDenoiser` does not take."""
-    check_names("parameters", record, ADLDenoiser._get_param_names())
-    model = ADLDenoiser(**record)
-    model._validate_params()
-    check_val_fraction(model.val_fraction)
+    def _validate_params(self) -> None:
+        super()._validate_params()
+        check_val_fraction(self.val_fraction)

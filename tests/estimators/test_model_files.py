@@ -25,7 +25,6 @@ from tiny_fits import assert_same_fit, source_pool, target_pairs, tiny_denoiser
 import skadl
 from skadl import ADLDenoiser, SensorInfo, SensorTable
 from skadl.adaptation.gates import QueueGate
-from skadl.estimators.adl import check_parameters
 from skadl.estimators.model_files.reader import (
     FORMAT_VERSION,
     REFUSALS,
@@ -109,7 +108,7 @@ def _join(description, entries: dict, body: bytes) -> bytes:
 
 
 def _unpack(data: bytes):
-    return unpack(io.BytesIO(data), len(data), check_parameters)
+    return unpack(io.BytesIO(data), len(data))
 
 
 # What comes back
@@ -539,7 +538,7 @@ def _load_or_refuse(data: bytes, folder: Path) -> None:
     else:
         model.selection_report_.summary()
         model.save(path)
-        read_model_file(path, check_parameters)
+        read_model_file(path)
     assert list(folder.iterdir()) == [path]
 
 

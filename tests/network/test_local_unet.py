@@ -16,7 +16,6 @@ from tiny_fits import target_pairs, tiny_denoiser
 from torch.nn import functional as F
 
 import skadl
-from skadl.estimators.adl import check_parameters
 from skadl.estimators.model_files.reader import unpack
 from skadl.network import local_cpu
 from skadl.network.base import TensorOperations
@@ -253,7 +252,7 @@ def test_model_file__conditioning_without_noise__is_refused(denoiser, tmp_path):
     head = json.dumps(header).encode()
     data = len(head).to_bytes(8, "little") + head + data[stop:]
     with pytest.raises(ValueError, match="reads the noise .* 'sensor_iso' does not"):
-        unpack(io.BytesIO(data), len(data), check_parameters)
+        unpack(io.BytesIO(data), len(data))
 
 
 def test_folded_network__copied__computes_the_same():

@@ -43,8 +43,9 @@ def parameters_to_save(estimator: BaseEstimator) -> dict[str, Any]:
     """Return an estimator's parameters as plain values; warn of what is left out."""
     parameters = estimator.get_params(deep=False)
     for name, is_left_out, kept, reason in _LEFT_OUT:
-        if is_left_out(parameters[name]):
+        if name in parameters and is_left_out(parameters[name]):
             warnings.warn(reason, UserWarning, stacklevel=3)
             parameters[name] = kept
-    parameters["start"] = os.fspath(parameters["start"])
+    if "start" in parameters:
+        parameters["start"] = os.fspath(parameters["start"])
     return parameters

@@ -1,0 +1,154 @@
+"""What every fit of a network begins with: checked pairs, known noise, a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+
+from skadl.adaptation.learner import Learner
+from skadl.adaptation.report.report import DataSelectionReport
+from skadl.adaptation.stages import Schedule
+from skadl.data.pool import SourcePool
+from skadl.estimators.base import NetworkDenoiser
+from skadl.estimators.preparation import Prepared, prepare
+from skadl.estimators.start import MOST_RATIO, Start
+from skadl.estimators.training_pairs import (
+    LOSS_WEIGHTINGS,
+    ShotNoiseAugmentation,
+    bayer_symmetry,
+)
+from skadl.estimators.validation import (
+    apply_on_bad_pair,
+    check_meta,
+    check_source_pairs,
+    check_target_pairs,
+)
+from skadl.network.base import ModulatedNetwork
+from skadl.network.conditioning import Conditioning
+from skadl.noise.sensors import SensorTable
+from skadl.raw.pair import RawPair
+from skadl.support.device import resolve_device, resolve_precision
+
+
+@dataclass(frozen=True, eq=False)
+class Fitting:
+    """A fit before its first step."""
+
+    parameters: Mapping[str, Any]  # of the estimator, none that the start decides None
+    pairs: tuple[RawPair, ...]  # of the target
+    domains: Mapping[str, Sequence[RawPair]]  # of the sources
+    network: ModulatedNetwork
+    conditioning: Conditioning
+    data: Prepared
+    device: torch.device
+    rng: np.random.RandomState
+    is_trained: bool  # whether the network denoises already
+    left_out: tuple[str, ...]  # notes on pairs left out
+
+    def learner(self, network: torch.nn.Module | None = None) -> Learner:
+        """Return what trains the network, or another on the same pairs."""
+        return Learner(
+            self.network if network is None else network,
+            resolve_precision(self.parameters["precision"], self.device),
+            self.parameters["weight_decay"],
+            LOSS_WEIGHTINGS[self.parameters["loss_weighting"]],
+        )
+
+    def schedule(self, **changes: Any) -> Schedule:
+        """Return the schedule that the parameters describe, with no stage in it."""
+        share = self.parameters["shot_noise_augmentation"]
+        given = {
+            "n_pretrain_iter": 0,
+            "n_iter": 0,
+            "n_finetune_iter": 0,
+            "learning_rate": self.parameters["learning_rate"],
+            "finetune_rate": 1.0,
+            "batch_size": self.parameters["batch_size"],
+            "patch_side": self.data.patch_side,
+            "symmetry": bayer_symmetry,
+            "augment": ShotNoiseAugmentation(share) if share else None,
+            "source_share": 1.0,
+            "domain_rates": {},
+            "val_fraction": (0.2, 0.2),
+        }
+        return Schedule(**{**given, **changes})
+
+    def finish(
+        self,
+        estimator: NetworkDenoiser,
+        report: DataSelectionReport,
+        network: ModulatedNetwork | None = None,
+    ) -> None:
+        """Leave behind what `fit` learned; the network, if not the one begun with."""
+        network = self.network if network is None else network
+        estimator.module_ = network.requires_grad_(True).eval()
+        estimator.sensors_ = self.data.sensors
+        estimator.device_ = self.device
+        estimator.n_iter_ = sum(stage.n_iter for stage in report.stages)
+        of_sensors = [
+            f"noise of sensor {name!r}: {note}"
+            for name in self.conditioning.sensors
+            for note in self.data.sensors.get(name).notes
+        ]
+        notes = (*self.left_out, *self.data.notes, *of_sensors, *report.notes)
+        estimator.selection_report_ = replace(report, notes=notes)
+        estimator.conditioning_ = self.conditioning
+
+
+def begin_fit(
+    parameters: Mapping[str, Any],
+    start: Start,
+    target_pairs: Sequence[RawPair],
+    source_pairs: SourcePool | Mapping | Sequence[RawPair] | None,
+    meta: SensorTable | None,
+) -> Fitting:
+    """Check the arguments of `fit`, measure the noise and build the network.
+
+    `parameters` are those of an estimator. TypeError or ValueError for what cannot be
+    used.
+    """
+    parameters = {**parameters, **start.complete(parameters)}
+    pairs = check_target_pairs(target_pairs)
+    pool = check_source_pairs(source_pairs, len(pairs))
+    pairs, left_out = apply_on_bad_pair(pairs, parameters["on_bad_pair"])
+    domains = {} if pool is None else pool.domains
+    every_pair = [*pairs, *(pair for d in domains.values() for pair in d)]
+    sensors = check_meta(meta, every_pair)
+    device = resolve_device(parameters["device"])
+    seeds = check_random_state(parameters["random_state"]).randint(
+        np.iinfo(np.int32).max, size=2
+    )
+    rng = np.random.RandomState(seeds[0])
+    names = dict.fromkeys(pair.sensor for pair in every_pair)
+    conditioning = Conditioning(parameters["conditioning"], tuple(names))
+    network = start.build(parameters, conditioning, device, int(seeds[1]))
+    data = prepare(
+        pairs,
+        domains,
+        sensors,
+        conditioning=conditioning,
+        patch_size=parameters["patch_size"],
+        multiple=network.multiple,
+        renoises=parameters.get("renoised_share", 0) > 0,
+        most_ratio=MOST_RATIO if start.is_trained else None,
+        witness=start.witness(parameters["precision"]),
+        device=device,
+        rng=rng,
+    )
+    return Fitting(
+        parameters,
+        pairs,
+        domains,
+        network,
+        conditioning,
+        data,
+        device,
+        rng,
+        start.is_trained,
+        left_out,
+    )
