@@ -227,6 +227,14 @@ def finetune(
         yield _target_step(learner, pairs, schedule, rate, rng)
 
 
+def draw_batch(
+    pairs: Sequence[TrainingPair], schedule: Schedule, rng: np.random.RandomState
+) -> Batch:
+    """Draw pairs uniformly, and cut a patch from each."""
+    drawn = rng.randint(len(pairs), size=schedule.batch_size)
+    return _cut([pairs[i] for i in drawn], schedule, rng)
+
+
 def validation_size(fraction: float, n_pairs: int) -> int:
     """Return k: `fraction` of `n_pairs`, at least one image, at most all but one."""
     return min(max(1, round(fraction * n_pairs)), n_pairs - 1)
@@ -297,8 +305,7 @@ def _target_step(
     rate: float,
     rng: np.random.RandomState,
 ) -> float:
-    drawn = rng.randint(len(pairs), size=schedule.batch_size)
-    return learner.step(_cut([pairs[i] for i in drawn], schedule, rng), rate)
+    return learner.step(draw_batch(pairs, schedule, rng), rate)
 
 
 def _cut(

@@ -82,18 +82,18 @@ class Start:
         return denoise
 
     def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the parameters of `given` that `defaults` names, none of them None.
+        """Return the parameters that `defaults` names, none of them None.
 
         ValueError if they describe another network than the trained one.
         """
         chosen = {
-            name: value if given[name] is None else given[name]
+            name: value if given.get(name) is None else given[name]
             for name, value in self.defaults.items()
         }
         if self.network is not None:
             own = _shape_of(self.network)
             for name, value in own.items():
-                if given[name] not in (None, value):
+                if given.get(name) not in (None, value):
                     raise ValueError(
                         f"{name}={given[name]!r} is not what the start has: {value!r}. "
                         f"Leave {name} out to train on from there, or fit with "

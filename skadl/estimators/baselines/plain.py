@@ -88,8 +88,7 @@ class PlainTraining(NetworkBaseline):
             name: value if given[name] is None else given[name]
             for name, value in {**recipe, **steps}.items()
         }
-        # These ADLDenoiser has besides; a start decides on them too.
-        return {"n_pretrain_iter": 0, "source_share": 1.0, **given, **decided}
+        return {**given, **decided}
 
     def is_safeguarded(self) -> bool:
         """Tell whether `predict` holds back what would do more harm than good.

@@ -18,7 +18,12 @@ _HOMES = {
     DEFAULT_ESTIMATOR: "skadl.estimators.adl",
     "FineTuning": f"{_BASELINES}.fine_tuning",
     "JointTraining": f"{_BASELINES}.joint_training",
+    "LED": f"{_BASELINES}.led",
+    "MZSR": f"{_BASELINES}.mzsr",
+    "NoiseCalibration": f"{_BASELINES}.noise_calibration",
+    "Prabhakar": f"{_BASELINES}.prabhakar",
     "TargetOnly": f"{_BASELINES}.target_only",
+    "TransferLearning": f"{_BASELINES}.transfer_learning",
 }
 
 

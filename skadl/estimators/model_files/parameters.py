@@ -29,6 +29,13 @@ _LEFT_OUT: tuple[tuple[str, Callable[[Any], bool], Any, str], ...] = (
         "estimator to a file of its own and give its path.",
     ),
     (
+        "dark_frames",
+        lambda value: value is not None,
+        None,
+        "dark_frames are images, which a model file does not hold: the saved model has "
+        "dark_frames=None. It predicts the same; give them again before fitting it.",
+    ),
+    (
         "gate",
         callable,
         "evidence",
