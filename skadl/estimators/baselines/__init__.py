@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from skadl.support.lazy import attach
 
 if TYPE_CHECKING:  # what completion and type checkers read
+    from skadl.estimators.baselines.any_denoiser import AnyDenoiser as AnyDenoiser
     from skadl.estimators.baselines.fine_tuning import FineTuning as FineTuning
     from skadl.estimators.baselines.joint_training import JointTraining as JointTraining
     from skadl.estimators.baselines.led import LED as LED
@@ -26,6 +27,7 @@ if TYPE_CHECKING:  # what completion and type checkers read
     )
 
 _BASELINES = {
+    "AnyDenoiser": "any_denoiser",
     "FineTuning": "fine_tuning",
     "JointTraining": "joint_training",
     "LED": "led",

@@ -66,8 +66,8 @@ class MZSR(NetworkBaseline):
     Notes
     -----
     From the paper: the three parts, five inner steps of SGD at 0.01, the loss after
-    each inner step with weights that move to the last step as meta-training goes on, L1.
-    Different here: a U-Net in place of eight convolutions of 64 channels; support
+    each inner step with weights that move to the last step as meta-training goes on,
+    L1. Different here: a U-Net in place of eight convolutions of 64 channels; support
     and query of a task are patches of the same domain's pairs; fewer and shorter parts
     (the paper: 100,000 meta-steps of five tasks).
 

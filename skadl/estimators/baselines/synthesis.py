@@ -204,7 +204,7 @@ class DarkFrameNoise:
 
 
 def recover_bits(counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Draw what whole counts were before they were rounded: the high bits of Zhang et al.
+    """Draw what whole counts were before they were rounded: high-bit reconstruction.
 
     Each is drawn from the Gaussian of its plane, (4, h, w), cut to the half counts
     around it, so that rounding gives the same counts again.
