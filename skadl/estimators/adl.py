@@ -37,6 +37,7 @@ PAPER_PARAMS = {
     "n_iter": 300_000,
     "patch_size": 256,
     "learning_rate": 3e-3,
+    "network": "dense_unet",
     "base_channels": 64,
     "n_levels": 5,
     "renoised_share": 0.0,
@@ -101,11 +102,11 @@ class ADLDenoiser(NetworkDenoiser):
     weight_decay : float, default=0.01
         Of AdamW.
     network : str or None, default=None
-        A name of :data:`skadl.network.choice.NETWORKS`. None is that of the start, the
-        paper's modulated "unet" for a random one.
+        A name of :data:`skadl.network.choice.NETWORKS`: "unet", "local_unet" or
+        the paper's "dense_unet". None is that of the start, "unet" for a random one.
     base_channels, n_levels, mlp_width : int or None, default=None
-        Width and depth of the U-Net, hidden width of the modulation MLPs. None is what
-        the start has: 16, 4 and 32 for a random one.
+        Width and depth of the network, hidden width of the modulation MLPs. None is
+        what the start has: 16, 4 and 32 for a random one.
     loss_weighting : {"noise", "none"}, default="noise"
         Whether an image's L1 error counts in units of its own noise or, as in the
         paper, as it is. See :func:`skadl.estimators.training_pairs.noise_weight`.
@@ -143,7 +144,7 @@ class ADLDenoiser(NetworkDenoiser):
 
     Attributes
     ----------
-    module_ : ModulatedUNet
+    module_ : ModulatedNetwork
         The trained network.
     conditioning_ : Conditioning
         What it is told of an image.
