@@ -12,7 +12,7 @@ from benchmarks.start.training import load_network, read_checkpoint
 from skadl.adaptation.report.acceptance import TrainingStage
 from skadl.adaptation.report.decisions import DecisionRecorder
 from skadl.adaptation.report.report import DataSelectionReport
-from skadl.estimators.adl import ADLDenoiser, check_parameters
+from skadl.estimators.adl import ADLDenoiser
 from skadl.estimators.model_files.parameters import parameters_to_save
 from skadl.estimators.model_files.reader import ModelFile
 from skadl.estimators.model_files.writer import write_model_file
@@ -42,7 +42,7 @@ def export_model(checkpoint: Path, path: Path) -> int:
         step,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_model_file(path, contents, check_parameters)
+    write_model_file(path, contents)
     return path.stat().st_size
 
 

@@ -55,6 +55,10 @@ class Batch:
     weight_inputs: Tensor  # (B, n)
 
 
+# Changes a batch that is to be trained on: another exposure of it, say.
+Augmentation = Callable[[Batch, np.random.RandomState], Batch]
+
+
 def cut_patches(
     pairs: Sequence[TrainingPair],
     side: int,

@@ -16,6 +16,7 @@ import numpy as np
 from skadl.adaptation.gates.base import Gate, Trial, Verdict
 from skadl.adaptation.learner import Learner
 from skadl.adaptation.patches import (
+    Augmentation,
     Batch,
     Symmetry,
     TrainingPair,
@@ -71,6 +72,9 @@ class Schedule:
         Share of a domain's pairs that must be let in, or none of them are used: where
         pairs are judged by comparison with others, half; where each is judged by
         itself, none.
+    augment : callable or None
+        Changes a batch before it is trained on; see
+        `skadl.adaptation.patches.Augmentation`.
     """
 
     n_pretrain_iter: int
@@ -85,6 +89,7 @@ class Schedule:
     domain_rates: Mapping[str, float]
     val_fraction: tuple[float, float]
     least_admitted: float = 0.5
+    augment: Augmentation | None = None
 
 
 def pretrain(
@@ -236,8 +241,12 @@ def finetune(
         yield _target_step(learner, pairs, schedule, rate, rng)
 
 
-def _all_or(iterations: Iterable[int] | None, n_iter: int) -> Iterable[int]:
-    return range(n_iter) if iterations is None else iterations
+def draw_batch(
+    pairs: Sequence[TrainingPair], schedule: Schedule, rng: np.random.RandomState
+) -> Batch:
+    """Draw pairs uniformly, and cut a patch from each."""
+    drawn = rng.randint(len(pairs), size=schedule.batch_size)
+    return _cut([pairs[i] for i in drawn], schedule, rng)
 
 
 def validation_size(fraction: float, n_pairs: int) -> int:
@@ -310,14 +319,18 @@ def _target_step(
     rate: float,
     rng: np.random.RandomState,
 ) -> float:
-    drawn = rng.randint(len(pairs), size=schedule.batch_size)
-    return learner.step(_cut([pairs[i] for i in drawn], schedule, rng), rate)
+    return learner.step(draw_batch(pairs, schedule, rng), rate)
 
 
 def _cut(
     pairs: Sequence[TrainingPair], schedule: Schedule, rng: np.random.RandomState
 ) -> Batch:
-    return cut_patches(pairs, schedule.patch_side, schedule.symmetry, rng)
+    batch = cut_patches(pairs, schedule.patch_side, schedule.symmetry, rng)
+    return batch if schedule.augment is None else schedule.augment(batch, rng)
+
+
+def _all_or(iterations: Iterable[int] | None, n_iter: int) -> Iterable[int]:
+    return range(n_iter) if iterations is None else iterations
 
 
 def _cosine(progress: float) -> float:

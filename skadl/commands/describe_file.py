@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from skadl.estimators.adl import check_parameters
 from skadl.estimators.model_files.reader import (
     ModelFile,
     looks_like_model_file,
@@ -41,7 +40,7 @@ def describe_file(path: str | Path, **levels: Any) -> tuple[dict[str, Any], str]
                 f"{path.name} is a model, whose sensors have levels of their own; "
                 "leave --black-level and --white-level out."
             )
-        contents = read_model_file(path, check_parameters)
+        contents = read_model_file(path)
         record, lines = describe_model(contents), _model_lines(contents)
     else:
         record = describe_raw(path, **levels)

@@ -230,11 +230,10 @@ def _check_checkpoint(checkpoint: Path, out: Path, resume: bool, force: bool) ->
 
 def _stopped(checkpoint: Path) -> str:
     """Say what there is of a fit that was stopped, and how to go on."""
-    from skadl.estimators.adl import check_parameters
     from skadl.estimators.model_files.reader import read_model_file
 
     try:
-        training = read_model_file(checkpoint, check_parameters).training
+        training = read_model_file(checkpoint).training
     except (OSError, ValueError):
         training = None
     if training is None:

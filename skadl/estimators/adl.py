@@ -6,41 +6,29 @@ import numbers
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, _fit_context
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from skadl.adaptation.gates.base import Gate
-from skadl.adaptation.gates.choice import GATES
+from skadl.adaptation.gates.choice import GATES, make_gate
+from skadl.adaptation.run import train
 from skadl.data.pool import SourcePool
 from skadl.estimators.base import NetworkDenoiser
 from skadl.estimators.checkpoints import DEFAULT_EVERY, Checkpoint
-from skadl.estimators.fitting import fit_network
-from skadl.estimators.model_files.parameters import parameters_to_save
-from skadl.estimators.model_files.reader import ModelFile
-from skadl.estimators.model_files.writer import write_model_file
+from skadl.estimators.fitting import begin_fit
 from skadl.estimators.start import find_start
 from skadl.estimators.training_pairs import LOSS_WEIGHTINGS
-from skadl.estimators.validation import (
-    apply_on_bad_pair,
-    check_meta,
-    check_source_pairs,
-    check_target_pairs,
-    check_val_fraction,
-)
+from skadl.estimators.validation import check_val_fraction
 from skadl.network.choice import NETWORKS
 from skadl.network.conditioning import CONDITIONINGS
+from skadl.noise.renoising import RENOISED
 from skadl.noise.sensors import SensorTable
 from skadl.raw.pair import RawPair
-from skadl.support.device import PRECISIONS, resolve_device
-from skadl.support.strictjson import check_names
+from skadl.support.device import PRECISIONS
+from skadl.support.progress import Progress
 
 PAPER_PARAMS = {
     "start": "random",
@@ -49,6 +37,7 @@ PAPER_PARAMS = {
     "n_iter": 300_000,
     "patch_size": 256,
     "learning_rate": 3e-3,
+    "network": "dense_unet",
     "base_channels": 64,
     "n_levels": 5,
     "renoised_share": 0.0,
@@ -113,19 +102,24 @@ class ADLDenoiser(NetworkDenoiser):
     weight_decay : float, default=0.01
         Of AdamW.
     network : str or None, default=None
-        A name of :data:`skadl.network.choice.NETWORKS`. None is that of the start, the
-        paper's modulated "unet" for a random one.
+        A name of :data:`skadl.network.choice.NETWORKS`: "unet", "local_unet" or
+        the paper's "dense_unet". None is that of the start, "unet" for a random one.
     base_channels, n_levels, mlp_width : int or None, default=None
-        Width and depth of the U-Net, hidden width of the modulation MLPs. None is what
-        the start has: 16, 4 and 32 for a random one.
+        Width and depth of the network, hidden width of the modulation MLPs. None is
+        what the start has: 16, 4 and 32 for a random one.
     loss_weighting : {"noise", "none"}, default="noise"
         Whether an image's L1 error counts in units of its own noise or, as in the
         paper, as it is. See :func:`skadl.estimators.training_pairs.noise_weight`.
-    conditioning : {"noise", "sensor_iso_noise", "sensor_iso"}, default="noise"
+    conditioning : {"noise", "sensor_iso_noise", "sensor_iso", "none"}, default="noise"
         What the network is told of an image: light factor and noise level, which lets
         sensors share what they have in common and `predict` take a sensor never seen
-        in `fit`; these and sensor and ISO; or sensor and ISO alone (the paper). See
+        in `fit`; these and sensor and ISO; sensor and ISO alone (the paper); or
+        nothing, which makes it a plain U-Net. See
         :mod:`skadl.network.conditioning`.
+    shot_noise_augmentation : float, default=0
+        Fraction of training images made brighter or darker with the shot noise of
+        their new signal. See
+        :class:`skadl.estimators.training_pairs.ShotNoiseAugmentation`.
     safeguard : bool, default=True
         Whether `predict` holds back what Stein's risk estimate says would do an image
         more harm than good, mostly in images of little noise, and what is more than
@@ -150,7 +144,7 @@ class ADLDenoiser(NetworkDenoiser):
 
     Attributes
     ----------
-    module_ : ModulatedUNet
+    module_ : ModulatedNetwork
         The trained network.
     conditioning_ : Conditioning
         What it is told of an image.
@@ -200,6 +194,7 @@ class ADLDenoiser(NetworkDenoiser):
         "mlp_width": [Interval(numbers.Integral, 1, None, closed="left"), None],
         "loss_weighting": [StrOptions(set(LOSS_WEIGHTINGS))],
         "conditioning": [StrOptions(set(CONDITIONINGS))],
+        "shot_noise_augmentation": [Interval(numbers.Real, 0, 1, closed="both")],
         "safeguard": ["boolean"],
         "on_bad_pair": [StrOptions({"warn", "raise", "drop"})],
         "precision": [StrOptions(set(PRECISIONS))],
@@ -235,6 +230,7 @@ class ADLDenoiser(NetworkDenoiser):
         # The task
         loss_weighting: str = "noise",
         conditioning: str = "noise",
+        shot_noise_augmentation: float = 0.0,
         safeguard: bool = True,
         on_bad_pair: str = "warn",
         # The machine
@@ -263,6 +259,7 @@ class ADLDenoiser(NetworkDenoiser):
         self.mlp_width = mlp_width
         self.loss_weighting = loss_weighting
         self.conditioning = conditioning
+        self.shot_noise_augmentation = shot_noise_augmentation
         self.safeguard = safeguard
         self.on_bad_pair = on_bad_pair
         self.precision = precision
@@ -318,88 +315,42 @@ class ADLDenoiser(NetworkDenoiser):
             If training diverged.
         """
         val_fraction = check_val_fraction(self.val_fraction)
-        start = find_start(self.start, check_parameters)
-        chosen = start.complete(self.get_params(deep=False))
-        pairs = check_target_pairs(target_pairs)
-        pool = check_source_pairs(source_pairs, len(pairs))
-        if pool is None and self.n_iter:
-            warnings.warn(NO_SOURCES.format(self.n_iter), UserWarning, stacklevel=3)
-        pairs, left_out = apply_on_bad_pair(pairs, self.on_bad_pair)
-        domains = {} if pool is None else pool.domains
-        every_pair = [*pairs, *(pair for d in domains.values() for pair in d)]
-        sensors = check_meta(meta, every_pair)
-        device = resolve_device(self.device)
+        start = find_start(self.start)
+        gate = make_gate(self.gate, int(self.queue_size))
         kept = None
         if checkpoint is not None:
-            kept = Checkpoint(
-                checkpoint, checkpoint_every, self, device, check_parameters
-            )
-        seeds = check_random_state(self.random_state).randint(
-            np.iinfo(np.int32).max, size=2
+            gate.memory()  # raises now what would else be raised in the first writing
+            kept = Checkpoint(checkpoint, checkpoint_every, self)
+        begun = begin_fit(
+            self.get_params(deep=False), start, target_pairs, source_pairs, meta, kept
         )
-        fitted = fit_network(
-            {**self.get_params(deep=False), **chosen, "val_fraction": val_fraction},
-            start,
-            pairs,
-            domains,
-            sensors,
-            device=device,
-            seeds=tuple(map(int, seeds)) if kept is None else kept.seeds(seeds),
-            checkpoint=kept,
+        if not begun.domains and self.n_iter:
+            warnings.warn(NO_SOURCES.format(self.n_iter), UserWarning, stacklevel=3)
+        chosen = begun.parameters
+        schedule = begun.schedule(
+            n_pretrain_iter=chosen["n_pretrain_iter"],
+            n_iter=chosen["n_iter"],
+            n_finetune_iter=chosen["n_finetune_iter"],
+            finetune_rate=self.finetune_rate,
+            source_share=chosen["source_share"],
+            domain_rates={RENOISED: self.renoised_share},
+            val_fraction=val_fraction,
+            least_admitted=0.0 if begun.is_trained else 0.5,
         )
-        self.module_ = fitted.network
-        self.sensors_ = fitted.sensors
-        self.device_ = device
-        self.n_iter_ = sum(stage.n_iter for stage in fitted.report.stages)
-        notes = (*left_out, *fitted.report.notes)
-        self.selection_report_ = replace(fitted.report, notes=notes)
-        self.conditioning_ = fitted.conditioning
+        report = train(
+            begun.learner(),
+            begun.data.target,
+            begun.data.sources,
+            gate,
+            schedule,
+            begun.rng,
+            Progress(self.verbose),
+            begun.is_trained,
+            begun.snapshots,
+        )
+        begun.finish(self, report)
         return self
 
-    def save(self, path: str | Path) -> None:
-        """Write the fitted model to one file that `skadl.load` reads back.
-
-        The file holds no code: it can be shared, unlike a pickle or a joblib dump,
-        which run what is in them when they are loaded.
-
-        Parameters
-        ----------
-        path : str or Path
-            Written under exactly this name, only when complete. With the suffix
-            ``.safetensors`` other programs find the weights.
-
-        Raises
-        ------
-        NotFittedError, TypeError, ValueError, OSError
-            Before `fit`; for a subclass; where a weight is not finite or a parameter
-            no plain value; where the file cannot be written.
-
-        Warns
-        -----
-        UserWarning
-            If `random_state`, `start` or `gate` is what a file cannot hold: it says
-            what is stored instead. That matters for another `fit` only.
-        """
-        check_is_fitted(self)
-        if type(self) is not ADLDenoiser:
-            raise TypeError(
-                f"a model file holds an ADLDenoiser, got {type(self).__name__}: its "
-                "own code would be lost; keep it with joblib.dump."
-            )
-        contents = ModelFile(
-            parameters_to_save(self),
-            self.module_,
-            self.conditioning_,
-            self.sensors_,
-            self.selection_report_,
-            self.n_iter_,
-        )
-        write_model_file(Path(path), contents, check_parameters)
-
-
-def check_parameters(record: Mapping[str, Any]) -> None:
-    """Refuse parameters of a model file that `ADLDenoiser` does not take."""
-    check_names("parameters", record, ADLDenoiser._get_param_names())
-    model = ADLDenoiser(**record)
-    model._validate_params()
-    check_val_fraction(model.val_fraction)
+    def _validate_params(self) -> None:
+        super()._validate_params()
+        check_val_fraction(self.val_fraction)

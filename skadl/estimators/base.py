@@ -18,6 +18,10 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
+from skadl.estimators.model_files.classes import is_saved
+from skadl.estimators.model_files.parameters import parameters_to_save
+from skadl.estimators.model_files.reader import ModelFile
+from skadl.estimators.model_files.writer import write_model_file
 from skadl.estimators.validation import check_meta
 from skadl.evaluation.metrics import clipped_psnr
 from skadl.noise.sensors import SensorInfo, SensorTable
@@ -291,8 +295,60 @@ class NetworkDenoiser(RawDenoiser):
             self.conditioning_,
             self.sensors_,
             resolve_precision(self.precision, self.device_),
-            bool(self.safeguard),
+            self.is_safeguarded(),
         )
+
+    def is_safeguarded(self) -> bool:
+        """Tell whether `predict` holds back what would do more harm than good.
+
+        Returns
+        -------
+        bool
+        """
+        return bool(self.safeguard)
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted model to one file that `skadl.load` reads back.
+
+        The file holds no code: it can be shared, unlike a pickle or a joblib dump,
+        which run what is in them when they are loaded.
+
+        Parameters
+        ----------
+        path : str or Path
+            Written under exactly this name, only when complete. With the suffix
+            ``.safetensors`` other programs find the weights.
+
+        Raises
+        ------
+        NotFittedError, TypeError, ValueError, OSError
+            Before `fit`; for a class that is not skadl's own; where a weight is not
+            finite or a parameter no plain value; where the file cannot be written.
+
+        Warns
+        -----
+        UserWarning
+            If a parameter is what a file cannot hold, such as a fitted `start` or a
+            `gate` of one's own: it says what is stored instead. That matters for
+            another `fit` only.
+        """
+        check_is_fitted(self)
+        if not is_saved(type(self)):
+            raise TypeError(
+                f"a model file holds an ADLDenoiser or one of skadl.baselines, got "
+                f"{type(self).__name__}: its own code would be lost; keep it with "
+                "joblib.dump."
+            )
+        contents = ModelFile(
+            parameters_to_save(self),
+            self.module_,
+            self.conditioning_,
+            self.sensors_,
+            self.selection_report_,
+            self.n_iter_,
+            estimator=type(self).__name__,
+        )
+        write_model_file(Path(path), contents)
 
     def _knows_from_fit(self, sensor: str) -> bool:
         return sensor in self.conditioning_.sensors

@@ -21,11 +21,7 @@ from skadl.adaptation.snapshot import Snapshot, Snapshots
 from skadl.data.store.frames import StoredFrame
 from skadl.data.store.patch_store import EntryFrame
 from skadl.estimators.model_files.parameters import plain_parameters
-from skadl.estimators.model_files.reader import (
-    CheckParameters,
-    ModelFile,
-    read_model_file,
-)
+from skadl.estimators.model_files.reader import ModelFile, read_model_file
 from skadl.estimators.model_files.training import FitRecord, Training
 from skadl.estimators.model_files.writer import pack
 from skadl.network.base import ModulatedNetwork
@@ -33,6 +29,7 @@ from skadl.network.conditioning import Conditioning
 from skadl.noise.sensors import SensorTable
 from skadl.raw.image import HEADER_FIELDS
 from skadl.raw.pair import RawPair
+from skadl.support.device import resolve_device
 from skadl.support.writing import atomic_write, check_folder, remove_leftovers
 
 DEFAULT_EVERY = 120.0  # seconds between two writings
@@ -51,8 +48,6 @@ class Checkpoint:
         path: str | os.PathLike,
         every: float,
         estimator: BaseEstimator,
-        device: torch.device,
-        check_parameters: CheckParameters,
     ) -> None:
         if not (isinstance(every, numbers.Real) and every >= 0):  # NaN is not
             raise ValueError(
@@ -68,11 +63,11 @@ class Checkpoint:
             "torch": str(torch.__version__),
             "numpy": np.__version__,
             "threads": str(torch.get_num_threads()),
-            "device": str(device),
+            "device": str(resolve_device(estimator.device)),
         }
         self._begun: Training | None = None
         if os.path.lexists(self.path):
-            contents = read_model_file(self.path, check_parameters)
+            contents = read_model_file(self.path)
             if contents.training is None:
                 raise ValueError(
                     f"{str(self.path)!r} is the model of a finished fit and no "

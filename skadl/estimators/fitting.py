@@ -1,4 +1,4 @@
-"""A fit of checked arguments: network and data made ready, trained, and described."""
+"""What every fit of a network begins with: checked pairs, known noise, a network."""
 
 from __future__ import annotations
 
@@ -8,60 +8,130 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.utils import check_random_state
 
-from skadl.adaptation.gates.choice import make_gate
 from skadl.adaptation.learner import Learner
 from skadl.adaptation.report.report import DataSelectionReport
-from skadl.adaptation.run import train
 from skadl.adaptation.snapshot import Snapshots
 from skadl.adaptation.stages import Schedule
+from skadl.data.pool import SourcePool
+from skadl.estimators.base import NetworkDenoiser
 from skadl.estimators.checkpoints import Checkpoint, describe_data
-from skadl.estimators.preparation import prepare
+from skadl.estimators.preparation import Prepared, prepare
 from skadl.estimators.start import MOST_RATIO, Start
-from skadl.estimators.training_pairs import LOSS_WEIGHTINGS, bayer_symmetry
+from skadl.estimators.training_pairs import (
+    LOSS_WEIGHTINGS,
+    ShotNoiseAugmentation,
+    bayer_symmetry,
+)
+from skadl.estimators.validation import (
+    apply_on_bad_pair,
+    check_meta,
+    check_source_pairs,
+    check_target_pairs,
+)
 from skadl.network.base import ModulatedNetwork
 from skadl.network.conditioning import Conditioning
-from skadl.noise.renoising import RENOISED
 from skadl.noise.sensors import SensorTable
 from skadl.raw.pair import RawPair
-from skadl.support.device import resolve_precision
-from skadl.support.progress import Progress
+from skadl.support.device import resolve_device, resolve_precision
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
-    """What a fit leaves behind."""
+class Fitting:
+    """A fit before its first step."""
 
+    parameters: Mapping[str, Any]  # of the estimator, none that the start decides None
+    pairs: tuple[RawPair, ...]  # of the target
+    domains: Mapping[str, Sequence[RawPair]]  # of the sources
     network: ModulatedNetwork
     conditioning: Conditioning
-    sensors: SensorTable  # with noise, given or measured
-    report: DataSelectionReport
+    data: Prepared
+    device: torch.device
+    rng: np.random.RandomState
+    is_trained: bool  # whether the network denoises already
+    left_out: tuple[str, ...]  # notes on pairs left out
+    snapshots: Snapshots | None  # where training goes on from, and is kept
+
+    def learner(self, network: torch.nn.Module | None = None) -> Learner:
+        """Return what trains the network, or another on the same pairs."""
+        return Learner(
+            self.network if network is None else network,
+            resolve_precision(self.parameters["precision"], self.device),
+            self.parameters["weight_decay"],
+            LOSS_WEIGHTINGS[self.parameters["loss_weighting"]],
+        )
+
+    def schedule(self, **changes: Any) -> Schedule:
+        """Return the schedule that the parameters describe, with no stage in it."""
+        share = self.parameters["shot_noise_augmentation"]
+        given = {
+            "n_pretrain_iter": 0,
+            "n_iter": 0,
+            "n_finetune_iter": 0,
+            "learning_rate": self.parameters["learning_rate"],
+            "finetune_rate": 1.0,
+            "batch_size": self.parameters["batch_size"],
+            "patch_side": self.data.patch_side,
+            "symmetry": bayer_symmetry,
+            "augment": ShotNoiseAugmentation(share) if share else None,
+            "source_share": 1.0,
+            "domain_rates": {},
+            "val_fraction": (0.2, 0.2),
+        }
+        return Schedule(**{**given, **changes})
+
+    def finish(
+        self,
+        estimator: NetworkDenoiser,
+        report: DataSelectionReport,
+        network: ModulatedNetwork | None = None,
+    ) -> None:
+        """Leave behind what `fit` learned; the network, if not the one begun with."""
+        network = self.network if network is None else network
+        estimator.module_ = network.requires_grad_(True).eval()
+        estimator.sensors_ = self.data.sensors
+        estimator.device_ = self.device
+        estimator.n_iter_ = sum(stage.n_iter for stage in report.stages)
+        of_sensors = [
+            f"noise of sensor {name!r}: {note}"
+            for name in self.conditioning.sensors
+            for note in self.data.sensors.get(name).notes
+        ]
+        notes = (*self.left_out, *self.data.notes, *of_sensors, *report.notes)
+        estimator.selection_report_ = replace(report, notes=notes)
+        estimator.conditioning_ = self.conditioning
 
 
-def fit_network(
+def begin_fit(
     parameters: Mapping[str, Any],
     start: Start,
-    pairs: Sequence[RawPair],
-    domains: Mapping[str, Sequence[RawPair]],
-    sensors: SensorTable,
-    *,
-    device: torch.device,
-    seeds: tuple[int, int],
-    checkpoint: Checkpoint | None,
-) -> Fitted:
-    """Train the network of a start on pairs, sources by domain, and facts of sensors.
+    target_pairs: Sequence[RawPair],
+    source_pairs: SourcePool | Mapping | Sequence[RawPair] | None,
+    meta: SensorTable | None,
+    checkpoint: Checkpoint | None = None,
+) -> Fitting:
+    """Check the arguments of `fit`, measure the noise and build the network.
 
-    `parameters` are those of `ADLDenoiser`, none of them None that the start completes.
+    `parameters` are those of an estimator; `checkpoint` is for one that trains by
+    `skadl.adaptation.run.train` alone. TypeError or ValueError for what cannot be used.
     """
-    rng = np.random.RandomState(seeds[0])
+    parameters = {**parameters, **start.complete(parameters)}
+    pairs = check_target_pairs(target_pairs)
+    pool = check_source_pairs(source_pairs, len(pairs))
+    pairs, left_out = apply_on_bad_pair(pairs, parameters["on_bad_pair"])
+    domains = {} if pool is None else pool.domains
     every_pair = [*pairs, *(pair for d in domains.values() for pair in d)]
+    sensors = check_meta(meta, every_pair)
+    device = resolve_device(parameters["device"])
+    drawn = check_random_state(parameters["random_state"]).randint(
+        np.iinfo(np.int32).max, size=2
+    )
+    seeds = tuple(drawn.tolist()) if checkpoint is None else checkpoint.seeds(drawn)
+    rng = np.random.RandomState(seeds[0])
     names = dict.fromkeys(pair.sensor for pair in every_pair)
     conditioning = Conditioning(parameters["conditioning"], tuple(names))
     network = start.build(parameters, conditioning, device, seeds[1])
-    gate = make_gate(parameters["gate"], int(parameters["queue_size"]))
-    progress = Progress(parameters["verbose"])
-    if checkpoint is not None:
-        gate.memory()  # raises now what would else be raised in the first writing
     data = prepare(
         pairs,
         domains,
@@ -69,13 +139,13 @@ def fit_network(
         conditioning=conditioning,
         patch_size=parameters["patch_size"],
         multiple=network.multiple,
-        renoises=parameters["renoised_share"] > 0,
+        renoises=parameters.get("renoised_share", 0) > 0,
         most_ratio=MOST_RATIO if start.is_trained else None,
         witness=start.witness(parameters["precision"]),
         device=device,
         rng=rng,
     )
-    snapshots: Snapshots | None = None
+    snapshots = None
     if checkpoint is not None:
         described = describe_data(
             pairs, domains, sensors, data.target.pairs, data.sources, network
@@ -83,41 +153,16 @@ def fit_network(
         snapshots = checkpoint.snapshots(
             network, conditioning, data.sensors, described, seeds
         )
-    report = train(
-        Learner(
-            network,
-            resolve_precision(parameters["precision"], device),
-            parameters["weight_decay"],
-            LOSS_WEIGHTINGS[parameters["loss_weighting"]],
-        ),
-        data.target,
-        data.sources,
-        gate,
-        Schedule(
-            n_pretrain_iter=parameters["n_pretrain_iter"],
-            n_iter=parameters["n_iter"],
-            n_finetune_iter=parameters["n_finetune_iter"],
-            learning_rate=parameters["learning_rate"],
-            finetune_rate=parameters["finetune_rate"],
-            batch_size=parameters["batch_size"],
-            patch_side=data.patch_side,
-            symmetry=bayer_symmetry,
-            source_share=parameters["source_share"],
-            domain_rates={RENOISED: parameters["renoised_share"]},
-            val_fraction=parameters["val_fraction"],
-            least_admitted=0.0 if start.is_trained else 0.5,
-        ),
+    return Fitting(
+        parameters,
+        pairs,
+        domains,
+        network,
+        conditioning,
+        data,
+        device,
         rng,
-        progress,
         start.is_trained,
+        left_out,
         snapshots,
-    )
-    of_sensors = [
-        f"noise of sensor {name!r}: {note}"
-        for name in conditioning.sensors
-        for note in data.sensors.get(name).notes
-    ]
-    notes = (*data.notes, *of_sensors, *report.notes)
-    return Fitted(
-        network.eval(), conditioning, data.sensors, replace(report, notes=notes)
     )

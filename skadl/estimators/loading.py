@@ -7,14 +7,18 @@ import warnings
 
 import torch
 
-from skadl.estimators.adl import ADLDenoiser, check_parameters
+from skadl.estimators.adl import ADLDenoiser
+from skadl.estimators.base import NetworkDenoiser
+from skadl.estimators.model_files.classes import saved_class
 from skadl.estimators.model_files.reader import read_model_file
 from skadl.estimators.start import UNIVERSAL_FILE
 from skadl.support.device import resolve_device
 
 
-def load(path: str | os.PathLike, device: str | torch.device = "auto") -> ADLDenoiser:
-    """Load a denoiser that `ADLDenoiser.save` wrote; safe for untrusted files.
+def load(
+    path: str | os.PathLike, device: str | torch.device = "auto"
+) -> NetworkDenoiser:
+    """Load a denoiser that its `save` wrote; safe for untrusted files.
 
     Parameters
     ----------
@@ -25,7 +29,7 @@ def load(path: str | os.PathLike, device: str | torch.device = "auto") -> ADLDen
 
     Returns
     -------
-    ADLDenoiser
+    ADLDenoiser, or the class of `skadl.baselines` that was saved
         Fitted; it predicts what the saved one predicted, bit for bit on the same
         device.
 
@@ -49,7 +53,7 @@ def load(path: str | os.PathLike, device: str | torch.device = "auto") -> ADLDen
     theirs runs whatever the file says, so never load one of unknown origin.
     """
     requested = None if device == "auto" else resolve_device(device)
-    contents = read_model_file(path, check_parameters)
+    contents = read_model_file(path)
     if contents.training is not None:
         stands = contents.training.snapshot
         warnings.warn(
@@ -59,7 +63,7 @@ def load(path: str | os.PathLike, device: str | torch.device = "auto") -> ADLDen
             UserWarning,
             stacklevel=2,
         )
-    model = ADLDenoiser(**contents.parameters)
+    model = saved_class(contents.estimator)(**contents.parameters)
     model.device_ = _device_of(model) if requested is None else requested
     model.module_ = contents.network.to(model.device_)
     model.sensors_ = contents.sensors
@@ -101,7 +105,7 @@ def load_universal(device: str | torch.device = "auto") -> ADLDenoiser:
     return load(UNIVERSAL_FILE, device)
 
 
-def _device_of(model: ADLDenoiser) -> torch.device:
+def _device_of(model: NetworkDenoiser) -> torch.device:
     try:
         return resolve_device(model.device)
     except ValueError:  # fitted on a GPU that is not here

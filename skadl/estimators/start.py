@@ -20,10 +20,11 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from skadl.estimators.base import NetworkDenoiser
-from skadl.estimators.model_files.reader import CheckParameters, read_model_file
+from skadl.estimators.model_files.reader import read_model_file
 from skadl.network.base import ModulatedNetwork
 from skadl.network.choice import NETWORKS, build_network, name_of
 from skadl.network.conditioning import Conditioning
+from skadl.network.unet import ModulationMLPs
 from skadl.noise.noise_level import NoiseLevel, info_of
 from skadl.noise.sensors import SensorTable
 from skadl.prediction.fitted_model import FittedModel
@@ -81,18 +82,18 @@ class Start:
         return denoise
 
     def complete(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the parameters of `given` that `defaults` names, none of them None.
+        """Return the parameters that `defaults` names, none of them None.
 
         ValueError if they describe another network than the trained one.
         """
         chosen = {
-            name: value if given[name] is None else given[name]
+            name: value if given.get(name) is None else given[name]
             for name, value in self.defaults.items()
         }
         if self.network is not None:
             own = _shape_of(self.network)
             for name, value in own.items():
-                if given[name] not in (None, value):
+                if given.get(name) not in (None, value):
                     raise ValueError(
                         f"{name}={given[name]!r} is not what the start has: {value!r}. "
                         f"Leave {name} out to train on from there, or fit with "
@@ -111,8 +112,8 @@ class Start:
         if self.network is not None:
             if conditioning.kind != "noise":
                 raise ValueError(
-                    f"conditioning={conditioning.kind!r} tells a network which sensor "
-                    "it sees, and a trained start does not know these sensors; fit "
+                    "a trained start knows the noise of an image, and no sensors; "
+                    f"conditioning={conditioning.kind!r} tells something else. Fit "
                     'with conditioning="noise", or with start="random".'
                 )
             network = copy.deepcopy(self.network).to(device).train()
@@ -124,7 +125,7 @@ class Start:
                 f"{conditioning.kind!r} does not tell it; fit with "
                 'conditioning="noise".'
             )
-        return build_network(
+        network = build_network(
             conditioning.length,
             parameters["base_channels"],
             parameters["n_levels"],
@@ -133,11 +134,14 @@ class Start:
             seed,
             name,
         )
+        if conditioning.kind == "none":  # nothing to modulate by: it stays the identity
+            for module in network.modules():
+                if isinstance(module, ModulationMLPs):
+                    module.requires_grad_(False)
+        return network
 
 
-def find_start(
-    start: str | os.PathLike | BaseEstimator, check_parameters: CheckParameters
-) -> Start:
+def find_start(start: str | os.PathLike | BaseEstimator) -> Start:
     """Return the start that a parameter of `ADLDenoiser` names.
 
     TypeError, ValueError or OSError where it names none that can be trained on.
@@ -151,7 +155,7 @@ def find_start(
                 f"start={str(start)!r} is neither one of {list(STARTS)} nor a file "
                 "that is there; give one of these, or the path of a saved model."
             )
-        contents = read_model_file(path, check_parameters)
+        contents = read_model_file(path)
         network, conditioning = contents.network, contents.conditioning
     else:
         network, conditioning = _of_estimator(start)

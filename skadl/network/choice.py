@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from skadl.network.base import ModulatedNetwork
+from skadl.network.dense_unet import ModulatedDenseUNet
 from skadl.network.local_unet import LocalUNet
 from skadl.network.pyramid_unet import PyramidUNet
 from skadl.network.unet import ModulatedUNet
@@ -17,6 +18,7 @@ NETWORKS: dict[str, type[ModulatedNetwork]] = {
     "unet": ModulatedUNet,
     "local_unet": LocalUNet,
     "pyramid_unet": PyramidUNet,
+    "dense_unet": ModulatedDenseUNet,
 }
 DEFAULT_NETWORK = "unet"
 

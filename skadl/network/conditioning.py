@@ -17,7 +17,7 @@ from torch import Tensor
 
 from skadl.noise.noise_level import NoiseLevel
 
-CONDITIONINGS = ("sensor_iso", "sensor_iso_noise", "noise")
+CONDITIONINGS = ("sensor_iso", "sensor_iso_noise", "noise", "none")
 Codes = TypeVar("Codes", np.ndarray, Tensor)
 
 
@@ -27,8 +27,9 @@ class Conditioning:
 
     Parameters
     ----------
-    kind : {"sensor_iso", "sensor_iso_noise", "noise"}
-        The paper's vector, that plus light factor and noise level, or these alone.
+    kind : {"sensor_iso", "sensor_iso_noise", "noise", "none"}
+        The paper's vector, that plus light factor and noise level, these alone, or a
+        single 0: nothing, for a plain network.
     sensors : tuple of str
         Sensors seen in `fit`; position is the one-hot code.
 
@@ -44,18 +45,19 @@ class Conditioning:
     @property
     def uses_noise(self) -> bool:
         """Whether a noise level must be given."""
-        return self.kind != "sensor_iso"
+        return self.kind in ("sensor_iso_noise", "noise")
 
     @property
     def uses_sensor(self) -> bool:
         """Whether the sensor must be one of `sensors`."""
-        return self.kind != "noise"
+        return self.kind in ("sensor_iso", "sensor_iso_noise")
 
     @property
     def length(self) -> int:
         """Length of the vector."""
         n_sensors = len(self.sensors) if self.uses_sensor else 0
-        return 2 * n_sensors + (3 if self.uses_noise else 0)
+        # A network has at least one input.
+        return max(2 * n_sensors + (3 if self.uses_noise else 0), 1)
 
     def vector(
         self, sensor: str, iso: float, ratio: float, noise: NoiseLevel | None
@@ -90,6 +92,7 @@ class Conditioning:
             shot_code = (np.log10(max(noise.shot, 1e-8)) + 3) / 2
             read_code = (np.log10(max(noise.read, 1e-12)) + 5) / 3
             entries.append(np.array([np.log10(ratio) / 2, shot_code, read_code]))
+        entries = entries or [np.zeros(1)]
         return np.concatenate(entries).astype(np.float32)
 
 

@@ -90,32 +90,38 @@ def multiple_of(n_levels: int) -> int:
     return 2 ** (n_levels - 1)
 
 
-def exact_halo(n_levels: int, reach: int = 0) -> int:
+def exact_halo(n_levels: int, reach: int = 0, block_reach: int = 2) -> int:
     """Return how far around a tile a U-Net looks: packed pixels, whole multiples.
 
-    `reach` is how far what comes before it looks.
+    `reach` is how far what comes before it looks, `block_reach` how far the
+    convolutions of one level do, one after the other: by default two of 3x3.
 
     >>> [exact_halo(n_levels) for n_levels in (3, 4, 5)]
     [24, 48, 96]
+    >>> exact_halo(5, block_reach=4)  # of dense blocks
+    192
     """
     multiple = multiple_of(n_levels)
-    return -(-(unet_reach(n_levels) + reach) // multiple) * multiple
+    beyond = unet_reach(n_levels, block_reach=block_reach) + reach
+    return -(-beyond // multiple) * multiple
 
 
-def unet_reach(n_levels: int, inside: int = 0) -> int:
+def unet_reach(n_levels: int, inside: int = 0, block_reach: int = 2) -> int:
     """Return how far beyond a tile a U-Net looks for what lies up to `inside` beyond.
 
+    `block_reach` is as for `exact_halo`.
+
     >>> unet_reach(1), unet_reach(1, inside=3)
-    (4, 7)
+    (2, 5)
     """
-    # Followed backwards from the border of a tile whose corners are multiples: two 3x3
-    # convolutions reach two pixels further, an upsampling reads half as many pixels
-    # (rounded up) of the level below, a pooling both pixels of each.
+    # Followed backwards from the border of a tile whose corners are multiples: the
+    # convolutions of a level reach `block_reach` pixels further, an upsampling reads
+    # half as many pixels (rounded up) of the level below, a pooling both of each.
     for _ in range(n_levels - 1):
-        inside = -(-(inside + 2) // 2)
-    inside += 2
+        inside = -(-(inside + block_reach) // 2)
+    inside += block_reach
     for _ in range(n_levels - 1):
-        inside = 2 * inside + 2
+        inside = 2 * inside + block_reach
     return inside
 
 

@@ -1,4 +1,4 @@
-"""What is fixed in the frame of a sensor: dark shading, column and row pattern, hot pixels.
+"""What is fixed in a sensor's frames: dark shading, column and row pattern, hot pixels.
 
 It is in each frame at the same place, and depends on ISO alone. A convolution does not
 know where in the frame it is, so a network cannot learn it: it is measured (on dark
@@ -276,7 +276,7 @@ def _spread(grid: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _sample(grid: np.ndarray, down: np.ndarray, across: np.ndarray) -> np.ndarray:
-    """Interpolate a grid at places from 0 to 1 down and across, cells' centres known."""
+    """Interpolate a grid, known at cells' centres, at places from 0 to 1."""
     down, across = (
         np.clip(place * n - 0.5, 0, n - 1)
         for place, n in zip((down, across), grid.shape, strict=True)

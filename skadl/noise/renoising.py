@@ -9,7 +9,7 @@ from the pairs themselves.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +21,12 @@ from skadl.raw.image import RawImage
 from skadl.raw.levels import cast_counts
 from skadl.raw.mosaic import to_rggb_geometry, unpack_bayer
 from skadl.raw.pair import RawPair
+
+# Draws all noise that no signal makes, in counts before they are rounded: of a sensor
+# at the ISO of an image, for planes of a shape (4, h, w).
+ReadNoise = Callable[
+    [RawImage, SensorInfo, tuple[int, ...], np.random.Generator], np.ndarray
+]
 
 RENOISED = "re-noised"
 BALANCE_RANGE = (0.5, 2.0)  # beyond it a difference is of the scenes, not the sensors
@@ -36,6 +42,7 @@ def renoised_domain(
     sensors: SensorTable,
     rng: np.random.RandomState,
     most_ratio: float | None = None,
+    read_noise: ReadNoise | None = None,
 ) -> Iterator[RawPair]:
     """Show the sources' clean frames as the target's sensor would have seen them.
 
@@ -45,7 +52,8 @@ def renoised_domain(
     image shows the sensor's colour response as much as its noise. Scenes far brighter
     or darker than all of the target's are dimmed or lit; see `draw_dimming`. Half of
     the light factors are drawn up to `most_ratio`, where it is given: a network that
-    knows them all must go on seeing them, or it forgets them.
+    knows them all must go on seeing them, or it forgets them. `read_noise` is as for
+    `renoise`.
     """
     target_levels = plane_levels(target_pairs)
     colour = mean_colour(target_levels)
@@ -79,7 +87,9 @@ def renoised_domain(
     ):
         model = replace(models[j], iso=iso, ratio=ratio)
         info = sensors.get(model.sensor)
-        yield renoise(pair, factor * balance, model, info, noise_rng, clips_black)
+        yield renoise(
+            pair, factor * balance, model, info, noise_rng, clips_black, read_noise
+        )
 
 
 def draw_exposures(
@@ -145,6 +155,7 @@ def renoise(
     info: SensorInfo,
     rng: np.random.Generator,
     clips_black: bool = False,
+    read_noise: ReadNoise | None = None,
 ) -> RawPair:
     """Photograph the clean frame of a pair again, with another sensor.
 
@@ -152,21 +163,17 @@ def renoise(
     for the scene's planes. Poisson shot noise, Gaussian read and row noise (Eq. 3 of
     the paper); clipped and rounded where `model` holds integers. `clips_black` tells
     that files of the sensor hold nothing below the black level: dark noise has a mean.
+    `read_noise` draws something else than Gaussian read and row noise.
     """
-    gain, read_variance = info.noise_at(model.iso)
-    row_noise = info.row_noise_at(model.iso)
+    gain, _ = info.noise_at(model.iso)
     is_integer = np.issubdtype(model.mosaic.dtype, np.integer)
-    # Row noise and rounding are in the measured read variance, and are added below.
-    read_variance -= row_noise**2 + (QUANTISATION_VARIANCE if is_integer else 0)
     black = model.black_planes[:, None, None]
     span = model.span
     scene = pair.clean.normalised() * balance[:, None, None]
     scene = scene.clip(0, 1).astype(float)
     scene = to_rggb_geometry(to_rggb_geometry(scene, pair.clean.cfa), model.cfa)
     noisy = rng.poisson(scene * (span / (model.ratio * gain))) * gain
-    noisy += rng.normal(scale=max(read_variance, 0) ** 0.5, size=scene.shape)
-    rows = rng.normal(scale=row_noise, size=(2, scene.shape[1], 1))
-    noisy += np.repeat(rows, 2, axis=0)  # R and Gr share rows, Gb and B do
+    noisy += (read_noise or gaussian_read_noise)(model, info, scene.shape, rng)
     if clips_black:
         noisy = noisy.clip(0)
     noisy += black
@@ -176,6 +183,32 @@ def renoise(
     image = model.with_mosaic(unpack_bayer(noisy, model.cfa))
     truth = replace(model.with_mosaic(unpack_bayer(clean, model.cfa)), ratio=1.0)
     return RawPair(image, truth, pair.scene)
+
+
+def gaussian_read_noise(
+    model: RawImage, info: SensorInfo, shape: tuple[int, ...], rng: np.random.Generator
+) -> np.ndarray:
+    """Draw Gaussian read and row noise; a `ReadNoise`."""
+    scale, row_noise = read_scale(model, info), info.row_noise_at(model.iso)
+    return rng.normal(scale=scale, size=shape) + draw_row_noise(row_noise, shape, rng)
+
+
+def read_scale(model: RawImage, info: SensorInfo) -> float:
+    """Return the standard deviation of read noise without row noise and rounding."""
+    _, variance = info.noise_at(model.iso)
+    is_integer = np.issubdtype(model.mosaic.dtype, np.integer)
+    # Row noise and rounding are in the measured read variance, and are added apart.
+    variance -= info.row_noise_at(model.iso) ** 2
+    variance -= QUANTISATION_VARIANCE if is_integer else 0
+    return max(variance, 0) ** 0.5
+
+
+def draw_row_noise(
+    row_noise: float, shape: tuple[int, ...], rng: np.random.Generator
+) -> np.ndarray:
+    """Draw what the rows of a mosaic share, as planes (4, h, 1)."""
+    rows = rng.normal(scale=row_noise, size=(2, shape[1], 1))
+    return np.repeat(rows, 2, axis=0)  # R and Gr share rows, Gb and B do
 
 
 def plane_levels(pairs: Sequence[RawPair]) -> np.ndarray:

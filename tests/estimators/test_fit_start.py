@@ -18,7 +18,6 @@ from tiny_fits import (
 import skadl
 from skadl import PAPER_PARAMS, ADLDenoiser, SensorTable
 from skadl.datasets import camera_info, make_domain
-from skadl.estimators.adl import check_parameters
 from skadl.estimators.start import (
     FROM_RANDOM,
     FROM_TRAINED,
@@ -87,7 +86,7 @@ def test_fit__few_pairs__start_from_a_model_too(model, n_pairs):
 
 
 def test_start__random__draws_the_papers_network():
-    start = find_start("random", check_parameters)
+    start = find_start("random")
     nothing = dict.fromkeys([*SHAPE, *FROM_RANDOM])
     assert start.complete(nothing) == {**SHAPE, **FROM_RANDOM}
     assert not start.is_trained
@@ -95,7 +94,7 @@ def test_start__random__draws_the_papers_network():
 
 
 def test_start__none__is_what_suits_it(model):
-    start = find_start(model, check_parameters)
+    start = find_start(model)
     nothing = dict.fromkeys([*SHAPE, *FROM_RANDOM])
     assert FROM_TRAINED.items() <= start.complete(nothing).items()
     given = {**nothing, "n_iter": 7, "base_channels": 4}

@@ -11,6 +11,7 @@ import torch
 from skadl.adaptation.patches import Batch
 from skadl.data.store.patch_store import PatchStore
 from skadl.estimators.training_pairs import (
+    ShotNoiseAugmentation,
     bayer_symmetry,
     noise_weight,
     to_training_pair,
@@ -114,3 +115,60 @@ def test_noise_weight__no_noise_at_all__is_finite():
     batch = make_batch()
     dark = replace(batch, weight_inputs=0 * batch.weight_inputs, clean=-batch.clean)
     assert torch.isfinite(noise_weight(dark)).all()
+
+
+# Shot-noise augmentation
+
+
+SHOT, READ = 0.01, 0.0004
+
+
+def flat_batch(level, n_images=2, side=128, seed=0):
+    rng = np.random.default_rng(seed)
+    clean = np.full((n_images, 4, side, side), level)
+    noisy = rng.poisson(clean / SHOT) * SHOT + rng.normal(0, READ**0.5, clean.shape)
+    arrays = (
+        noisy,
+        clean,
+        np.zeros((n_images, 1)),
+        np.full((n_images, 2), [SHOT, READ]),
+    )
+    return Batch(*(torch.tensor(array, dtype=torch.float32) for array in arrays))
+
+
+@pytest.mark.parametrize("gain", [0.5, 0.8, 1.0, 1.3, 2.0])
+@pytest.mark.parametrize("level", [0.02, 0.3])
+def test_shot_noise_augmentation__noise__is_that_of_the_new_signal(gain, level):
+    batch = flat_batch(level)
+    gains = torch.full((2, 4), gain)
+    exposed = ShotNoiseAugmentation(1.0).expose(batch, gains, torch.Generator())
+    np.testing.assert_allclose(exposed.clean, gain * level, rtol=1e-5)
+    noise = (exposed.noisy - exposed.clean).double()
+    expected = SHOT * gain * level + READ
+    assert noise.var().item() == pytest.approx(expected, rel=0.03)
+    assert abs(noise.mean().item()) < 4 * (expected / noise.numel()) ** 0.5
+
+
+def test_shot_noise_augmentation__white__is_not_passed():
+    exposed = ShotNoiseAugmentation(1.0).expose(
+        flat_batch(0.9), torch.full((2, 4), 3.0), torch.Generator()
+    )
+    np.testing.assert_allclose(exposed.clean, 1.0, rtol=1e-5)
+
+
+def test_shot_noise_augmentation__share__is_how_many_change():
+    batch = flat_batch(0.2, n_images=400, side=2)
+    changed = ShotNoiseAugmentation(0.25)(batch, np.random.RandomState(0))
+    is_changed = (changed.noisy != batch.noisy).any(dim=(1, 2, 3))
+    assert 70 <= is_changed.sum() <= 130
+    np.testing.assert_array_equal(
+        is_changed, (changed.clean != batch.clean).any((1, 2, 3))
+    )
+    assert torch.equal(changed.clean[:, 1], changed.clean[:, 2])  # the greens
+    again = ShotNoiseAugmentation(0.25)(batch, np.random.RandomState(0))
+    assert torch.equal(again.noisy, changed.noisy)
+
+
+def test_shot_noise_augmentation__none__is_the_same_batch():
+    batch = flat_batch(0.2, side=2)
+    assert ShotNoiseAugmentation(0.0)(batch, np.random.RandomState(0)) is batch

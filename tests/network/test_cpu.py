@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from skadl.network.dense_unet import ModulatedDenseUNet
 from skadl.network.local_unet import LocalUNet
 from skadl.network.pyramid_unet import PyramidUNet
 from skadl.network.unet import ModulatedUNet
 
-KINDS = (ModulatedUNet, LocalUNet, PyramidUNet)
+KINDS = (ModulatedUNet, LocalUNet, PyramidUNet, ModulatedDenseUNet)
 
 
 def scales(n_levels, kind=ModulatedUNet, seed=0):

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skadl.network.dense_unet import ModulatedDenseUNet
 from skadl.network.folded import exact_halo
 from skadl.network.local_unet import LocalUNet
 from skadl.network.pyramid_unet import PyramidUNet
@@ -17,7 +18,7 @@ from skadl.raw.mosaic import CFA_PATTERNS, pack_bayer, plane_views
 from skadl.raw.symmetry import SYMMETRIES, turn
 
 ZEROS = np.zeros(4)
-KINDS = (ModulatedUNet, LocalUNet)
+KINDS = (ModulatedUNet, LocalUNet, ModulatedDenseUNet)
 
 
 def folded_network(n_levels, seed=0, kind=ModulatedUNet):
@@ -155,8 +156,10 @@ def test_halved_mosaic__any_sides__has_the_means_of_each_plane(height, width):
 @pytest.mark.parametrize("n_levels", [4, 5])
 def test_tiled_equals_whole_with_deep_networks(n_levels, kind):
     folded = folded_network(n_levels, kind=kind)
-    network, mosaic = FrameNetwork(folded, None), mosaic_of(237, 211)
-    tiled = predict_residual(network, mosaic, memory_for(network, 220 * 220))
+    network, least = FrameNetwork(folded, None), 2 * folded.halo + folded.multiple
+    mosaic = mosaic_of(max(237, least + 37), 211)  # two tiles at least
+    room = memory_for(network, 224 * max(220, least))
+    tiled = predict_residual(network, mosaic, room)
     whole = predict_residual(network, mosaic, memory_for(network, 1e6))
     np.testing.assert_allclose(tiled, whole, atol=1e-5)
     np.testing.assert_allclose(

@@ -29,6 +29,13 @@ _LEFT_OUT: tuple[tuple[str, Callable[[Any], bool], Any, str], ...] = (
         "estimator to a file of its own and give its path.",
     ),
     (
+        "dark_frames",
+        lambda value: value is not None,
+        None,
+        "dark_frames are images, which a model file does not hold: the saved model has "
+        "dark_frames=None. It predicts the same; give them again before fitting it.",
+    ),
+    (
         "gate",
         callable,
         "evidence",
@@ -52,8 +59,9 @@ def plain_parameters(estimator: BaseEstimator) -> tuple[dict[str, Any], list[str
     parameters = estimator.get_params(deep=False)
     reasons = []
     for name, is_left_out, kept, reason in _LEFT_OUT:
-        if is_left_out(parameters[name]):
+        if name in parameters and is_left_out(parameters[name]):
             reasons.append(reason)
             parameters[name] = kept
-    parameters["start"] = os.fspath(parameters["start"])
+    if "start" in parameters:
+        parameters["start"] = os.fspath(parameters["start"])
     return parameters, reasons

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import os
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,6 +25,7 @@ import skadl
 from skadl.adaptation.report.acceptance import TrainingStage
 from skadl.adaptation.report.decisions import DecisionTable
 from skadl.adaptation.report.report import DataSelectionReport
+from skadl.estimators.model_files.classes import DEFAULT_ESTIMATOR, check_parameters
 from skadl.estimators.model_files.digest import check_digest
 from skadl.estimators.model_files.training import (
     Training,
@@ -45,7 +46,6 @@ from skadl.support.strictjson import (
     parse_json,
 )
 
-CheckParameters = Callable[[Mapping[str, Any]], None]
 FORMAT = "skadl model"
 # Also to be raised when a parameter or a fact of a sensor is added.
 FORMAT_VERSION = 4
@@ -94,11 +94,10 @@ class ModelFile:
     n_iter: int  # of all stages
     skadl_version: str = skadl.__version__  # that wrote it
     training: Training | None = None  # of a checkpoint
+    estimator: str = DEFAULT_ESTIMATOR  # its class
 
 
-def read_model_file(
-    path: str | os.PathLike, check_parameters: CheckParameters
-) -> ModelFile:
+def read_model_file(path: str | os.PathLike) -> ModelFile:
     """Read and check what a model file holds, with the network on the CPU.
 
     OSError if there is no such file or it cannot be read; ValueError if it is no model
@@ -111,7 +110,7 @@ def read_model_file(
         )
     with open(path, "rb") as file:
         try:
-            return unpack(file, os.fstat(file.fileno()).st_size, check_parameters)
+            return unpack(file, os.fstat(file.fileno()).st_size)
         except _NewerFormatError as error:
             raise ValueError(f"{path.name} {error}") from error
         except REFUSALS as error:
@@ -143,7 +142,7 @@ def reason_of(error: Exception) -> str:
     return text if len(text) <= 300 else f"{text[:300]}..."
 
 
-def unpack(file: BinaryIO, size: int, check_parameters: CheckParameters) -> ModelFile:
+def unpack(file: BinaryIO, size: int) -> ModelFile:
     """Read a model file of `size` bytes; one of `REFUSALS` at the first fault."""
     if size > _LARGEST_FILE:
         raise ValueError(f"it has {size} bytes, more than the {_LARGEST_FILE} allowed")
@@ -168,7 +167,9 @@ def unpack(file: BinaryIO, size: int, check_parameters: CheckParameters) -> Mode
     parameters = {k: as_tuple(v) for k, v in description["parameters"].items()}
     if description["format_version"] <= _WITHOUT_START:
         parameters.setdefault("start", "random")
-    check_parameters(parameters)
+    estimator = description.get("estimator", DEFAULT_ESTIMATOR)
+    check_type("estimator", estimator, str)
+    check_parameters(estimator, parameters)
     _fill(network, arrays)
     report = _parse_report(description["report"], arrays)
     return ModelFile(
@@ -180,6 +181,7 @@ def unpack(file: BinaryIO, size: int, check_parameters: CheckParameters) -> Mode
         description["n_iter"],
         description["skadl_version"],
         None if training is None else parse_training(training, arrays, network, report),
+        estimator,
     )
 
 
@@ -217,7 +219,7 @@ def _parse_description(text: Any) -> dict[str, Any]:
     records = ("parameters", "network", "conditioning", "sensors", "report")
     needed = ["format", "format_version", "skadl_version", "n_iter", *records]
     needed += ["digest"] if version > _WITHOUT_DIGEST else []
-    known = [*needed, "digest", "training"]
+    known = [*needed, "digest", "training", "estimator"]
     check_names("the description", description, known, needed)
     for name in (*records, *(["training"] if "training" in description else [])):
         check_type(name, description[name], dict)
@@ -231,7 +233,9 @@ def _parse_conditioning(record: dict[str, Any]) -> Conditioning:
     if record["kind"] not in CONDITIONINGS:
         raise ValueError(f"its conditioning is {reprlib.repr(record['kind'])}")
     sensors = check_strings("sensors of conditioning", record["sensors"])
-    needed = record["kind"] != "noise"  # which may know none by name
+    needed = Conditioning(
+        record["kind"], ()
+    ).uses_sensor  # others may know none by name
     if needed > len(sensors) or len(set(sensors)) != len(sensors):
         raise ValueError("sensors of conditioning must be named, each once")
     return Conditioning(record["kind"], sensors)

@@ -20,6 +20,7 @@ import safetensors.numpy
 import torch
 
 import skadl
+from skadl.estimators.model_files.classes import DEFAULT_ESTIMATOR
 from skadl.estimators.model_files.digest import UNSEALED, seal
 from skadl.estimators.model_files.reader import (
     ENTRY,
@@ -28,7 +29,6 @@ from skadl.estimators.model_files.reader import (
     NETWORK_PREFIX,
     REFUSALS,
     REPORT_PREFIX,
-    CheckParameters,
     ModelFile,
     reason_of,
     unpack,
@@ -39,17 +39,14 @@ from skadl.network.choice import DEFAULT_NETWORK, name_of
 from skadl.support.writing import atomic_write, check_folder
 
 
-def write_model_file(
-    path: Path, contents: ModelFile, check_parameters: CheckParameters
-) -> None:
+def write_model_file(path: Path, contents: ModelFile) -> None:
     """Write a fitted denoiser to one file, if what is written can be loaded.
 
-    `check_parameters` raises where the estimator does not take its parameters. An older
-    file is left as it was where anything fails.
+    An older file is left as it was where anything fails.
     """
     try:
         data = pack(contents)
-        unpack(io.BytesIO(data), len(data), check_parameters)
+        unpack(io.BytesIO(data), len(data))
     except (TypeError, *REFUSALS) as error:
         raise ValueError(
             f"this model cannot be saved: {reason_of(error)}. Keep it with "
@@ -84,6 +81,9 @@ def pack(contents: ModelFile) -> bytes:
         },
         "n_iter": contents.n_iter,
     }
+    # Without the default: files are what they were when it was the only one.
+    if contents.estimator != DEFAULT_ESTIMATOR:
+        description["estimator"] = contents.estimator
     training = contents.training
     if training is not None:
         description["training"] = describe_training(training)
