@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -132,6 +133,7 @@ class FittedModel(ImageModel):
         )
         noise = expected_noise(info, image.iso, image.ratio)
 
+        @lru_cache(maxsize=1)  # asked for its memory first, then for its work
         def network_for(noise: NoiseLevel) -> FrameNetwork:
             facts = image.sensor, image.iso, image.ratio, noise
             codes = self.conditioning.vector(*facts)
