@@ -17,6 +17,7 @@ from skadl.adaptation.snapshot import Snapshots
 from skadl.adaptation.stages import Schedule
 from skadl.estimators.checkpoints import Checkpoint, describe_data
 from skadl.estimators.preparation import prepare
+from skadl.estimators.source_choice import choose_pairs, renumber
 from skadl.estimators.start import MOST_RATIO, Start
 from skadl.estimators.training_pairs import LOSS_WEIGHTINGS, bayer_symmetry
 from skadl.network.base import ModulatedNetwork
@@ -54,6 +55,13 @@ def fit_network(
     `parameters` are those of `ADLDenoiser`, none of them None that the start completes.
     """
     rng = np.random.RandomState(seeds[0])
+    n_source = parameters["source_share"] * parameters["batch_size"]
+    n_draws = parameters["n_iter"] * n_source * (1 - parameters["renoised_share"])
+    chosen = choose_pairs(domains, n_draws, rng)
+    n_pairs = sum(map(len, domains.values()))
+    domains = {
+        name: tuple(domain[i] for i in chosen[name]) for name, domain in domains.items()
+    }
     every_pair = [*pairs, *(pair for d in domains.values() for pair in d)]
     names = dict.fromkeys(pair.sensor for pair in every_pair)
     conditioning = Conditioning(parameters["conditioning"], tuple(names))
@@ -74,6 +82,7 @@ def fit_network(
         witness=start.witness(parameters["precision"]),
         device=device,
         rng=rng,
+        progress=progress,
     )
     snapshots: Snapshots | None = None
     if checkpoint is not None:
@@ -117,7 +126,15 @@ def fit_network(
         for name in conditioning.sensors
         for note in data.sensors.get(name).notes
     ]
-    notes = (*data.notes, *of_sensors, *report.notes)
-    return Fitted(
-        network.eval(), conditioning, data.sensors, replace(report, notes=notes)
+    n_chosen = sum(map(len, domains.values()))
+    if n_chosen < n_pairs:
+        of_sensors.append(
+            f"{n_chosen} of {n_pairs} source pairs, chosen at random, were prepared: "
+            f"n_iter={parameters['n_iter']} iterations train on no more."
+        )
+    report = replace(
+        report,
+        decisions=renumber(report.decisions, chosen),
+        notes=(*data.notes, *of_sensors, *report.notes),
     )
+    return Fitted(network.eval(), conditioning, data.sensors, report)
