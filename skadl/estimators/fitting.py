@@ -18,6 +18,7 @@ from skadl.data.pool import SourcePool
 from skadl.estimators.base import NetworkDenoiser
 from skadl.estimators.checkpoints import Checkpoint, describe_data
 from skadl.estimators.preparation import Prepared, prepare
+from skadl.estimators.source_choice import choose_pairs, renumber
 from skadl.estimators.start import MOST_RATIO, Start
 from skadl.estimators.training_pairs import (
     LOSS_WEIGHTINGS,
@@ -35,6 +36,7 @@ from skadl.network.conditioning import Conditioning
 from skadl.noise.sensors import SensorTable
 from skadl.raw.pair import RawPair
 from skadl.support.device import resolve_device, resolve_precision
+from skadl.support.progress import Progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +53,7 @@ class Fitting:
     rng: np.random.RandomState
     is_trained: bool  # whether the network denoises already
     left_out: tuple[str, ...]  # notes on pairs left out
+    chosen: Mapping[str, np.ndarray]  # positions of `domains` in the whole pool
     snapshots: Snapshots | None  # where training goes on from, and is kept
 
     def learner(self, network: torch.nn.Module | None = None) -> Learner:
@@ -99,7 +102,9 @@ class Fitting:
             for note in self.data.sensors.get(name).notes
         ]
         notes = (*self.left_out, *self.data.notes, *of_sensors, *report.notes)
-        estimator.selection_report_ = replace(report, notes=notes)
+        decisions = renumber(report.decisions, self.chosen)
+        report = replace(report, decisions=decisions, notes=notes)
+        estimator.selection_report_ = report
         estimator.conditioning_ = self.conditioning
 
 
@@ -129,7 +134,21 @@ def begin_fit(
     )
     seeds = tuple(drawn.tolist()) if checkpoint is None else checkpoint.seeds(drawn)
     rng = np.random.RandomState(seeds[0])
-    names = dict.fromkeys(pair.sensor for pair in every_pair)
+    n_pairs = sum(map(len, domains.values()))
+    chosen = choose_pairs(domains, _most_draws(parameters), rng)
+    domains = {
+        name: tuple(domain[i] for i in chosen[name]) for name, domain in domains.items()
+    }
+    n_chosen = sum(map(len, domains.values()))
+    if n_chosen < n_pairs:
+        note = (
+            f"{n_chosen} of {n_pairs} source pairs, chosen at random, were prepared: "
+            f"n_iter={parameters['n_iter']} iterations train on no more."
+        )
+        left_out = (*left_out, note)
+    names = dict.fromkeys(
+        pair.sensor for pair in [*pairs, *(p for d in domains.values() for p in d)]
+    )
     conditioning = Conditioning(parameters["conditioning"], tuple(names))
     network = start.build(parameters, conditioning, device, seeds[1])
     data = prepare(
@@ -144,6 +163,7 @@ def begin_fit(
         witness=start.witness(parameters["precision"]),
         device=device,
         rng=rng,
+        progress=Progress(parameters["verbose"]),
     )
     snapshots = None
     if checkpoint is not None:
@@ -164,5 +184,14 @@ def begin_fit(
         rng,
         start.is_trained,
         left_out,
+        chosen,
         snapshots,
     )
+
+
+def _most_draws(parameters: Mapping[str, Any]) -> float:
+    """Return how many source pairs a fit draws; unknown, infinity, of a baseline."""
+    if "renoised_share" not in parameters:
+        return np.inf
+    n_sources = parameters["source_share"] * parameters["batch_size"]
+    return parameters["n_iter"] * n_sources * (1 - parameters["renoised_share"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import TypeVar
 
 import numpy as np
@@ -32,6 +33,7 @@ from skadl.screening.screen import (
     screen,
 )
 from skadl.screening.witness import judge_pair, middle_of
+from skadl.support.progress import Progress
 
 _T = TypeVar("_T")
 MOST_CURVES = 24  # of a sensor that its noise is measured on
@@ -62,6 +64,7 @@ def prepare(
     witness: Witness | None = None,
     device: torch.device,
     rng: np.random.RandomState,
+    progress: Progress | None = None,
 ) -> Prepared:
     """Measure noise, choose the patch size and bring all pairs onto the device.
 
@@ -78,7 +81,12 @@ def prepare(
     }
     plain = tuple(without_pattern(pair, sensors.get(pair.sensor)) for pair in pairs)
     members = {None: plain, **domains}
-    residuals = {n: [analyse_residual(pair) for pair in d] for n, d in members.items()}
+    progress = Progress(0) if progress is None else progress
+    n_members = sum(map(len, members.values()))
+    looks = map(analyse_residual, chain.from_iterable(members.values()))
+    looks = progress.track("measuring", looks, n_members, unit="pair")
+    looks = iter(list(looks))
+    residuals = {name: list(islice(looks, len(d))) for name, d in members.items()}
     screenings = {name: screen(d, residuals[name]) for name, d in members.items()}
     curves = {name: [r.curve for r in domain] for name, domain in residuals.items()}
     notes = _describe_faulty(pairs, screenings[None])
@@ -107,19 +115,34 @@ def prepare(
         scratch = None if shown is pair else scratch
         return store(shown, noise, offset, screening, scratch)
 
-    def measured(pair: RawPair, curve: TransferCurve) -> NoiseLevel:
-        return measured_noise(pair, curve, sensors.get(pair.sensor))
-
     def offset(curve: TransferCurve, screening: Screening) -> np.ndarray:
         # The mean residual of a wrong pair is no error of the black level.
         return np.zeros(4) if screening.is_faulty else curve.offset
 
+    measured = {
+        name: [
+            measured_noise(pair, curve, sensors.get(pair.sensor))
+            for pair, curve in zip(domain, curves[name], strict=True)
+        ]
+        for name, domain in domains.items()
+    }
     if witness is not None:
+        judged = iter(
+            progress.track(
+                "judging",
+                (
+                    _judge(pair, residual, noise, witness)
+                    for name, domain in domains.items()
+                    for pair, residual, noise in zip(
+                        domain, residuals[name], measured[name], strict=True
+                    )
+                ),
+                n_members - len(pairs),
+                unit="pair",
+            )
+        )
         for name, domain in domains.items():
-            screenings[name] = [
-                _judge(pair, residual, measured(pair, residual.curve), witness)
-                for pair, residual in zip(domain, residuals[name], strict=True)
-            ]
+            screenings[name] = list(islice(judged, len(domain)))
 
     def renoised(pair: RawPair, scratch: TemporaryFrames | None) -> TrainingPair:
         # Row noise and clipped blacks as the target's, but nothing fixed in the frame.
@@ -144,9 +167,9 @@ def prepare(
     )
     sources = {
         name: tuple(
-            store(pair, measured(pair, curve), offset(curve, screening), screening)
-            for pair, curve, screening in zip(
-                domain, curves[name], screenings[name], strict=True
+            store(pair, noise, offset(curve, screening), screening)
+            for pair, noise, curve, screening in zip(
+                domain, measured[name], curves[name], screenings[name], strict=True
             )
         )
         for name, domain in domains.items()

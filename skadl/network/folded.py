@@ -127,7 +127,19 @@ def unet_reach(n_levels: int, inside: int = 0, block_reach: int = 2) -> int:
 
 def fold_convolution(conv: nn.Conv2d, gamma: Tensor, beta: Tensor) -> nn.Conv2d:
     """Return a copy of a convolution with gamma and beta, each (C, 1, 1), in it."""
-    conv = copy.deepcopy(conv)
-    conv.weight.mul_(gamma[..., None])  # (C, before, 3, 3)
-    conv.bias.mul_(gamma.flatten()).add_(beta.flatten())
-    return conv
+    weight = conv.weight * gamma[..., None]  # (C, before, 3, 3)
+    bias = (conv.bias * gamma.flatten()).add_(beta.flatten())
+    return with_weights(conv, weight, bias)
+
+
+def with_weights(conv: nn.Module, weight: Tensor, bias: Tensor) -> nn.Module:
+    """Return a convolution like another, with weights of its own, without gradients.
+
+    A deep copy takes longer than a small photograph.
+    """
+    changed = copy.copy(conv)
+    changed._parameters = {
+        name: nn.Parameter(tensor, requires_grad=False)
+        for name, tensor in (("weight", weight), ("bias", bias))
+    }
+    return changed

@@ -8,7 +8,6 @@ uses dense blocks: `skadl.network.dense_unet`. Plain ones have a fast form on a 
 
 from __future__ import annotations
 
-import copy
 from types import MappingProxyType
 
 import numpy as np
@@ -17,7 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skadl.network.base import N_PLANES, SLOPE, ModulatedNetwork
-from skadl.network.folded import FoldedUNet, fold_convolution, multiple_of
+from skadl.network.folded import (
+    FoldedUNet,
+    fold_convolution,
+    multiple_of,
+    with_weights,
+)
 
 
 class ModulatedUNet(ModulatedNetwork):
@@ -142,9 +146,11 @@ class ModulatedUNet(ModulatedNetwork):
             ]
             for pairs in (self.encoder, self.decoder)
         )
-        folded = FoldedUNet(
-            encoder, copy.deepcopy(self.ups), decoder, copy.deepcopy(self.head)
+        ups, (head,) = (
+            [with_weights(c, c.weight.clone(), c.bias.clone()) for c in convs]
+            for convs in (self.ups, [self.head])
         )
+        folded = FoldedUNet(encoder, ups, decoder, head)
         folded = folded.to(memory_format=torch.channels_last)
         return folded.requires_grad_(False).eval()
 

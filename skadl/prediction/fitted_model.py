@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -151,6 +151,7 @@ class FittedModel(ImageModel):
         )
         noise = shown_noise(info, image, offsets)
 
+        @lru_cache(maxsize=1)  # asked for its memory first, then for its work
         def network_for(noise: NoiseLevel) -> FrameNetwork:
             facts = image.sensor, image.iso, image.ratio, noise
             codes = self.conditioning.vector(*facts)

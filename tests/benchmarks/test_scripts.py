@@ -276,3 +276,19 @@ def test_witness__toy_size__judges_every_pair_of_every_pool(run_benchmark, tmp_p
     harmful = rows.groupby(["kind", "share"]).is_harmful.sum()
     assert set(harmful) == {1, 2, 3}
     assert "clean frame of another pair" in output
+
+
+# kills.py
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_kills__a_few__all_end_as_if_undisturbed(benchmark, tmp_path):
+    kills = benchmark("robustness.kills")
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        found = kills.kill_fits(tmp_path, 3, np.random.default_rng(0))
+    finally:
+        torch.set_num_threads(n_threads)
+    assert len(found) == 3 and (found.outcome == kills.SAME).all()
+    assert kills.tabulate(found).iloc[-1].tolist() == ["all", 3, 3, 0]

@@ -36,7 +36,7 @@ from skadl.estimators.model_files.reader import (
 from skadl.estimators.model_files.training import describe_training, training_arrays
 from skadl.network.base import ModulatedNetwork
 from skadl.network.choice import DEFAULT_NETWORK, name_of
-from skadl.support.writing import atomic_write, check_folder
+from skadl.support.writing import atomic_write, check_folder, remove_leftovers
 
 
 def write_model_file(path: Path, contents: ModelFile) -> None:
@@ -125,5 +125,6 @@ def _write(path: Path, data: bytes) -> None:
         raise IsADirectoryError(
             f"{str(path)!r} is a folder; give the name of a file to write."
         )
+    remove_leftovers(path)
     with atomic_write(path) as partial:
         partial.write_bytes(data)
