@@ -9,16 +9,18 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
+from skadl import read_raw
 from skadl.raw.dng import write_dng
 from skadl.raw.exif_blocks import encode_entry, encode_ifd
 from skadl.raw.image import RawImage
+from skadl.raw.tiff_tags import numbers, read_tags
 
 HEADER = 4096  # bytes
 _EXIF_POINTER = 34665
 _POINTERS = (330, _EXIF_POINTER, 34853)  # to other blocks of tags
 _SIZES = (256, 257, 258, 277, 278, 279, 322, 323, 33421, 50713, 50719, 50720, 50829)
 _CODES = (*_SIZES, *_POINTERS, 254, 259, 262, 273, 274, 324, 33422, 50706, 50711, 50712)
-_CODES += (50714, 50717, 50721, 51008)
+_CODES += (50714, 50717, 50721, 51008, 51009, 51022, 700, 50708)
 _EDGES = (0, 1, 2, 3, 16, 255, 256, 10_000, 30_000, 65_535, 65_536, 100_000, 2**20)
 _EDGES += (2**24, 2**31 - 1, 2**31, 2**32 - 1)
 
@@ -26,7 +28,7 @@ _EDGES += (2**24, 2**31 - 1, 2**31, 2**32 - 1)
 def write_seeds(folder: Path, seed: int = 0) -> list[Path]:
     """Write sound DNGs of several kinds, small, for mutations to begin with."""
     rng = np.random.default_rng(seed)
-    light = np.kron(rng.uniform(600, 3000, (6, 8)), np.ones((16, 16)))
+    light = np.kron(rng.uniform(600, 3000, (6, 8)), np.ones((8, 8)))
     mosaic = rng.normal(light, 30).clip(0, 4095).astype(np.uint16)
     image = RawImage(mosaic, "RGGB", 512, 4095, "NIKON D850", 800)
     paths = [
@@ -53,7 +55,114 @@ def write_seeds(folder: Path, seed: int = 0) -> list[Path]:
             (34855, "H", 1, 800, True),
         ],
     )
+    paths.append(_write_phone_file(folder / "phone.dng", mosaic))
+    fits = _write_fits(folder / "night.fits", mosaic)
+    try:
+        read_raw(fits, sensor="S", iso=100)
+    except (ImportError, ValueError):
+        fits.unlink()  # this skadl reads none
+    else:
+        paths.append(fits)
     return paths
+
+
+def changed_outside(seed: Path, mutant: bytes) -> bool:
+    """Whether a mutant differs from its sound file in more than bytes of the mosaic.
+
+    Of files that are no TIFF, by what follows the first `HEADER` bytes.
+    """
+    data = seed.read_bytes()
+    if len(mutant) != len(data):
+        return True
+    tags = read_tags(seed)
+    spans = [
+        range(int(at), int(at + n))
+        for places, sizes in ((273, 279), (324, 325))
+        for at, n in zip(
+            numbers(tags.mosaic.get(places)),
+            numbers(tags.mosaic.get(sizes)),
+            strict=True,
+        )
+    ] or [range(HEADER, len(data))]
+    changed = np.frombuffer(data, np.uint8) != np.frombuffer(mutant, np.uint8)
+    for span in spans:
+        if changed[span.start : span.stop].any():
+            return False  # among the counts: nobody can tell
+    return True
+
+
+def _write_phone_file(path: Path, mosaic: np.ndarray) -> Path:
+    """Write a preview, and the mosaic in a directory of its own, with corrections."""
+    height, width = mosaic.shape
+    gains = np.linspace(1, 3, 35).astype(">f4").tobytes()
+    shading = struct.pack(">8I", 0, 0, height, width, 0, 1, 2, 2)
+    shading += struct.pack(">2I4dI", 5, 7, 1 / 4, 1 / 6, 0, 0, 1) + gains
+    warp = struct.pack(">I8d", 1, 1, 0.1, 0, 0, 0, 0, 0.5, 0.5)
+    pixels = struct.pack(">7I", 0, 1, 1, 4, 4, 0, 0) + struct.pack(">2I", 3, 3)
+    lists = [
+        struct.pack(">I", 1) + struct.pack(">4I", number, 2**24, 1, len(data)) + data
+        for number, data in ((5, pixels), (9, shading), (1, warp))
+    ]
+    first = [
+        (271, "s", 0, "NIKON CORPORATION", True),
+        (272, "s", 0, "NIKON D850", True),
+        (700, "B", 30, b"<x xmp:Rating='4'>some xmp</x>", True),
+        (33432, "s", 0, b"photographer\0editor", True),
+        (34855, "H", 1, 800, True),
+        (50706, "B", 4, bytes((1, 4, 0, 0)), True),
+        (50708, "s", 0, "NIKON D850", True),
+        (50721, "2i", 9, [n for v in np.eye(3).flat for n in (int(v), 1)], True),
+        (50728, "2I", 3, [1, 2, 1, 1, 2, 3], True),
+        (50778, "H", 1, 21, True),
+    ]
+    own = [
+        (33421, "H", 2, (2, 2), True),
+        (33422, "B", 4, bytes((0, 1, 1, 2)), True),
+        (50713, "H", 2, (2, 2), True),
+        (50714, "2I", 4, [512, 1, 1025, 2, 512, 1, 511, 1], True),
+        (50716, "2i", height, [n for row in range(height) for n in (row, 64)], True),
+        (50717, "H", 1, 4095, True),
+        (50719, "I", 2, (3, 5), True),
+        (50720, "I", 2, (61, 41), True),
+        (50829, "I", 4, (1, 2, height, width), True),
+        (51041, "d", 2, (1e-3, 1e-6), True),
+        *(
+            (code, "B", len(content), content, True)
+            for code, content in zip((51008, 51009, 51022), lists, strict=True)
+        ),
+    ]
+    with tifffile.TiffWriter(path) as writer:
+        preview = np.full((8, 12, 3), 90, np.uint8)
+        kind = {"metadata": None}
+        writer.write(preview, photometric="rgb", subifds=1, extratags=first, **kind)
+        writer.write(mosaic, photometric=32803, extratags=own, **kind)
+    return path
+
+
+def _write_fits(path: Path, mosaic: np.ndarray) -> Path:
+    """Write what the programs of astronomers do: cards of 80 letters, then counts."""
+    cards = {
+        "SIMPLE": "T",
+        "BITPIX": "16",
+        "NAXIS": "2",
+        "NAXIS1": str(mosaic.shape[1]),
+        "NAXIS2": str(mosaic.shape[0]),
+        "BZERO": "32768",
+        "BSCALE": "1",
+        "BAYERPAT": "'RGGB    '",
+        "ROWORDER": "'TOP-DOWN'",
+        "INSTRUME": "'ASI294MC'",
+        "GAIN": "120",
+        "EXPTIME": "30.0",
+    }
+    header = "".join(
+        f"{name:8}= {value:>20}".ljust(80) for name, value in cards.items()
+    )
+    header = (header + "END".ljust(80)).encode()
+    header += b" " * (-len(header) % 2880)
+    counts = (mosaic.astype(np.int32) - 32768).astype(">i2").tobytes()
+    path.write_bytes(header + counts + bytes(-len(counts) % 2880))
+    return path
 
 
 def mutate(data: bytes, seed: int) -> tuple[str, bytes]:

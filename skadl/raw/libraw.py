@@ -30,6 +30,11 @@ def open_libraw(path: Path) -> Iterator[rawpy.RawPy]:
         with _imread(path) as raw:
             _check_size(raw, path)
             yield raw
+    except NotImplementedError as error:
+        raise ValueError(
+            f"{path.name} has a mosaic that rawpy does not know ({error}): it "
+            "is damaged, or not Bayer's; leave it out."
+        ) from error
     except (rawpy.LibRawError, rawpy.NotSupportedError) as error:
         own_reason = why_not_read(path)
         if own_reason is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import rawpy
 
 from skadl.raw.active_area import dng_black_level, visible_windows
+from skadl.raw.data_layout import why_doubtful, why_impossible
 from skadl.raw.exif import exif_iso, exif_sensor, exif_tags, libraw_iso
 from skadl.raw.file_kinds import why_not_read, why_tags_not_read
 from skadl.raw.fits import FITS_SUFFIXES, is_fits, read_fits
@@ -108,7 +110,9 @@ def read_raw(
         own_reason = why_tags_not_read(tags)
         if own_reason is not None:
             raise ValueError(f"{path.name} {own_reason}")
+        _refuse_impossible(tags, path)
         cfa, sites = _bayer_pattern(raw, path)
+        _doubt(tags, path)
         mosaic = raw.raw_image_visible.copy()
         file_black = raw.black_level_per_channel
         own_black = tuple(float(file_black[raw.raw_color(*at)]) for at in sites)
@@ -166,6 +170,28 @@ def open_raw(
         read_raw, **known, black_level=black_level, white_level=white_level
     )
     return LazyRawImage(path, reader, **known)
+
+
+def _refuse_impossible(tags: TiffTags, path: Path) -> None:
+    """Refuse counts that LibRaw would take from where they cannot lie."""
+    fault = why_impossible(tags)
+    if fault is not None:
+        raise ValueError(
+            f"{path.name} is damaged or incomplete: {fault}; copy it from the camera's "
+            "card again or leave it out."
+        )
+
+
+def _doubt(tags: TiffTags, path: Path) -> None:
+    """Warn of counts that may not be those that were written."""
+    doubt = why_doubtful(tags)
+    if doubt is not None:
+        warnings.warn(
+            f"{path.name} may be damaged: {doubt}. Look at the picture before you "
+            "use it.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _bayer_pattern(raw: rawpy.RawPy, path: Path) -> tuple[str, list[tuple[int, int]]]:

@@ -57,6 +57,9 @@ class TiffTags:
     exif: Directory = field(default_factory=dict)
     position: Directory = field(default_factory=dict)
     is_little_endian: bool = True
+    n_bytes: int = 0  # of the file, from where its TIFF block begins
+    blocks: tuple[tuple[int, int], ...] = ()  # where its directories lie
+    repeated: frozenset[int] = frozenset()  # tags that a directory has twice
 
     @property
     def is_dng(self) -> bool:
@@ -123,6 +126,8 @@ class _Reader:
     def __init__(self, file: BinaryIO, start: int, order: str) -> None:
         self.file, self.start, self.order = file, start, order
         self.size = os.fstat(file.fileno()).st_size - start
+        self.blocks: list[tuple[int, int]] = []
+        self.repeated: set[int] = set()
 
     def tags(self) -> TiffTags:
         header = self._bytes(4, 4)
@@ -143,7 +148,16 @@ class _Reader:
             next((self._directory(at) for at in self._pointers(first, code)), {})
             for code in (_EXIF_POINTER, _GPS_POINTER)
         )
-        return TiffTags(first, mosaic, exif, position, self.order == "<")
+        return TiffTags(
+            first,
+            mosaic,
+            exif,
+            position,
+            self.order == "<",
+            self.size,
+            tuple(dict.fromkeys(self.blocks)),
+            frozenset(self.repeated),
+        )
 
     def _pointers(self, directory: Directory, code: int) -> Iterator[int]:
         for at in numbers(directory.get(code))[:_MOST_SUB_IFDS]:
@@ -158,10 +172,15 @@ class _Reader:
         block = self._bytes(at + 2, 12 * n_entries)
         if block is None:
             return {}
+        self.blocks.append((at, at + 2 + len(block)))
         found: dict[int, ExifEntry] = {}
+        seen: set[int] = set()
         room = _MOST_BYTES
         for place in range(0, len(block), 12):
             code, type_, n = struct.unpack_from(self.order + "HHI", block, place)
+            if code in seen:
+                self.repeated.add(code)
+            seen.add(code)
             if type_ not in _TYPES or n == 0 or code in found:
                 continue
             value_bytes, part, _ = _TYPES[type_]

@@ -216,7 +216,7 @@ def test_read_raw__missing_file__says_so(tmp_path):
 def test_read_raw__truncated_file__is_refused(dng, kept):
     content = dng.read_bytes()
     dng.write_bytes(content[: int(kept * len(content))])
-    with pytest.raises(ValueError, match="a.dng is (damaged, incomplete|empty)"):
+    with pytest.raises(ValueError, match="a.dng is (damaged|empty)"):
         read_raw(dng)
 
 

@@ -1,0 +1,106 @@
+"""Whether the counts of a DNG can lie where its tags say: LibRaw takes any bytes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from skadl.raw.exif_blocks import LONG, SHORT
+from skadl.raw.tiff_tags import TiffTags, numbers
+
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
+_SAMPLES = 277
+_STRIPS, _TILES = (273, 279), (324, 325)  # offsets, byte counts
+_TILE_WIDTH, _TILE_HEIGHT, _ROWS_PER_STRIP = 322, 323, 278
+_CODES = (
+    *(_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES),
+    *(*_STRIPS, *_TILES, _TILE_WIDTH, _TILE_HEIGHT, _ROWS_PER_STRIP),
+)
+_UNCOMPRESSED, _JPEG, _CFA_PHOTOMETRIC = 1, 7, 32803
+_HEADER = 8  # bytes
+# See `skadl.raw.libraw`; a tile may be larger than the image, and is taken whole.
+_MOST_SITES_PER_BYTE = 64
+
+
+def why_impossible(tags: TiffTags) -> str | None:
+    """Say why a DNG's mosaic cannot be read right; None if it may be.
+
+    The sentence lacks its subject, the file's name.
+    """
+    if not (tags.is_dng and _is_cfa(tags)):
+        return None
+    missing = _missing_bytes(tags)
+    if missing:
+        return f"its counts reach {missing:,} bytes beyond its end"
+    types = {entry.type for code in _CODES if (entry := tags.mosaic.get(code))}
+    if not types <= {SHORT, LONG}:
+        return "the tags of its layout are no whole numbers"
+    if not _chunks(tags):
+        return "it does not say where its counts lie"
+    if _first(tags, _BITS) not in range(8, 33):
+        return f"it says that a count has {_first(tags, _BITS)} bits"
+    if _tile_area(tags) > _MOST_SITES_PER_BYTE * tags.n_bytes:
+        return "it says that its tiles are larger than the file"
+    return None
+
+
+def why_doubtful(tags: TiffTags) -> str | None:
+    """Say why a mosaic that was found may not be what was written; None if fine."""
+    if not _is_cfa(tags):
+        return "its tags do not name a mosaic" if tags.is_dng else None
+    if not tags.is_dng:
+        # What makers do with codes of their own only LibRaw knows.
+        is_plain = _first(tags, _COMPRESSION) in (_UNCOMPRESSED, _JPEG)
+        missing = _missing_bytes(tags) if is_plain else 0
+        return f"its counts reach {missing:,} bytes beyond its end" if missing else None
+    if tags.repeated & {*_CODES}:
+        return "tags of its layout are there twice"
+    if _first(tags, _SAMPLES) not in (None, 1):
+        return f"it has {_first(tags, _SAMPLES)} counts at a photosite"
+    spans = sorted([*_chunks(tags), (0, _HEADER), *tags.blocks])
+    for (_, end), (start, _) in zip(spans, spans[1:], strict=False):
+        if start < end:
+            return "its counts lie where it says that something else lies"
+    found = sum(end - start for start, end in _chunks(tags))
+    if _first(tags, _COMPRESSION) == _UNCOMPRESSED and found < _needed_bytes(tags):
+        return f"its counts have {found:,} bytes, fewer than its size needs"
+    return None
+
+
+def _is_cfa(tags: TiffTags) -> bool:
+    return _first(tags, _PHOTOMETRIC) == _CFA_PHOTOMETRIC
+
+
+def _first(tags: TiffTags, code: int) -> float | None:
+    return next(iter(numbers(tags.mosaic.get(code))), None)
+
+
+def _chunks(tags: TiffTags) -> list[tuple[int, int]]:
+    """Where strips and tiles begin and end."""
+    return [*_spans(tags, *_STRIPS), *_spans(tags, *_TILES)]
+
+
+def _spans(tags: TiffTags, places: int, sizes: int) -> Iterator[tuple[int, int]]:
+    starts, lengths = (numbers(tags.mosaic.get(code)) for code in (places, sizes))
+    for start, length in zip(starts, lengths, strict=False):
+        if math.isfinite(start) and math.isfinite(length):
+            yield int(start), int(start + length)
+
+
+def _missing_bytes(tags: TiffTags) -> int:
+    return max(0, max((end for _, end in _chunks(tags)), default=0) - tags.n_bytes)
+
+
+def _tile_area(tags: TiffTags) -> int:
+    sides = [_first(tags, code) or 0 for code in (_TILE_WIDTH, _TILE_HEIGHT)]
+    return int(sides[0]) * int(sides[1])
+
+
+def _needed_bytes(tags: TiffTags) -> int:
+    """Bytes of uncompressed counts."""
+    width, height = (int(_first(tags, code) or 0) for code in (_WIDTH, _HEIGHT))
+    area, tile = width * height, _tile_area(tags)
+    if tile and _TILES[0] in tags.mosaic:
+        columns = -(-width // int(_first(tags, _TILE_WIDTH)))
+        area = columns * -(-height // int(_first(tags, _TILE_HEIGHT))) * tile
+    return area * int(_first(tags, _BITS) or 0) // 8
