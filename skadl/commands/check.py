@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from skadl.commands.parameters import level_options
 from skadl.commands.terminal import cannot_write, failure, say, show_warning
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _POSITIVE = click.FloatRange(0, min_open=True)
     metavar="NUMBER",
     help="Light factor, instead of what the exposure says.",
 )
+@level_options
 @click.option(
     "--pictures",
     type=click.Path(file_okay=False, path_type=Path),
@@ -52,6 +54,8 @@ def check(
     sensor: str | None,
     iso: float | None,
     ratio: float | None,
+    black_level: float | tuple[float, ...] | None,
+    white_level: float | None,
     pictures: Path | None,
     as_json: bool,
 ) -> None:
@@ -78,7 +82,13 @@ def check(
         warnings.showwarning = show_warning
         try:
             pairs = load_pairs(
-                folder, sensor=sensor, iso=iso, ratio=ratio, verbose=verbose
+                folder,
+                sensor=sensor,
+                iso=iso,
+                ratio=ratio,
+                black_level=black_level,
+                white_level=white_level,
+                verbose=verbose,
             )
             result = check_pairs(pairs, iso_range=iso_range, verbose=verbose)
         except (OSError, ValueError) as error:
@@ -87,6 +97,7 @@ def check(
     if as_json:
         record = result.as_dict() | {
             "problems": pairs.facts()["problems"],
+            "notes": list(pairs.notes),
             "pictures": [str(path) for path in drawn],
         }
         click.echo(json.dumps(record, allow_nan=False))

@@ -44,8 +44,9 @@ def measured_noise(pair: RawPair, curve: TransferCurve, info: SensorInfo) -> Noi
     residual tells the truth, and the sensor's figures fill in what a single pair leaves
     open.
     """
+    curve = curve.in_counts_of(info.span)
     gain, read_variance = noise_of_pair(curve, *info.noise_at(pair.iso))
-    return noise_level(gain, read_variance, pair.ratio, pair.noisy.span)
+    return noise_level(gain, read_variance, pair.ratio, info.span)
 
 
 def info_of(noise: NoiseLevel, image: RawImage) -> SensorInfo:

@@ -6,7 +6,7 @@ shows both numbers in its residual, without any dark or flat frame.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -43,6 +43,21 @@ class TransferCurve:
     offset: np.ndarray  # (4,), mean residual in counts: the error of the black level
     # Standard deviation of what a row of the mosaic shares, in counts.
     row_noise: float
+    span: float  # counts of the noisy frame from mean black to white
+
+    def in_counts_of(self, span: float) -> TransferCurve:
+        """Bring the curve to the counts of a file of another bit depth."""
+        if span == self.span:
+            return self
+        scale = span / self.span
+        return replace(
+            self,
+            signal=self.signal * scale,
+            variance=self.variance * scale**2,
+            offset=self.offset * scale,
+            row_noise=self.row_noise * scale,
+            span=span,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +77,7 @@ class Residual:
     centre: np.ndarray  # (n_bins,), median of the residual
     sigma: np.ndarray  # (n_bins,), robust standard deviation of it
     least_variance: float  # that rounding to counts causes
+    span: float  # counts of the noisy frame from mean black to white
 
     @cached_property
     def curve(self) -> TransferCurve:
@@ -115,7 +131,7 @@ def measure_residual(pair: RawPair) -> Residual:
     figures = np.array([_centre_and_sigma(residual.flat[pixels]) for pixels in bins])
     centre, sigma = figures.reshape(-1, 2).T
     sigma = np.maximum(sigma, least**0.5)
-    return Residual(noisy.iso, signal, residual, bins, centre, sigma, least)
+    return Residual(noisy.iso, signal, residual, bins, centre, sigma, least, span)
 
 
 def transfer_curve(pair: RawPair | Residual) -> TransferCurve:
@@ -159,6 +175,7 @@ def _measure_curve(measured: Residual) -> TransferCurve:
         whiteness(score),
         offset,
         row_noise,
+        measured.span,
     )
 
 

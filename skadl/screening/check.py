@@ -17,9 +17,16 @@ import numpy as np
 
 from skadl.raw.image import check_positive
 from skadl.raw.pair import RawPair, check_pairs_sequence
-from skadl.screening.across_pairs import check_set, find_duplicates, find_noise_outliers
+from skadl.screening.across_pairs import (
+    check_set,
+    find_duplicates,
+    find_noise_outliers,
+    judge_saturation,
+    saturation_levels,
+)
 from skadl.screening.measurements import SIGMAS, PairMeasurements, measure_pair
 from skadl.screening.result import CheckedPair, Finding, PairCheck
+from skadl.screening.saturation import in_counts
 from skadl.screening.screen import FAULTS, Screening, screen
 from skadl.support.progress import Progress
 
@@ -98,11 +105,42 @@ def check_pairs(
     measured: list[PairMeasurements | Exception] = []
     # One pair at a time, so that memory holds no more.
     for pair in Progress(verbose).track("checking", checked, len(checked)):
-        try:
-            measured.append(measure_pair(pair))
-        except (OSError, ValueError) as error:
-            measured.append(error)
+        measured.append(_measure(pair))
+    levels = _levels(checked, measured)
+    for index, (pair, found) in enumerate(zip(checked, measured, strict=True)):
+        if isinstance(found, PairMeasurements):
+            level = levels.get(pair.sensor)
+            if _overlooks(found, level):
+                measured[index] = _measure(pair, level)
     return judge_pairs(checked, measured, iso_range)
+
+
+def _measure(
+    pair: RawPair, saturation: float | None = None
+) -> PairMeasurements | Exception:
+    try:
+        return measure_pair(pair, saturation)
+    except (OSError, ValueError) as error:
+        return error
+
+
+def _levels(
+    pairs: Sequence[RawPair], measured: Sequence[PairMeasurements | Exception]
+) -> dict[str, float]:
+    """Where sensors saturate, if not at white: see `saturation_levels`."""
+    known = [
+        (pair, m.analysis)
+        for pair, m in zip(pairs, measured, strict=True)
+        if isinstance(m, PairMeasurements)
+    ]
+    return saturation_levels(*zip(*known, strict=True)) if known else {}
+
+
+def _overlooks(measured: PairMeasurements, level: float | None) -> bool:
+    """Whether a pair is saturated where only the others show that it is."""
+    own = measured.analysis.saturation
+    is_masked = own is not None and own.is_sure
+    return level is not None and not is_masked and measured.brightest > 0.98 * level
 
 
 def judge_pairs(
@@ -112,21 +150,32 @@ def judge_pairs(
 ) -> PairCheck:
     """Judge pairs from what `measure_pair` found, or why it failed: `check_pairs`."""
     readable = {i: m for i, m in enumerate(measured) if isinstance(m, PairMeasurements)}
+    analyses = {index: m.analysis for index, m in readable.items()}
     members = [pairs[index] for index in readable]
-    screenings = screen(members, [m.analysis for m in readable.values()])
+    screenings = screen(members, list(analyses.values()))
     screening_of = dict(zip(readable, screenings, strict=True))
     outliers = find_noise_outliers(members, list(readable.values()), screenings)
-    beside_others = find_duplicates(readable)
+    beside_others = find_duplicates(analyses)
     for index, findings in zip(readable, outliers, strict=True):
         beside_others.setdefault(index, []).extend(findings)
     names = _names(pairs)
+    levels = _levels(pairs, measured)
     checked = tuple(
-        _judge(index, names[index], pair, m, screening_of[index], beside_others[index])
+        _judge(
+            index,
+            names[index],
+            pair,
+            m,
+            screening_of[index],
+            beside_others[index],
+            knows_white=pair.sensor in levels,
+        )
         if isinstance(m, PairMeasurements)
         else _unreadable(index, names[index], m)
         for index, (pair, m) in enumerate(zip(pairs, measured, strict=True))
     )
-    return PairCheck(checked, check_set(checked, iso_range))
+    white = judge_saturation(pairs, levels)
+    return PairCheck(checked, (*white, *check_set(checked, iso_range)))
 
 
 def _judge(
@@ -136,12 +185,13 @@ def _judge(
     measured: PairMeasurements,
     screening: Screening,
     beside_others: Sequence[Finding],
+    knows_white: bool,
 ) -> CheckedPair:
     shift = measured.shift
     findings = list(beside_others)
     is_moved = shift.sigmas > SIGMAS and shift.energy > _SUSPECT
     findings += _judge_content(measured, screening, is_moved)
-    findings += _judge_levels(pair, measured, screening)
+    findings += _judge_levels(pair, measured, screening, knows_white)
     # Of equal gravity what explains most comes first, as they were found.
     findings.sort(key=lambda finding: finding.verdict != "bad")
     energies = {
@@ -195,6 +245,8 @@ def _judge_content(
             )
         )
     fault = screening.fault
+    if fault is FAULTS["identical"]:
+        return findings  # said beside the other copies
     if fault is FAULTS["exchanged"]:
         findings.append(Finding(fault.check, "bad", fault.reason, fault.remedy))
         return findings  # all else follows from it
@@ -265,7 +317,10 @@ def _judge_content(
 
 
 def _judge_levels(
-    pair: RawPair, measured: PairMeasurements, screening: Screening
+    pair: RawPair,
+    measured: PairMeasurements,
+    screening: Screening,
+    knows_white: bool,
 ) -> list[Finding]:
     """Judge black level, white level and clipping against the data."""
     findings = []
@@ -290,15 +345,18 @@ def _judge_levels(
                 "Measure black_level on a frame with the lens cap on.",
             )
         )
-    if measured.saturation is not None:
+    saturation = measured.analysis.saturation
+    # One that its sensor's pairs agree on is said once, of the set.
+    if saturation is not None and saturation.is_sure and not knows_white:
+        counts = in_counts(saturation.level, pair.noisy)
         findings.append(
             Finding(
                 "white level",
                 "look",
-                f"the data saturate at {measured.saturation:.0f} counts, white_level "
-                f"is {pair.noisy.white_level:g}",
-                f"Give white_level={measured.saturation:.0f}, if other saturated "
-                "frames stop there, too.",
+                f"the data saturate at {counts:.0f} counts, white_level is "
+                f"{pair.noisy.white_level:g}",
+                f"Give white_level={counts:.0f}, if other saturated frames stop "
+                "there, too.",
             )
         )
     if measured.clipped_share > _CLIPPED[0]:
