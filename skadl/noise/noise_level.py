@@ -49,6 +49,12 @@ def measured_noise(pair: RawPair, curve: TransferCurve, info: SensorInfo) -> Noi
     return noise_level(gain, read_variance, pair.ratio, info.span)
 
 
+def level_of_profile(image: RawImage) -> NoiseLevel:
+    """Noise level that the noise profile of an image says, the mean of its planes."""
+    shot, read = (sum(part) / 4 for part in zip(*image.noise_profile, strict=True))
+    return NoiseLevel(shot * image.ratio, read * image.ratio**2)
+
+
 def info_of(noise: NoiseLevel, image: RawImage) -> SensorInfo:
     """Facts of a sensor that expects this noise in this image: the inverse.
 

@@ -21,6 +21,7 @@ from skadl.screening.motion import Motion, find_motion
 from skadl.screening.saturation import find_saturation, mask_beyond
 from skadl.screening.screen import ResidualAnalysis, analysis_of, mask_saturated
 from skadl.screening.symptoms import LEAST_BINS, without_offsets
+from skadl.screening.witness import Evidence
 
 SIGMAS = 3.5  # standard errors before a shift or a brightness is believed
 _ALIGNED_SIDE = 256  # packed pixels, in the middle, for shifts
@@ -62,6 +63,7 @@ class PairMeasurements:
     hot_pixels: int  # in the noisy frame, of its middle where it is large
     noise: float  # median standard deviation, in counts
     brightest: float  # of the brighter frame, black at 0 and white at 1
+    evidence: Evidence | None = None  # of the denoised frame, where one was given
 
 
 def measure_pair(pair: RawPair, saturation: float | None = None) -> PairMeasurements:

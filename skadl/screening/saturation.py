@@ -20,6 +20,7 @@ _PILE = (0.002, 8.0)  # share of pixels at a limit, and times as many as just be
 _LEAST_PILED = 12  # pixels, where frames agree on the limit
 _PILE_WIDTH = 0.002  # of the span
 _BRIGHTER = 0.02  # than the clean frame, where that stops
+_LEAST_LEVEL = 0.01  # of the range: 12 bits in a file of 16 are 0.06
 _STRAY = 0.02  # of pixels beyond a limit that holds
 _BELOW_WHITE = 0.97  # from which a limit is the white level
 
@@ -108,6 +109,8 @@ def _find_in(image: RawImage) -> Saturation | None:
     ):
         n_at = np.count_nonzero(np.abs(counts - top) <= width / 2)
         below = (counts < top - width / 2) & (counts >= top - 1.5 * width)
+        if top - black < _LEAST_LEVEL * image.span:  # dark, and alike all over
+            return None
         is_pile = n_at > least and n_at > _PILE[1] * np.count_nonzero(below)
         if is_pile and top < _BELOW_WHITE * image.white_level:
             is_sure = n_at > _PILE[0] * counts.size
