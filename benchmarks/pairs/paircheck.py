@@ -1,8 +1,8 @@
 """Plant every defect at graded strength in simulated pairs, and count what is found.
 
-What a defect costs is argued, not trained: see `skadl.screening.check`. A network that
-learns from pairs whose residual holds, beside noise of mean variance s, a defect of
-mean square e loses 0.1 dB if all pairs are so and e / s exceeds 0.0023 (its error
+What a defect costs is argued, not trained: see `skadl.screening.judgement`. A network
+that learns from pairs whose residual holds, beside noise of mean variance s, a defect
+of mean square e loses 0.1 dB if all pairs are so and e / s exceeds 0.0023 (its error
 without the defect being a tenth of the noise). For a wrong ISO the loss is that of a
 Wiener filter told the wrong variance, over signals from 30 dB below to 30 dB above the
 noise. The true e and s are known here, and decide what had to be found.
@@ -27,7 +27,8 @@ from skadl.datasets.simulated.camera_noise import add_camera_noise, expose
 from skadl.datasets.simulated.domains import draw_isos, draw_ratios, label_pair
 from skadl.raw.mosaic import CFA_PATTERNS, pack_bayer
 from skadl.raw.pair import RawPair
-from skadl.screening.check import COSTLY, judge_pairs
+from skadl.screening.check import judge_pairs
+from skadl.screening.judgement import COSTLY
 from skadl.screening.measurements import measure_pair
 
 FINE = 4  # scene points to a pixel along a side, averaged as a pixel does

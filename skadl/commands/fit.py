@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from skadl.commands.parameters import level_options
 from skadl.commands.terminal import cannot_write, failure, note, say, show_warning
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ Examples:
     help="Light factor: how many times less light the noisy frames got, instead of "
     "what the exposure says.",
 )
+@level_options
 @click.option(
     "--iterations", type=click.IntRange(0), metavar="N", help="Of adaptation."
 )
@@ -113,6 +115,8 @@ def fit(
     sensor: str | None,
     iso: float | None,
     ratio: float | None,
+    black_level: float | tuple[float, ...] | None,
+    white_level: float | None,
     iterations: int | None,
     seed: int,
     device: str,
@@ -157,7 +161,13 @@ def fit(
         warnings.showwarning = show_warning
         try:
             pairs = load_pairs(
-                folder, sensor=sensor, iso=iso, ratio=ratio, verbose=verbose
+                folder,
+                sensor=sensor,
+                iso=iso,
+                ratio=ratio,
+                black_level=black_level,
+                white_level=white_level,
+                verbose=verbose,
             )
             others = [load_pairs(place, verbose=verbose) for place in sources]
             if not as_json:

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from skadl.commands.parameters import level_options
 from skadl.commands.terminal import failure, note, say, show_warning
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of pairs shot already: say what is missing in them.",
 )
+@level_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
 def plan(
     iso_range: str,
@@ -73,6 +75,8 @@ def plan(
     base_time: str | None,
     camera: str | None,
     folder: Path | None,
+    black_level: float | tuple[float, ...] | None,
+    white_level: float | None,
     as_json: bool,
 ) -> None:
     """Say which pairs to shoot for a new camera, and what is missing in a folder.
@@ -93,7 +97,8 @@ def plan(
         warnings.showwarning = show_warning
         try:
             info = camera and camera_info(camera)
-            pairs = folder and _load(folder)
+            levels = {"black_level": black_level, "white_level": white_level}
+            pairs = folder and _load(folder, levels)
             result = recommend_captures(
                 n_scenes=scenes, info=info, pairs=pairs, **arguments
             )
@@ -107,10 +112,10 @@ def plan(
         say([result.summary()])
 
 
-def _load(folder: Path) -> Sequence[RawPair]:
+def _load(folder: Path, levels: dict[str, Any]) -> Sequence[RawPair]:
     from skadl.data.folders.load import load_pairs
 
-    loaded = load_pairs(folder)
+    loaded = load_pairs(folder, **levels)
     for problem in loaded.problems:
         note(f"{problem.path} is left out: {problem.reason}")
     return loaded

@@ -25,6 +25,11 @@ from skadl.noise.renoising import RENOISED, renoised_domain
 from skadl.noise.residual import TransferCurve
 from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.raw.pair import RawPair
+from skadl.screening.across_pairs import (
+    find_duplicates,
+    judge_saturation,
+    saturation_levels,
+)
 from skadl.screening.screen import (
     FaultKind,
     ResidualAnalysis,
@@ -89,7 +94,10 @@ def prepare(
     residuals = {name: list(islice(looks, len(d))) for name, d in members.items()}
     screenings = {name: screen(d, residuals[name]) for name, d in members.items()}
     curves = {name: [r.curve for r in domain] for name, domain in residuals.items()}
-    notes = _describe_faulty(pairs, screenings[None])
+    notes = (
+        *_describe_faulty(pairs, screenings[None]),
+        *_describe_together(pairs, residuals[None]),
+    )
     for note in notes:
         warnings.warn(note, UserWarning, stacklevel=3)
     sensors = calibrate(sensors, _by_sensor(members, curves, screenings))
@@ -219,6 +227,21 @@ def _describe_faulty(
         f"from 0: {fault.reason}. {fault.remedy} Trained on all the same."
         for fault, found in faulty.items()
     )
+
+
+def _describe_together(
+    pairs: Sequence[RawPair], residuals: Sequence[ResidualAnalysis]
+) -> tuple[str, ...]:
+    """Say which target pairs are copies of others, and which sensors saturate early."""
+    repeated = [
+        f"target pair {index}, counted from 0: {finding.what}. {finding.next_step} "
+        "Trained on all the same."
+        for index, findings in find_duplicates(dict(enumerate(residuals))).items()
+        for finding in findings
+        if finding.verdict == "bad" and not residuals[index].is_copy
+    ]
+    white = judge_saturation(pairs, saturation_levels(pairs, residuals))
+    return (*repeated, *(f"{finding.what}. {finding.next_step}" for finding in white))
 
 
 def _without_faulty(

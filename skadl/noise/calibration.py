@@ -48,7 +48,7 @@ def calibrate_sensor(pairs: Sequence[RawPair]) -> SensorInfo:
     ----------
     pairs : sequence of RawPair
         Of one sensor, at one ISO or several. Pattern and levels are those of the
-        first.
+        first; noise is in its counts, also where others have another bit depth.
 
     Returns
     -------
@@ -123,6 +123,7 @@ def _measure(
     curves: Sequence[TransferCurve],
     labels: Sequence[str],
 ) -> SensorInfo:
+    curves = [curve.in_counts_of(info.span) for curve in curves]
     changes: dict[str, Any] = {}
     left_out: dict[int, str] = {}
     if not info.knows_noise:

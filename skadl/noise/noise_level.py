@@ -44,8 +44,15 @@ def measured_noise(pair: RawPair, curve: TransferCurve, info: SensorInfo) -> Noi
     residual tells the truth, and the sensor's figures fill in what a single pair leaves
     open.
     """
+    curve = curve.in_counts_of(info.span)
     gain, read_variance = noise_of_pair(curve, *info.noise_at(pair.iso))
-    return noise_level(gain, read_variance, pair.ratio, pair.noisy.span)
+    return noise_level(gain, read_variance, pair.ratio, info.span)
+
+
+def level_of_profile(image: RawImage) -> NoiseLevel:
+    """Noise level that the noise profile of an image says, the mean of its planes."""
+    shot, read = (sum(part) / 4 for part in zip(*image.noise_profile, strict=True))
+    return NoiseLevel(shot * image.ratio, read * image.ratio**2)
 
 
 def info_of(noise: NoiseLevel, image: RawImage) -> SensorInfo:

@@ -6,7 +6,7 @@ shows both numbers in its residual, without any dark or flat frame.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -45,6 +45,21 @@ class TransferCurve:
     offset: np.ndarray  # (4,), mean residual in counts: the error of the black level
     # Standard deviation of what a row of the mosaic shares, in counts.
     row_noise: float
+    span: float  # counts of the noisy frame from mean black to white
+
+    def in_counts_of(self, span: float) -> TransferCurve:
+        """Bring the curve to the counts of a file of another bit depth."""
+        if span == self.span:
+            return self
+        scale = span / self.span
+        return replace(
+            self,
+            signal=self.signal * scale,
+            variance=self.variance * scale**2,
+            offset=self.offset * scale,
+            row_noise=self.row_noise * scale,
+            span=span,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +79,7 @@ class Residual:
     centre: np.ndarray  # (n_bins,), median of the residual
     sigma: np.ndarray  # (n_bins,), robust standard deviation of it
     least_variance: float  # that rounding to counts causes
+    span: float  # counts of the noisy frame from mean black to white
     # Bins left out because black is clipped in them, with what is known all the same:
     # mean signal and noise variance, of each (n, 2).
     clipped_black: np.ndarray
@@ -135,9 +151,8 @@ def measure_residual(pair: RawPair) -> Residual:
         for p, mean in zip(dark, means, strict=False)
     ]
     clipped_black = np.stack([means[: len(dark)], np.maximum(variances, least)], axis=1)
-    return Residual(
-        noisy.iso, signal, residual, tuple(bins), centre, sigma, least, clipped_black
-    )
+    facts = noisy.iso, signal, residual, tuple(bins), centre, sigma, least, span
+    return Residual(*facts, clipped_black)
 
 
 def transfer_curve(pair: RawPair | Residual) -> TransferCurve:
@@ -182,6 +197,7 @@ def _measure_curve(measured: Residual) -> TransferCurve:
         whiteness(score),
         offset,
         row_noise,
+        measured.span,
     )
 
 

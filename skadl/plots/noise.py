@@ -54,6 +54,7 @@ def plot_photon_transfer(
         If the noise in `info` is not known, or all pairs are clipped throughout.
     """
     curves = [transfer_curve(p) if isinstance(p, RawPair) else p for p in pairs]
+    curves = [curve.in_counts_of(info.span) for curve in curves]
     isos = sorted({curve.iso for curve in curves if curve.signal.size})
     if not isos:
         raise ValueError(

@@ -13,8 +13,8 @@ from scipy.ndimage import uniform_filter
 from skadl.noise.residual import measure_residual
 from skadl.plots.canvas import new_figure
 from skadl.plots.rendering import display_settings, render
-from skadl.raw.pair import RawPair
-from skadl.screening.measurements import motion_of_pair, read_pair, small_copy
+from skadl.raw.pair import RawPair, read_pair
+from skadl.screening.measurements import motion_of_pair, small_copy
 from skadl.screening.motion import BLOCK
 from skadl.screening.result import CheckedPair
 from skadl.support.text import short_label

@@ -18,6 +18,8 @@ from skadl.raw.noise_profile import NoiseProfile, check_noise_profile
 
 # All that a file says beside its counts.
 HEADER_FIELDS = ("cfa", "black_level", "white_level", "sensor", "iso", "ratio")
+# Far beyond any camera and any unit; single precision holds what is made of them.
+_RANGES = {"iso": (1e-3, 1e9), "ratio": (1e-6, 1e6), "white_level": (1e-9, 1e12)}
 _MOST_DIGESTED = 2**18  # pixels of a frame, spread over it
 
 
@@ -79,7 +81,7 @@ class RawImage:
         set_field("mosaic", _check_mosaic(self.mosaic))
         check_cfa(self.cfa)
         set_field("black_level", check_black_level(self.black_level))
-        set_field("white_level", check_positive("white_level", self.white_level))
+        set_field("white_level", _check_fact("white_level", self.white_level))
         if self.white_level <= np.max(self.black_level):
             raise ValueError(
                 f"white_level {self.white_level:g} must lie above black_level "
@@ -87,8 +89,8 @@ class RawImage:
             )
         if not isinstance(self.sensor, str) or not self.sensor:
             raise ValueError(f"sensor must be a non-empty string, got {self.sensor!r}.")
-        set_field("iso", check_positive("iso", self.iso))
-        set_field("ratio", check_positive("ratio", self.ratio))
+        set_field("iso", _check_fact("iso", self.iso))
+        set_field("ratio", _check_fact("ratio", self.ratio))
         if self.noise_profile is not None:
             try:
                 profile = check_noise_profile(self.noise_profile)
@@ -226,14 +228,31 @@ def check_positive(name: str, value: float) -> float:
     if isinstance(value, numbers.Real) or np.ndim(value) == 0:
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except (OverflowError, TypeError, ValueError):
             number = math.nan
         if math.isfinite(number) and number > 0:
             return number
     raise ValueError(f"{name} must be a positive finite number, got {value!r}.")
 
 
+def _check_fact(name: str, value: float) -> float:
+    number, (low, high) = check_positive(name, value), _RANGES[name]
+    if not low <= number <= high:
+        raise ValueError(
+            f"{name} must lie between {low:g} and {high:g}, as for any camera, got "
+            f"{value!r}; correct it."
+        )
+    return number
+
+
 def _check_mosaic(mosaic: Any) -> np.ndarray:
+    n_masked = int(np.ma.count_masked(mosaic)) if np.ma.isMaskedArray(mosaic) else 0
+    if n_masked:
+        raise ValueError(
+            f"mosaic is a masked array with {n_masked} masked pixels, and an image has "
+            "no mask; crop it to what is not masked, or give mosaic.data if the counts "
+            "below the mask are good."
+        )
     array = np.asarray(mosaic)
     if array.ndim != 2 or min(array.shape) < 2 or array.dtype.kind not in "uif":
         raise ValueError(
@@ -245,8 +264,12 @@ def _check_mosaic(mosaic: Any) -> np.ndarray:
 
 def check_black_level(black_level: Any) -> float | tuple[float, ...]:
     """Return one number, or four in CFA reading order if they differ."""
-    levels = np.asarray(black_level, dtype=float)
-    if levels.shape not in ((), (1,), (4,)) or not np.isfinite(levels).all():
+    try:
+        levels = np.asarray(black_level, dtype=float)
+    except (OverflowError, TypeError, ValueError):
+        levels = np.empty(0)
+    most = _RANGES["white_level"][1]
+    if levels.shape not in ((), (1,), (4,)) or not (np.abs(levels) <= most).all():
         raise ValueError(
             "black_level must be one finite number or four in CFA reading order, "
             f"got {black_level!r}."

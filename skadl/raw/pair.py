@@ -11,6 +11,11 @@ import numpy as np
 
 from skadl.raw.image import RawImage
 
+# Arrays contradict their levels if most lies this far outside, as parts of the range
+# (a dark frame lies at its black level), or if anything lies so many ranges away.
+_BELOW_BLACK, _ABOVE_WHITE, _FARTHEST = 0.01, 0.25, 1e4
+_LEAST_WHITE = 100.0  # counts, of a sensor whose frames do not end at 1
+
 
 @dataclass(frozen=True, eq=False)
 class RawPair:
@@ -60,6 +65,12 @@ class RawPair:
         return self.noisy.ratio
 
 
+def read_pair(pair: RawPair) -> RawPair:
+    """Hold the frames of a pair in memory, so that lazy ones are read once."""
+    frames = (frame.with_mosaic(frame.mosaic) for frame in (pair.noisy, pair.clean))
+    return RawPair(*frames, pair.scene)
+
+
 def make_pairs(
     noisy: Sequence[np.ndarray],
     clean: Sequence[np.ndarray],
@@ -92,7 +103,8 @@ def make_pairs(
     Raises
     ------
     ValueError
-        If the numbers of items differ.
+        If the numbers of items differ, or the counts of a mosaic contradict its
+        levels: they were normalised already, say.
 
     Examples
     --------
@@ -139,7 +151,7 @@ def make_pairs(
         broadcast("scene", scene),
         strict=True,
     )
-    return [
+    pairs = [
         RawPair(
             RawImage(noisy_, cfa_, black_, white_, sensor_, iso_, ratio_),
             RawImage(clean_, cfa_, black_, white_, sensor_, iso_),
@@ -147,6 +159,33 @@ def make_pairs(
         )
         for noisy_, clean_, sensor_, iso_, cfa_, black_, white_, ratio_, scene_ in rows
     ]
+    for index, pair in enumerate(pairs):
+        _check_against_levels(pair.noisy, f"noisy[{index}]")
+        _check_against_levels(pair.clean, f"clean[{index}]")
+    return pairs
+
+
+def _check_against_levels(image: RawImage, name: str) -> None:
+    """Refuse counts that cannot be those of the levels: of other units, say."""
+    counts, black, white = image.mosaic, np.min(image.black_level), image.white_level
+    lowest, highest = float(counts.min()), float(counts.max())
+    levels = (
+        f"its levels say black at {black:g} and white at {white:g}. Give the counts as "
+        "the sensor has them, or the levels of what you give (black_level=0, "
+        "white_level=1 for normalised data)."
+    )
+    found = f"{name} holds values from {lowest:.6g} to {highest:.6g}, but {levels}"
+    if not np.isfinite([lowest, highest]).all():
+        return  # said where frames are measured
+    if max(abs(lowest), abs(highest)) > _FARTHEST * white:
+        raise ValueError(found)
+    is_normalised = white >= _LEAST_WHITE and 0 < highest <= 1 and lowest >= -1
+    if counts.dtype.kind == "f" and is_normalised:
+        raise ValueError(found)
+    margin = image.span * np.array([_BELOW_BLACK, _ABOVE_WHITE])
+    floor, ceiling = black - margin[0], white + margin[1]
+    if np.mean(counts < floor) > 0.5 or np.mean(counts > ceiling) > 0.5:
+        raise ValueError(found)
 
 
 def check_pairs_sequence(pairs: Any, what: str) -> tuple[RawPair, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,7 +10,8 @@ from skadl.raw.pair import RawPair
 from skadl.screening.measurements import PairMeasurements
 from skadl.screening.outliers import compare_noise
 from skadl.screening.result import CheckedPair, Finding
-from skadl.screening.screen import Screening
+from skadl.screening.saturation import Saturation, agreed_level, in_counts
+from skadl.screening.screen import FAULTS, ResidualAnalysis, Screening
 
 # Standard errors; logarithm of the variance: a Wiener filter that is told a variance
 # off by that factor of 1.6 loses 0.1 dB.
@@ -44,7 +45,7 @@ def find_noise_outliers(
 
 
 def find_duplicates(
-    measured: dict[int, PairMeasurements],
+    analyses: Mapping[int, ResidualAnalysis],
 ) -> dict[int, list[Finding]]:
     """Find noisy frames that occur twice; one clean frame may serve several pairs.
 
@@ -53,25 +54,24 @@ def find_duplicates(
     found: dict[int, list[Finding]] = {}
     first_noisy: dict[str, int] = {}
     first_clean: dict[str, int] = {}
-    for index, measurements in measured.items():
-        first_noisy.setdefault(measurements.digests[0], index)
-        first_clean.setdefault(measurements.digests[1], index)
+    for index, analysis in analyses.items():
+        first_noisy.setdefault(analysis.contents[0], index)
+        first_clean.setdefault(analysis.contents[1], index)
 
     def add(index: int, verdict: str, what: str, next_step: str) -> None:
         finding = Finding("duplicates", verdict, what, next_step)
         found.setdefault(index, []).append(finding)
 
-    for index, measurements in measured.items():
-        noisy, clean = measurements.digests
+    for index, analysis in analyses.items():
+        noisy, clean = analysis.contents
         first = first_noisy[noisy]
-        if noisy == clean:
-            what = "noisy and clean frame are the same"
-            step = "Give the clean frame: a long exposure, or a mean of several."
-            add(index, "bad", what, step)
+        same = FAULTS["identical"]
+        if analysis.is_copy:
+            add(index, "bad", same.reason, same.remedy)
         elif noisy in first_clean:
             what = f"its noisy frame is the clean frame of pair {first_clean[noisy]}"
             add(index, "bad", what, "Sort the files anew: which exposure is which?")
-        elif first != index and measured[first].digests == measurements.digests:
+        elif first != index and analyses[first].contents == analysis.contents:
             what = f"it is the same as pair {first}"
             add(index, "bad", what, "Leave one of the two out: it would count twice.")
         elif first != index:
@@ -79,6 +79,39 @@ def find_duplicates(
                 what = f"its noisy frame is that of pair {other}, its clean one is not"
                 add(one, "look", what, "See to which clean frame it belongs.")
     return found
+
+
+def saturation_levels(
+    pairs: Sequence[RawPair], analyses: Sequence[ResidualAnalysis]
+) -> dict[str, float]:
+    """Where sensors saturate, normalised, as two of their pairs or more agree."""
+    found: dict[str, list[Saturation]] = {}
+    for pair, analysis in zip(pairs, analyses, strict=True):
+        if analysis.saturation is not None:
+            found.setdefault(pair.sensor, []).append(analysis.saturation)
+    levels = {sensor: agreed_level(known) for sensor, known in found.items()}
+    return {sensor: level for sensor, level in levels.items() if level is not None}
+
+
+def judge_saturation(
+    pairs: Sequence[RawPair], levels: Mapping[str, float]
+) -> list[Finding]:
+    """Say of each sensor once where it saturates, and what to give for white."""
+    findings = []
+    for sensor, level in levels.items():
+        image = next(pair.noisy for pair in pairs if pair.sensor == sensor)
+        counts = f"{in_counts(level, image):.0f}"
+        findings.append(
+            Finding(
+                "white level",
+                "look",
+                f"sensor {sensor!r} saturates at {counts} counts, but white_level is "
+                f"{image.white_level:g}; beyond that nothing was looked at",
+                f"Give white_level={counts}, on the command line --white-level "
+                f"{counts}.",
+            )
+        )
+    return findings
 
 
 def check_set(

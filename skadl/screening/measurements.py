@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,20 +15,19 @@ from skadl.noise.residual import (
 )
 from skadl.raw.image import RawImage
 from skadl.raw.mosaic import column_sums, row_sums, unpack_bayer
-from skadl.raw.pair import RawPair
+from skadl.raw.pair import RawPair, read_pair
 from skadl.screening.alignment import Aligned, Shift, align
 from skadl.screening.motion import Motion, find_motion
-from skadl.screening.screen import ResidualAnalysis, Screening
-from skadl.screening.symptoms import LEAST_BINS, find_symptoms, without_offsets
+from skadl.screening.saturation import find_saturation, mask_beyond
+from skadl.screening.screen import ResidualAnalysis, analysis_of, mask_saturated
+from skadl.screening.symptoms import LEAST_BINS, without_offsets
+from skadl.screening.witness import Evidence
 
 SIGMAS = 3.5  # standard errors before a shift or a brightness is believed
 _ALIGNED_SIDE = 256  # packed pixels, in the middle, for shifts
 _WHOLE_SIDE = 512  # packed pixels of a whole frame, made smaller, for motion
 _GREEN_BLOCK = 4  # packed pixels a side, over which sampling of detail averages out
 _LEAST_COLOUR = 0.02  # of the signal: greens that differ less may be one colour
-_PILE = (0.002, 8.0)  # share of pixels at a limit, and times as many as just below it
-_PILE_WIDTH = 0.002  # of the span
-_BEYOND_WHITE = (1.005, 1e-4)  # times the white level; share of pixels
 _BLACK_ERROR = 0.05  # deviations of the noise in the dark, of a good black level
 _HOT = 10.0  # standard deviations above all neighbours
 
@@ -42,7 +40,7 @@ class PairMeasurements:
     the mean variance of the noise. Deviations are those of the noise in the dark.
     """
 
-    analysis: ResidualAnalysis  # transfer curve, and screening of the pair by itself
+    analysis: ResidualAnalysis  # transfer curve, and what it says by itself
     shift: Shift
     motion: Motion
     brightness: float  # light of the noisy frame over what its light factor promises
@@ -59,24 +57,31 @@ class PairMeasurements:
     # How far the darkest thousandth of the clean frame lies below its black level.
     below_black: float  # deviations
     clipped_share: float  # near white, or at zero counts, in the worse frame
-    saturation: float | None  # counts, where that is not the white level
     # Difference of the greens relative to that of red and blue: below 1 where the CFA
     # pattern is right.
     green_ratio: float
     hot_pixels: int  # in the noisy frame, of its middle where it is large
     noise: float  # median standard deviation, in counts
-    digests: tuple[str, str]  # of the counts of noisy and clean frame
+    brightest: float  # of the brighter frame, black at 0 and white at 1
+    evidence: Evidence | None = None  # of the denoised frame, where one was given
 
 
-def measure_pair(pair: RawPair) -> PairMeasurements:
+def measure_pair(pair: RawPair, saturation: float | None = None) -> PairMeasurements:
     """Measure everything that tells good pairs from bad ones.
 
-    Raises OSError or ValueError if a frame cannot be read, or the two do not fit
-    together.
+    Beyond `saturation`, with black at 0 and white at 1, or where the pair alone shows
+    that the sensor saturates, nothing counts. Raises OSError or ValueError if a frame
+    cannot be read, or the two do not fit together.
     """
     pair = read_pair(pair)
+    brightest = max(map(_brightest, (pair.noisy, pair.clean)))
+    found = find_saturation(pair)
+    if saturation is None:
+        pair = mask_saturated(pair, found)
+    else:
+        pair = mask_beyond(pair, saturation)
     measured = measure_residual(pair)
-    analysis = ResidualAnalysis(measured.curve, Screening(**find_symptoms(measured)))
+    analysis = analysis_of(pair, measured, found)
     aligned = align(measured, pair.noisy.cfa, _ALIGNED_SIDE, SIGMAS)
     is_small = max(pair.noisy.mosaic.shape) <= 2 * _ALIGNED_SIDE
     motion = find_motion(aligned) if is_small else motion_of_pair(pair)
@@ -112,18 +117,11 @@ def measure_pair(pair: RawPair) -> PairMeasurements:
         black_sigmas=black_sigmas,
         below_black=below_black,
         clipped_share=max(map(_clipped_share, (pair.noisy, pair.clean))),
-        saturation=_saturation(pair.clean) or _saturation(pair.noisy),
         green_ratio=_green_ratio(pair.clean),
         hot_pixels=_count_hot(measured),
         noise=float(np.median(measured.sigma)) if len(measured.sigma) else 0.0,
-        digests=(_digest(pair.noisy), _digest(pair.clean)),
+        brightest=brightest,
     )
-
-
-def read_pair(pair: RawPair) -> RawPair:
-    """Hold the frames of a pair in memory, so that lazy ones are read once."""
-    frames = (frame.with_mosaic(frame.mosaic) for frame in (pair.noisy, pair.clean))
-    return RawPair(*frames, pair.scene)
 
 
 def motion_of_pair(pair: RawPair) -> Motion:
@@ -233,23 +231,8 @@ def _clipped_share(image: RawImage) -> float:
     return float(clipped.mean())
 
 
-def _saturation(image: RawImage) -> float | None:
-    """Find the counts that a frame stops at, where these are not its white level."""
-    # Above the white level, or piled up below it: at the highest counts are many more
-    # pixels than just under them, while an unclipped histogram falls off.
-    counts = image.mosaic
-    beyond = counts > _BEYOND_WHITE[0] * image.white_level
-    if beyond.mean() > _BEYOND_WHITE[1]:
-        return float(np.percentile(counts, 100 * (1 - _BEYOND_WHITE[1] / 10)))
-    if counts.dtype.kind not in "ui":  # a mean blurs where its frames saturate
-        return None
-    width = max(1.0, _PILE_WIDTH * image.span)
-    # The highest counts may be hot pixels that a limit of the camera does not hold.
-    top = float(np.percentile(counts, 100 * (1 - _PILE[0] / 4)))
-    at_top = np.mean(np.abs(counts - top) <= width / 2)
-    below = np.mean((counts < top - width / 2) & (counts >= top - 1.5 * width))
-    is_pile = at_top > _PILE[0] and at_top > _PILE[1] * below
-    return top if is_pile and top < 0.97 * image.white_level else None
+def _brightest(image: RawImage) -> float:
+    return float((np.max(image.mosaic) - np.mean(image.black_level)) / image.span)
 
 
 def _green_ratio(image: RawImage) -> float:
@@ -257,7 +240,9 @@ def _green_ratio(image: RawImage) -> float:
 
     With the wrong pattern the greens are taken for red and blue, and the reverse.
     """
-    light = image.packed() - image.black_planes[:, None, None]
+    counts = image.packed()
+    clipped = (counts >= NEARLY_WHITE * image.white_level).any(axis=0)
+    light = (counts - image.black_planes[:, None, None]) * ~clipped
     n_rows, n_columns = (side // _GREEN_BLOCK for side in light.shape[1:])
     if not n_rows or not n_columns:
         return 0.0
@@ -276,8 +261,3 @@ def _count_hot(measured: Residual) -> int:
     highest = rank_filter(measured.residual, -1, footprint=around)
     is_hot = measured.residual - highest > _HOT * measured.pixel_sigma
     return int((is_hot & (measured.known > 0)).sum())
-
-
-def _digest(image: RawImage) -> str:
-    counts = np.ascontiguousarray(image.mosaic, dtype=np.float32)
-    return hashlib.blake2b(counts, digest_size=16).hexdigest()

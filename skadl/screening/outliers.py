@@ -49,7 +49,8 @@ def compare_noise(
             and not is_faulty[i]
         ]
         if len(comparable) > LEAST_PEERS:
-            shifts = noise_shifts([curves[i] for i in comparable])
+            span = curves[comparable[0]].span  # files may differ in bit depth
+            shifts = noise_shifts([curves[i].in_counts_of(span) for i in comparable])
             yield from zip(comparable, *shifts, strict=True)
 
 

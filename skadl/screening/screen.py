@@ -10,9 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
-from skadl.noise.residual import LEAST_WHITE, TransferCurve, measure_residual
-from skadl.raw.pair import RawPair
+from skadl.noise.residual import (
+    LEAST_WHITE,
+    Residual,
+    TransferCurve,
+    measure_residual,
+)
+from skadl.raw.image import content_digest
+from skadl.raw.pair import RawPair, read_pair
 from skadl.screening.outliers import compare_noise
+from skadl.screening.saturation import Saturation, find_saturation, mask_beyond
 from skadl.screening.symptoms import find_symptoms, severity
 
 _NOISE = (2.5, 0.5)  # standard errors; logarithm of the variance: a factor 1.65
@@ -35,6 +42,11 @@ _ANOTHER_PICTURE = FaultKind(
 # By part of a `Screening`; of several that comes first which explains most: a wrong
 # scene is of wrong brightness, too, and has too much noise.
 FAULTS = {
+    "identical": FaultKind(
+        "duplicates",
+        "noisy and clean frame are the same",
+        "Give the clean frame: a long exposure, or a mean of several.",
+    ),
     "exchanged": FaultKind(
         "exchange", "the noise is in the clean frame", "Exchange the two frames."
     ),
@@ -99,6 +111,8 @@ class Screening:
         The clean frame lacks detail that the denoised noisy frame has.
     processed : float
         The noise of neighbouring pixels is correlated.
+    identical : float
+        The clean frame holds the noise of the noisy one: it is a copy of it.
 
     Examples
     --------
@@ -118,6 +132,7 @@ class Screening:
     differs: float = 0.0
     smoothed: float = 0.0
     processed: float = 0.0
+    identical: float = 0.0
 
     @property
     def score(self) -> float:
@@ -146,12 +161,40 @@ class ResidualAnalysis:
 
     curve: TransferCurve
     screening: Screening  # without a verdict on the noise
+    contents: tuple[str, str]  # digests of noisy and clean frame
+    saturation: Saturation | None  # where that is not the white level
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether the clean frame is a copy of the noisy one."""
+        noisy, clean = self.contents
+        return noisy == clean or self.screening.identical > 1
 
 
 def analyse_residual(pair: RawPair) -> ResidualAnalysis:
     """Look at the residual of one pair; raises as `measure_residual`."""
-    measured = measure_residual(pair)
-    return ResidualAnalysis(measured.curve, Screening(**find_symptoms(measured)))
+    pair = read_pair(pair)
+    saturation = find_saturation(pair)
+    measured = measure_residual(mask_saturated(pair, saturation))
+    return analysis_of(pair, measured, saturation)
+
+
+def mask_saturated(pair: RawPair, saturation: Saturation | None) -> RawPair:
+    """Mask where the sensor saturates, if the pair alone says so for sure."""
+    is_sure = saturation is not None and saturation.is_sure
+    return mask_beyond(pair, saturation.level if is_sure else None)
+
+
+def analysis_of(
+    pair: RawPair, measured: Residual, saturation: Saturation | None
+) -> ResidualAnalysis:
+    """Put together what the residual of a pair, held in memory, says."""
+    return ResidualAnalysis(
+        measured.curve,
+        Screening(**find_symptoms(measured)),
+        (content_digest(pair.noisy), content_digest(pair.clean)),
+        saturation,
+    )
 
 
 def screen(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skadl.noise.residual import OUTLIER, Residual, middle
+from skadl.noise.residual import MIN_PIXELS_IN_BIN, OUTLIER, Residual, middle
 from skadl.support.robust import robust_sigma
 
 LEAST_BINS = 4  # of a transfer curve: 256 pixels; fewer say nothing
@@ -26,6 +26,7 @@ _PICTURE_SHARE = 0.02
 _MISALIGNED = (10.0, 3.0, 0.003)
 _EXCHANGED = (4.0, 0.5)  # share of the noise that is in the clean frame
 _BRIGHTNESS = (4.0, 0.1)  # difference of the logarithm
+_SAME = (0.05, 0.9)  # of what rounding to counts causes; share of the pixels
 _SMOOTH = 0.01  # part of a frame on which noise can be told from detail
 _LEAST_SIDE = 8  # packed pixels, or blocks of them, that show a picture
 _MOST_HALVINGS = 3
@@ -67,7 +68,19 @@ def find_symptoms(measured: Residual) -> dict[str, float]:
         ),
         "exchanged": _exchange(levelled),
         "brightness": severity(slope / error, factor, _BRIGHTNESS),
+        "identical": _sameness(measured),
     }
+
+
+def _sameness(measured: Residual) -> float:
+    """Share of the pixels that differ by no part of a count, over its threshold."""
+    # Noise never leaves so many alone. Rounding of single precision stays below.
+    least = _SAME[0] * measured.least_variance**0.5
+    compared = (measured.known > 0) & (np.abs(measured.signal) > least)
+    if compared.sum() < MIN_PIXELS_IN_BIN:  # a frame of zeros is none's copy
+        return 0.0
+    same = (np.abs(measured.residual) < least)[compared]
+    return float(same.mean() / _SAME[1])
 
 
 def severity(sigmas: float, size: float, limits: tuple[float, float]) -> float:
@@ -102,7 +115,8 @@ def brightness_slope(
     # frame's noise, and that noise is in the residual with a minus: the slope would be
     # drawn towards -1. Diagonal neighbours do not share it, nor row or column noise:
     # an instrument (Durbin 1954), correlated with the picture and not with the errors.
-    instrument = _diagonal_mean(signal) * known
+    # Of what is not known nothing counts: beside a lamp it would decide alone.
+    instrument = _diagonal_mean(signal * known) * known
     scale = (instrument * signal / sigma**2).sum()
     power = (instrument**2 / sigma**2).sum()
     if not scale > 1e-9 * power or power == 0:

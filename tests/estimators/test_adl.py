@@ -417,7 +417,8 @@ def test__fit__keeps_no_pixels():
 
 def test__fit__noise_free_pairs__stay_finite():
     pairs = [RawPair(pair.clean, pair.clean) for pair in target_pairs()]
-    model = tiny_denoiser().fit(pairs, source_pool())
+    with pytest.warns(UserWarning, match="noisy and clean frame are the same"):
+        model = tiny_denoiser().fit(pairs, source_pool())
     assert np.isfinite(model.score(pairs))
     assert all(np.isfinite(values).all() for values in weights(model).values())
 

@@ -18,7 +18,7 @@ from skadl.plots.pair import draw_pair
 from skadl.raw.image import LazyRawImage, RawImage
 from skadl.raw.pair import RawPair
 from skadl.screening.alignment import align
-from skadl.screening.check import COSTLY, HARMFUL
+from skadl.screening.judgement import COSTLY, HARMFUL
 
 SIDE, BLACK, WHITE, SIGMA = 96, 500, 16383, 40.0
 TINY = dict(

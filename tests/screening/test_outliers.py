@@ -19,7 +19,7 @@ def curve(iso, *, label=1.0, seed=0, brightest=5000.0, read_power=0.6):
     signal = np.geomspace(1, brightest, 16)
     variance = 0.002 * iso * signal + (1.5 * (iso / 100) ** read_power) ** 2
     variance = variance * np.exp(rng.normal(0, 0.05, 16))
-    return TransferCurve(label * iso, signal, variance, 1.0, np.zeros(4), 0.0)
+    return TransferCurve(label * iso, signal, variance, 1.0, np.zeros(4), 0.0, 16383.0)
 
 
 @pytest.mark.parametrize("read_power", [0.3, 0.6, 1.0])
@@ -51,7 +51,7 @@ def test_noise_shifts__wrong_labels__stand_out(label, wrong, brightest):
 def test_noise_shifts__one_iso__compares_levels():
     curves = [curve(800.0, seed=seed) for seed in range(8)]
     loud = TransferCurve(
-        800.0, curves[0].signal, 4 * curves[0].variance, 1.0, np.zeros(4), 0.0
+        800.0, curves[0].signal, 4 * curves[0].variance, 1.0, np.zeros(4), 0.0, 16383.0
     )
     shifts, sigmas = noise_shifts([*curves, loud])
     assert shifts[-1] == pytest.approx(np.log(4), abs=0.1) and sigmas[-1] > 5

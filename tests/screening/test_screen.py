@@ -166,13 +166,14 @@ def test_examine__light_factor_further_off__is_faultier(domains):
             assert scores == sorted(scores) and scores[0] < 1 < scores[1]
 
 
-def test_screen_pairs__one_frame_as_its_own_truth__is_finite_and_not_faulty():
+def test_screen_pairs__one_frame_as_its_own_truth__is_finite_and_a_copy():
     pairs = [
         RawPair(p.clean, p.clean)
         for p in make_domain("IMX686", 6, size=64, random_state=0)
     ]
     for seen in screen_pairs(pairs):
-        assert np.isfinite(astuple(seen)).all() and not seen.is_faulty
+        assert np.isfinite(astuple(seen)).all()
+        assert seen.fault is FAULTS["identical"] and seen.score == seen.identical
 
 
 # Peers

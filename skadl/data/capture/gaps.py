@@ -133,7 +133,9 @@ def measure_noise(
     info = calibrate(SensorTable({name: bare}), {name: curves}).get(name)
     gaps = []
     for iso in info.gain:
-        signals = [curve.signal for curve in usable if curve.iso == iso]
+        signals = [
+            curve.in_counts_of(info.span).signal for curve in usable if curve.iso == iso
+        ]
         darkest = max(0.0, min(signal.min() for signal in signals)) / info.span
         brightest = max(signal.max() for signal in signals) / info.span
         if info.gain_error[iso] > LOOSE_GAIN:
