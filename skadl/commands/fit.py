@@ -60,6 +60,12 @@ Examples:
     "what the exposure says.",
 )
 @click.option(
+    "--calibration",
+    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+    metavar="FILE",
+    help="What skadl calibrate measured of the camera on dark frames and flats.",
+)
+@click.option(
     "--iterations", type=click.IntRange(0), metavar="N", help="Of adaptation."
 )
 @click.option(
@@ -94,6 +100,7 @@ def fit(
     sensor: str | None,
     iso: float | None,
     ratio: float | None,
+    calibration: Path | None,
     iterations: int | None,
     seed: int,
     device: str,
@@ -116,6 +123,7 @@ def fit(
     from skadl.data.folders.load import load_pairs
     from skadl.data.pool import SourcePool
     from skadl.estimators.adl import ADLDenoiser
+    from skadl.noise.sensor_files import load_sensors
 
     try:
         given = read_assignments(assignments)
@@ -140,7 +148,8 @@ def fit(
                 every_source += _simulate(seed)
             pool = SourcePool(every_source) if every_source else None
             denoiser = ADLDenoiser(**parameters, random_state=seed, verbose=verbose)
-            denoiser.fit(pairs, source_pairs=pool)
+            known = None if calibration is None else load_sensors(calibration)
+            denoiser.fit(pairs, source_pairs=pool, meta=known)
             denoiser.save(out)
         except (ArithmeticError, OSError, TypeError, ValueError) as error:
             raise failure(error) from error

@@ -12,7 +12,7 @@ import math
 import os
 import reprlib
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,9 +28,9 @@ from skadl.adaptation.report.report import DataSelectionReport
 from skadl.network.base import ModulatedNetwork
 from skadl.network.choice import DEFAULT_NETWORK, NETWORKS, declare_network
 from skadl.network.conditioning import CONDITIONINGS, Conditioning
-from skadl.noise.sensors import SensorInfo, SensorTable
+from skadl.noise.sensor_records import declared_arrays, parse_sensors
+from skadl.noise.sensors import SensorTable
 from skadl.support.strictjson import (
-    are_numbers,
     as_tuple,
     check_int,
     check_names,
@@ -42,7 +42,7 @@ from skadl.support.strictjson import (
 CheckParameters = Callable[[Mapping[str, Any]], None]
 FORMAT = "skadl model"
 # Also to be raised when a parameter or a fact of a sensor is added.
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 _WITHOUT_START = 2  # the last one whose models all began at random weights
 ENTRY = "skadl"  # of safetensors' metadata; holds the description as JSON
 NETWORK_PREFIX, REPORT_PREFIX = "network.", "report."  # of names of tensors
@@ -62,7 +62,16 @@ _TYPES_OF_KIND = {"b": ("BOOL",), "f": ("F64",), "iu": ("U8", "U16", "U32")}
 _COLUMN_TYPES = {
     name: _TYPES_OF_KIND[kind] for name, kind in DecisionTable.COLUMN_KINDS.items()
 } | {"iteration": ("I64",), "offsets": ("I64",)}
-_N_BYTES = {"BOOL": 1, "U8": 1, "U16": 2, "U32": 4, "I64": 8, "F32": 4, "F64": 8}
+_N_BYTES = {
+    "BOOL": 1,
+    "U8": 1,
+    "U16": 2,
+    "U32": 4,
+    "I64": 8,
+    "F16": 2,
+    "F32": 4,
+    "F64": 8,
+}
 
 _FIRST_BYTES = {
     b"\xff\xd8\xff": "a JPEG picture",
@@ -148,7 +157,8 @@ def unpack(file: BinaryIO, size: int, check_parameters: CheckParameters) -> Mode
     description = _parse_description(metadata[ENTRY])
     conditioning = _parse_conditioning(description["conditioning"])
     network = _declare_network(description["network"], conditioning)
-    n_bytes = _count_bytes(header, network)
+    patterns = declared_arrays(description["sensors"])
+    n_bytes = _count_bytes(header, network, patterns)
     if len(head) + n_bytes != size:
         what = "cut off" if len(head) + n_bytes > size else "too long"
         raise ValueError(f"it is {what}: {size} bytes, not {len(head) + n_bytes}")
@@ -161,7 +171,7 @@ def unpack(file: BinaryIO, size: int, check_parameters: CheckParameters) -> Mode
         parameters,
         _fill(network, arrays),
         conditioning,
-        _parse_sensors(description["sensors"], conditioning),
+        _parse_sensors(description["sensors"], conditioning, arrays),
         _parse_report(description["report"], arrays),
         description["n_iter"],
         description["skadl_version"],
@@ -249,13 +259,19 @@ def _declare_network(
     return declare_network(record, kind)
 
 
-def _count_bytes(entries: dict[str, Any], network: ModulatedNetwork) -> int:
+def _count_bytes(
+    entries: dict[str, Any],
+    network: ModulatedNetwork,
+    patterns: Mapping[str, tuple[str, list[int]]],
+) -> int:
     """Compare the declared tensors with the network, and add up their lengths."""
     shapes = {
         NETWORK_PREFIX + name: list(tensor.shape)
         for name, tensor in network.state_dict().items()
     }
+    shapes |= {name: shape for name, (_, shape) in patterns.items()}
     types = {REPORT_PREFIX + name: types for name, types in _COLUMN_TYPES.items()}
+    types |= {name: (dtype,) for name, (dtype, _) in patterns.items()}
     check_names("the file", entries, {*shapes, *types}, {*shapes, *types})
     n_bytes = 0
     for name, entry in entries.items():
@@ -288,37 +304,15 @@ def _fill(
     return network.to(memory_format=torch.channels_last).eval()
 
 
-def _parse_sensors(record: dict[str, Any], conditioning: Conditioning) -> SensorTable:
+def _parse_sensors(
+    record: dict[str, Any],
+    conditioning: Conditioning,
+    arrays: Mapping[str, np.ndarray],
+) -> SensorTable:
     missing = [name for name in conditioning.sensors if name not in record]
     if missing:
         raise ValueError(f"sensors lacks {reprlib.repr(missing[0])}")
-    return SensorTable({k: _parse_sensor(k, values) for k, values in record.items()})
-
-
-def _parse_sensor(name: str, record: Any) -> SensorInfo:
-    where = f"sensor {reprlib.repr(name)}"
-    check_type(where, record, dict)
-    needed = [field.name for field in fields(SensorInfo) if field.default is MISSING]
-    check_names(where, record, [f.name for f in fields(SensorInfo)], needed)
-    values = {
-        key: {float(iso): as_tuple(entry) for iso, entry in value.items()}
-        if isinstance(value, dict)
-        else as_tuple(value)
-        for key, value in record.items()
-    }
-    check_strings(f"notes of {where}", record.get("notes", []))
-    black, white = values["black_level"], values["white_level"]
-    black = black if isinstance(black, tuple) else (black,) * 4
-    if not are_numbers((*black, white), 5):
-        raise ValueError(
-            f"the levels of {where} are {reprlib.repr(black)} and {reprlib.repr(white)}"
-        )
-    iso_range = values.get("iso_range")
-    if iso_range is not None and not (
-        are_numbers(iso_range, 2) and 0 < iso_range[0] <= iso_range[1]
-    ):
-        raise ValueError(f"iso_range of {where} is {reprlib.repr(iso_range)}")
-    return SensorInfo(**values)
+    return parse_sensors(record, arrays)
 
 
 def _parse_report(
