@@ -13,7 +13,13 @@ from skadl.noise.calibration_frames import check_frames, measure_frames
 from skadl.noise.frame_offsets import without_pattern
 from skadl.noise.pair_pattern import with_pair_pattern
 from skadl.noise.photon_transfer import TransferFit, fit_transfer
-from skadl.noise.residual import LEAST_WHITE, TransferCurve, transfer_curve
+from skadl.noise.plane_gain import find_plane_gain, with_equal_planes
+from skadl.noise.residual import (
+    LEAST_WHITE,
+    Residual,
+    TransferCurve,
+    measure_residual,
+)
 from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.raw.image import RawImage
 from skadl.raw.pair import RawPair, check_pairs_sequence
@@ -128,17 +134,40 @@ def calibrate_sensor(
     info, notes = measure_frames(info, darks, flats)
     if checked:
         notes = notes if info.knows_noise else []
-        curves = [transfer_curve(without_pattern(pair, info)) for pair in checked]
+        measured = [measure_residual(without_pattern(pair, info)) for pair in checked]
+        curves = [one.curve for one in measured]
         labels = [f"pairs[{i}] at ISO {pair.iso:g}" for i, pair in enumerate(checked)]
-        info = _measure(names[0], info, curves, labels)
+        given, info = info, _measure(names[0], info, curves, labels)
+        factors = _plane_gain(measured, given, info)
+        if factors is not None:
+            read = [info.noise_at(one.iso) for one in measured]
+            equal = [
+                with_equal_planes(one, factors, *figures)
+                for one, figures in zip(measured, read, strict=True)
+            ]
+            info = _measure(names[0], given, [one.curve for one in equal], labels)
+            info = replace(info, plane_gain=dict.fromkeys(info.gain, tuple(factors)))
         white = [c.signal.size and c.whiteness >= LEAST_WHITE for c in curves]
         good = [pair for pair, is_white in zip(checked, white, strict=True) if is_white]
         info = with_pair_pattern(info, good)
-    measured = replace(info, notes=(*info.notes, *notes))
-    if measured.notes:
-        message = f"noise of sensor {names[0]!r}: {' '.join(measured.notes)}"
+    info = replace(info, notes=(*info.notes, *notes))
+    if info.notes:
+        message = f"noise of sensor {names[0]!r}: {' '.join(info.notes)}"
         warnings.warn(message, UserWarning, stacklevel=2)
-    return measured
+    return info
+
+
+def _plane_gain(
+    measured: Sequence[Residual], given: SensorInfo, found: SensorInfo
+) -> np.ndarray | None:
+    """Gain of each plane where the pairs show that they differ and no flats told."""
+    if given.knows_noise:
+        return None
+    good = [one for one in measured if one.bins and one.curve.whiteness >= LEAST_WHITE]
+    if not good:
+        return None
+    figures = [found.noise_at(one.iso) for one in good]
+    return find_plane_gain(good, *zip(*figures, strict=True))
 
 
 def calibrate(

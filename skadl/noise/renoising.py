@@ -163,7 +163,8 @@ def renoise(
     scene = pair.clean.normalised() * balance[:, None, None]
     scene = scene.clip(0, 1).astype(float)
     scene = to_rggb_geometry(to_rggb_geometry(scene, pair.clean.cfa), model.cfa)
-    noisy = rng.poisson(scene * (span / (model.ratio * gain))) * gain
+    gains = gain * info.plane_gain_at(model.iso)[:, None, None]
+    noisy = rng.poisson(scene * (span / (model.ratio * gains))) * gains
     noisy += rng.normal(scale=max(read_variance, 0) ** 0.5, size=scene.shape)
     rows = rng.normal(scale=row_noise, size=(2, scene.shape[1], 1))
     noisy += np.repeat(rows, 2, axis=0)  # R and Gr share rows, Gb and B do
