@@ -38,6 +38,9 @@ if TYPE_CHECKING:  # what completion and type checkers read; a test compares
     from skadl.evaluation.star_report import StarReport as StarReport
     from skadl.evaluation.star_report import evaluate_stars as evaluate_stars
     from skadl.noise.calibration import calibrate_sensor as calibrate_sensor
+    from skadl.noise.fixed_pattern import FixedPattern as FixedPattern
+    from skadl.noise.sensor_files import load_sensors as load_sensors
+    from skadl.noise.sensor_files import save_sensors as save_sensors
     from skadl.noise.sensors import SensorInfo as SensorInfo
     from skadl.noise.sensors import SensorTable as SensorTable
     from skadl.raw.dng import write_dng as write_dng
@@ -74,6 +77,8 @@ __getattr__, __dir__, _names = attach(
         "skadl.evaluation.star_finding": "Stars find_stars",
         "skadl.evaluation.star_report": "StarReport evaluate_stars",
         "skadl.noise.calibration": "calibrate_sensor",
+        "skadl.noise.fixed_pattern": "FixedPattern",
+        "skadl.noise.sensor_files": "load_sensors save_sensors",
         "skadl.noise.sensors": "SensorInfo SensorTable",
         "skadl.raw.dng": "write_dng",
         "skadl.raw.fits_output": "write_fits",

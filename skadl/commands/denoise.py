@@ -100,6 +100,13 @@ _POSITIVE = click.FloatRange(0, min_open=True)
     "electron and the read noise in counts. Repeat it for other ISOs.",
 )
 @click.option(
+    "--calibration",
+    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+    metavar="FILE",
+    help="What skadl calibrate measured of the camera: its noise, and the pattern that "
+    "is taken off.",
+)
+@click.option(
     "--strength",
     type=click.FloatRange(0, 1),
     metavar="NUMBER",
@@ -151,6 +158,7 @@ def denoise(
     black_level: float | tuple[float, ...] | None,
     white_level: float | None,
     noise: tuple[tuple[float, ...], ...],
+    calibration: Path | None,
     strength: float,
     self_ensemble: bool,
     compress: bool,
@@ -163,7 +171,8 @@ def denoise(
     """Denoise RAW files of any Bayer camera, with the network of skadl or your own.
 
     Without --model nothing is needed but the file: the network is told how noisy it
-    is. That is given with --noise, known to the model, in the file (NoiseProfile of a
+    is. That is given with --noise, measured (--calibration) or known to the model, in
+    the file (NoiseProfile of a
     DNG), published for the camera, or estimated from the photograph, in this order;
     each file's line says which. skadl denoise MODEL RAW... works too, with a file that
     skadl saved.
@@ -191,6 +200,8 @@ def denoise(
         plan_outputs,
     )
     from skadl.estimators import loading
+    from skadl.noise.sensor_files import load_sensors
+    from skadl.noise.sensors import with_calibration
     from skadl.support.text import printable_line
 
     model, raws = _find_model(model, raws)
@@ -203,6 +214,12 @@ def denoise(
                 denoiser = loading.load(model, device=device)
     except (OSError, ValueError) as error:
         raise failure(error) from error
+    if calibration is not None:
+        try:
+            known = load_sensors(calibration)
+        except (OSError, ValueError) as error:
+            raise failure(error) from error
+        denoiser.sensors_ = with_calibration(denoiser.sensors_, known)
     if noise and denoiser.conditioning != "noise":
         raise click.UsageError(
             f"--noise is for models that know sensors by their noise, and {model.name} "
@@ -302,6 +319,10 @@ def _outcome(result: FileResult) -> str:
         words += f"; noise {result.noise.origin}"
     if result.noise is not None and result.noise.source in ("estimated", "assumed"):
         words += f": {result.noise.figures}"
+    if result.n_hot is not None:
+        words += "; fixed pattern taken off"
+    if result.n_hot:
+        words += f", {result.n_hot} hot pixels replaced"
     return f"Written: {result.output} ({words})"
 
 
@@ -321,4 +342,6 @@ def _record(result: FileResult) -> dict[str, Any]:
             "gain_error": gain_error,
             "read_noise_error": read_noise_error,
         }
+    if result.n_hot is not None:
+        record["hot_pixels_replaced"] = result.n_hot
     return record | {"notes": list(result.notes)}

@@ -19,6 +19,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from skadl.estimators.adl import ADLDenoiser
+from skadl.noise.frame_offsets import has_pattern
 from skadl.noise.sensors import SensorInfo
 from skadl.noise.source import FoundNoise, find_noise
 from skadl.raw.dng import write_dng
@@ -62,6 +63,8 @@ class FileResult:
     is_kept: bool = False  # whether `output` was there before, and was left as it was
     notes: tuple[str, ...] = ()  # warnings, a line each
     noise: FoundNoise | None = None  # that a model by noise was told of
+    # Pixels that got their neighbours' value; None where no fixed pattern is known.
+    n_hot: int | None = None
 
 
 def find_raw_files(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
@@ -158,10 +161,11 @@ def denoise_file(
 ) -> FileResult:
     """Read, denoise and write one file, replacing an older result."""
     start, name, noise = time.perf_counter(), task.source.name, None
+    n_hot = None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            noise = _denoise_file(model, task, options)
+            noise, n_hot = _denoise_file(model, task, options)
             error = None
         except MemoryError:
             error = "denoising it needs more memory than there is."
@@ -185,15 +189,20 @@ def denoise_file(
             )
         ),
         noise=noise,
+        n_hot=n_hot,
     )
 
 
 def _denoise_file(
     model: ADLDenoiser, task: FileResult, options: BatchOptions
-) -> FoundNoise | None:
+) -> tuple[FoundNoise | None, int | None]:
     with _silent_libraw():
         image = _read(task.source, options)
     sensor, noise = _sensor(model, image, options)
+    info = model.sensors_.get(sensor) if isinstance(sensor, str) else sensor
+    n_hot = None
+    if has_pattern(image, info):
+        n_hot = info.fixed_pattern.at(image.iso).hot.size
     # Fractions of a count, which a denoised shadow is made of, are kept.
     denoised = model.predict(image, sensor, dtype=np.float32, **options.predict)
     # Nothing is brighter than where the sensor saturates; RAW programs turn on the
@@ -203,15 +212,15 @@ def _denoise_file(
     suffix = task.output.suffix.lower()
     if suffix in FITS_SUFFIXES:
         write_fits(task.output, denoised, task.source, history=options.history)
-        return noise
+        return noise, n_hot
     if suffix != ".dng":
         write_image(task.output, denoised)
-        return noise
+        return noise, n_hot
     if is_fits(task.source):  # whose colours are not known
         write_dng(
             task.output, denoised, compress=options.compress, history=options.history
         )
-        return noise
+        return noise, n_hot
     with _silent_libraw():  # which reads the colours
         write_dng(
             task.output,
@@ -222,7 +231,7 @@ def _denoise_file(
             history=options.history,
             noise_reduction=options.predict.get("strength", 1.0),
         )
-    return noise
+    return noise, n_hot
 
 
 def _read(path: Path, options: BatchOptions) -> RawImage:
@@ -255,6 +264,9 @@ def _sensor(
                 gain={iso: gain for iso, gain, _ in options.noise},
                 read_noise={iso: read_noise for iso, _, read_noise in options.noise},
             )
+            if name in fitted.sensors:
+                known_info = fitted.sensors.get(name)
+                given = replace(given, fixed_pattern=known_info.fixed_pattern)
         try:
             noise = find_noise(replace(image, sensor=name), given, fitted.sensors)
         except ValueError as error:

@@ -62,6 +62,12 @@ Examples:
 )
 @level_options
 @click.option(
+    "--calibration",
+    type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
+    metavar="FILE",
+    help="What skadl calibrate measured of the camera on dark frames and flats.",
+)
+@click.option(
     "--iterations", type=click.IntRange(0), metavar="N", help="Of adaptation."
 )
 @click.option(
@@ -117,6 +123,7 @@ def fit(
     ratio: float | None,
     black_level: float | tuple[float, ...] | None,
     white_level: float | None,
+    calibration: Path | None,
     iterations: int | None,
     seed: int,
     device: str,
@@ -148,6 +155,7 @@ def fit(
     from skadl.data.folders.load import load_pairs
     from skadl.data.pool import SourcePool
     from skadl.estimators.adl import ADLDenoiser
+    from skadl.noise.sensor_files import load_sensors
 
     try:
         given = read_assignments(assignments)
@@ -178,9 +186,11 @@ def fit(
                 every_source += _simulate(seed)
             pool = SourcePool(every_source) if every_source else None
             denoiser = ADLDenoiser(**parameters, random_state=seed, verbose=verbose)
+            known = None if calibration is None else load_sensors(calibration)
             denoiser.fit(
                 pairs,
                 source_pairs=pool,
+                meta=known,
                 checkpoint=checkpoint,
                 checkpoint_every=checkpoint_every,
             )

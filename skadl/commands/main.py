@@ -18,6 +18,10 @@ from skadl.support.text import printable_line
 # Name: module, and the line for it in `skadl --help`; a test compares the line with
 # the first sentence of the command.
 _COMMANDS = {
+    "calibrate": (
+        "skadl.commands.calibrate",
+        "Measure a camera on the dark frames and flats of RAW files in FOLDER.",
+    ),
     "check": (
         "skadl.commands.check",
         "Check the noisy/clean pairs of RAW files in FOLDER, before any training.",

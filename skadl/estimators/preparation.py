@@ -21,6 +21,7 @@ from skadl.network.conditioning import Conditioning
 from skadl.noise.calibration import calibrate
 from skadl.noise.frame_offsets import treat_pair, without_pattern
 from skadl.noise.noise_level import NoiseLevel, measured_noise
+from skadl.noise.pair_pattern import LEAST_PAIRS, with_pair_pattern
 from skadl.noise.renoising import RENOISED, renoised_domain
 from skadl.noise.residual import TransferCurve
 from skadl.noise.sensors import SensorInfo, SensorTable
@@ -101,6 +102,9 @@ def prepare(
     for note in notes:
         warnings.warn(note, UserWarning, stacklevel=3)
     sensors = calibrate(sensors, _by_sensor(members, curves, screenings))
+    sensors = _with_target_pattern(
+        sensors, _without_faulty(pairs, screenings[None], LEAST_PAIRS)
+    )
 
     def store(
         pair: RawPair,
@@ -203,6 +207,18 @@ def prepare(
         sensors,
         patch_side,
         notes,
+    )
+
+
+def _with_target_pattern(sensors: SensorTable, pairs: Sequence[RawPair]) -> SensorTable:
+    by_sensor: dict[str, list[RawPair]] = {}
+    for pair in pairs:
+        by_sensor.setdefault(pair.sensor, []).append(pair)
+    return sensors.updated(
+        {
+            name: with_pair_pattern(sensors.get(name), members)
+            for name, members in by_sensor.items()
+        }
     )
 
 

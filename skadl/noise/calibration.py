@@ -9,9 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from skadl.noise.calibration_frames import check_frames, measure_frames
+from skadl.noise.frame_offsets import without_pattern
+from skadl.noise.pair_pattern import with_pair_pattern
 from skadl.noise.photon_transfer import TransferFit, fit_transfer
-from skadl.noise.residual import LEAST_WHITE, TransferCurve, transfer_curve
+from skadl.noise.plane_gain import find_plane_gain, with_equal_planes
+from skadl.noise.residual import (
+    LEAST_WHITE,
+    Residual,
+    TransferCurve,
+    measure_residual,
+)
 from skadl.noise.sensors import SensorInfo, SensorTable
+from skadl.raw.image import RawImage
 from skadl.raw.pair import RawPair, check_pairs_sequence
 
 # Relative standard errors from which another frame should be shot for a figure.
@@ -37,45 +47,62 @@ _LEFT_OUT = {
 }
 
 
-def calibrate_sensor(pairs: Sequence[RawPair]) -> SensorInfo:
-    """Measure the noise of a sensor on a handful of noisy/clean pairs of it.
+def calibrate_sensor(
+    pairs: Sequence[RawPair] | None = None,
+    darks: Sequence[RawImage] | None = None,
+    flats: Sequence[RawImage] | None = None,
+) -> SensorInfo:
+    """Measure a sensor: its noise, and what is fixed in its frames.
 
-    Two pairs are enough for a start; what they leave open is said in a warning, with
+    On a handful of noisy/clean pairs of it, on frames taken with the lens cap on
+    (darks) and of something even and bright (flats), or on any of these together. Two
+    pairs are enough for a start; what they leave open is said in a warning, with
     the frame to shoot next. Misaligned, wrongly labelled and clipped pairs are found
     and left out as far as the others give them away.
 
     Parameters
     ----------
-    pairs : sequence of RawPair
+    pairs : sequence of RawPair, optional
         Of one sensor, at one ISO or several. Pattern and levels are those of the
         first; noise is in its counts, also where others have another bit depth.
+    darks : sequence of RawImage, optional
+        Two or more at each ISO, of the frame's whole size; with eight or more single
+        pixels are measured too. They give read noise, row noise, the black level's
+        error, dark shading, the pattern of columns and rows, and hot pixels.
+    flats : sequence of RawImage, optional
+        Two or more of equal exposure at each ISO. They give the gain, of each plane.
 
     Returns
     -------
     SensorInfo
-        With `gain`, `read_noise` and their standard errors at each ISO of the pairs,
-        `row_noise`, `black_offset` and `notes`. Good as the `sensor` of
-        ``predict`` where a model was fitted with ``conditioning="noise"``, and in
-        the `SensorTable` of ``fit``.
+        With `gain`, `read_noise` and their standard errors at each ISO, `row_noise`,
+        `black_offset`, from flats `plane_gain`, from darks `fixed_pattern`, and
+        `notes`. Darks tell no gain: alone they give no `gain` and no `read_noise`.
+        Good as the `sensor` of ``predict`` where a model was fitted with
+        ``conditioning="noise"``, and in the `SensorTable` of ``fit``.
 
     Raises
     ------
     TypeError
-        If `pairs` is no sequence of `RawPair`.
+        If `pairs` is no sequence of `RawPair`, `darks` or `flats` none of `RawImage`.
     ValueError
-        If there is no pair, pairs are of several sensors, frames of a pair do not
-        fit together, or all pairs are clipped throughout.
+        If there is nothing to measure on, frames are of several sensors, frames of a
+        pair do not fit together, or all pairs are clipped throughout; if there is a
+        single dark or flat at an ISO, if sizes differ, darks hold light, or flats are
+        burnt out or dark.
 
     Warns
     -----
     UserWarning
-        If the pairs do not determine everything, or some were left out: the notes.
+        If the frames do not determine everything, or some were left out: the notes.
 
     Notes
     -----
-    The fit is that of :mod:`skadl.noise.photon_transfer`. On the
+    The fit to pairs is that of :mod:`skadl.noise.photon_transfer`. On the
     simulated cameras of `skadl.datasets`, six pairs of 256x256 pixels give the gain
     within 5 % and the read noise within 10 % where its error is stated as below 20 %.
+    What darks and flats tell goes before what pairs tell; see
+    :mod:`skadl.noise.dark_frames` and :mod:`skadl.noise.flat_frames`.
 
     Examples
     --------
@@ -86,21 +113,61 @@ def calibrate_sensor(pairs: Sequence[RawPair]) -> SensorInfo:
     >>> round(info.gain[1600.0] / info.gain[400.0], 1)
     4.0
     """
+    has_frames = darks is not None or flats is not None
+    if pairs is None and has_frames:
+        pairs = ()
     checked = check_pairs_sequence(pairs, "pairs")
-    names = list(dict.fromkeys(pair.sensor for pair in checked))
+    darks, flats = check_frames(darks, "darks"), check_frames(flats, "flats")
+    frames = (*darks, *flats)
+    members = (*checked, *frames)
+    names = list(dict.fromkeys(member.sensor for member in members))
     if len(names) != 1:
+        what = f"{len(checked)} pairs"
+        if has_frames:
+            what += f", {len(darks)} dark frames and {len(flats)} flats"
         raise ValueError(
-            f"calibrate_sensor takes pairs of one sensor, got {len(checked)} pairs of "
+            f"calibrate_sensor takes pairs of one sensor, got {what} of "
             f"{names or 'none'}; call it once for each sensor."
         )
-    curves = [transfer_curve(pair) for pair in checked]
-    info = replace(SensorTable.from_pairs(checked).get(names[0]), iso_range=None)
-    labels = [f"pairs[{i}] at ISO {pair.iso:g}" for i, pair in enumerate(checked)]
-    measured = _measure(names[0], info, curves, labels)
-    if measured.notes:
-        message = f"noise of sensor {names[0]!r}: {' '.join(measured.notes)}"
+    first = checked[0].noisy if checked else frames[0]
+    info = SensorInfo(first.cfa, first.black_level, first.white_level)
+    info, notes = measure_frames(info, darks, flats)
+    if checked:
+        notes = notes if info.knows_noise else []
+        measured = [measure_residual(without_pattern(pair, info)) for pair in checked]
+        curves = [one.curve for one in measured]
+        labels = [f"pairs[{i}] at ISO {pair.iso:g}" for i, pair in enumerate(checked)]
+        given, info = info, _measure(names[0], info, curves, labels)
+        factors = _plane_gain(measured, given, info)
+        if factors is not None:
+            read = [info.noise_at(one.iso) for one in measured]
+            equal = [
+                with_equal_planes(one, factors, *figures)
+                for one, figures in zip(measured, read, strict=True)
+            ]
+            info = _measure(names[0], given, [one.curve for one in equal], labels)
+            info = replace(info, plane_gain=dict.fromkeys(info.gain, tuple(factors)))
+        white = [c.signal.size and c.whiteness >= LEAST_WHITE for c in curves]
+        good = [pair for pair, is_white in zip(checked, white, strict=True) if is_white]
+        info = with_pair_pattern(info, good)
+    info = replace(info, notes=(*info.notes, *notes))
+    if info.notes:
+        message = f"noise of sensor {names[0]!r}: {' '.join(info.notes)}"
         warnings.warn(message, UserWarning, stacklevel=2)
-    return measured
+    return info
+
+
+def _plane_gain(
+    measured: Sequence[Residual], given: SensorInfo, found: SensorInfo
+) -> np.ndarray | None:
+    """Gain of each plane where the pairs show that they differ and no flats told."""
+    if given.knows_noise:
+        return None
+    good = [one for one in measured if one.bins and one.curve.whiteness >= LEAST_WHITE]
+    if not good:
+        return None
+    figures = [found.noise_at(one.iso) for one in good]
+    return find_plane_gain(good, *zip(*figures, strict=True))
 
 
 def calibrate(

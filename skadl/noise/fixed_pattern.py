@@ -1,4 +1,4 @@
-"""What is fixed in a sensor's frames: dark shading, column and row pattern, hot pixels.
+"""What is fixed in the frame of a sensor: dark shading, lines and hot pixels.
 
 It is in each frame at the same place, and depends on ISO alone. A convolution does not
 know where in the frame it is, so a network cannot learn it: it is measured (on dark
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from skadl.noise.iso_table import IsoTable
+from skadl.noise.iso_table import IsoTable, check_not_negative
 from skadl.raw.mosaic import N_PLANES, check_cfa, plane_views
 
 _MOST_SIDE = 2**16  # pixels
@@ -39,6 +39,8 @@ class PatternAtIso:
         What each pixel adds beside these.
     hot : ndarray of int, optional
         Flat positions of pixels that tell nothing, such as hot ones.
+    error : float, default=0
+        Standard error of the pattern at a pixel, in counts, where it was measured.
     """
 
     rows: np.ndarray
@@ -46,6 +48,7 @@ class PatternAtIso:
     shading: np.ndarray | None = None
     pixels: np.ndarray | None = None
     hot: np.ndarray | None = None
+    error: float = 0.0
 
     def __post_init__(self) -> None:
         set_field = super().__setattr__
@@ -87,6 +90,7 @@ class PatternAtIso:
                 f"{height}x{width}, got {hot[0]} to {hot[-1]}."
             )
         set_field("hot", hot.astype(np.uint32))
+        set_field("error", check_not_negative("error of a fixed pattern", self.error))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -99,7 +103,7 @@ class PatternAtIso:
         result = self.rows[:, None] + self.columns
         if self.shading is not None:
             for plane, view in zip(self.shading, plane_views(result, cfa), strict=True):
-                view += _spread(plane, view.shape)
+                view += spread_shading(plane[None], view.shape)[0]
         if self.pixels is not None:
             result += self.pixels
         return result
@@ -127,6 +131,7 @@ class PatternAtIso:
             shading,
             None if self.pixels is None else self.pixels[rows, columns],
             (y[is_in] - top) * width + x[is_in] - left,
+            self.error,
         )
 
 
@@ -182,6 +187,7 @@ class FixedPattern:
                 for name in ("rows", "columns", "shading", "pixels")
             ),
             (second if part > 0.5 else first).hot,
+            max(first.error, second.error),
         )
 
     def window(self, top: int, left: int, height: int, width: int) -> FixedPattern:
@@ -270,13 +276,14 @@ def _between(
     return first + np.float32(part) * (second.astype(np.float32) - first)
 
 
-def _spread(grid: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Interpolate a grid of cells (n, m) over a plane."""
-    return _sample(grid, *((np.arange(side) + 0.5) / side for side in shape))
+def spread_shading(shading: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Interpolate grids of cells (n_planes, n, m) over planes of a shape (h, w)."""
+    places = [(np.arange(side) + 0.5) / side for side in shape]
+    return np.stack([_sample(grid, *places) for grid in shading])
 
 
 def _sample(grid: np.ndarray, down: np.ndarray, across: np.ndarray) -> np.ndarray:
-    """Interpolate a grid, known at cells' centres, at places from 0 to 1."""
+    """Interpolate a grid of cells at places from 0 to 1 down and across."""
     down, across = (
         np.clip(place * n - 0.5, 0, n - 1)
         for place, n in zip((down, across), grid.shape, strict=True)

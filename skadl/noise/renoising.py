@@ -172,7 +172,8 @@ def renoise(
     scene = pair.clean.normalised() * balance[:, None, None]
     scene = scene.clip(0, 1).astype(float)
     scene = to_rggb_geometry(to_rggb_geometry(scene, pair.clean.cfa), model.cfa)
-    noisy = rng.poisson(scene * (span / (model.ratio * gain))) * gain
+    gains = gain * info.plane_gain_at(model.iso)[:, None, None]
+    noisy = rng.poisson(scene * (span / (model.ratio * gains))) * gains
     noisy += (read_noise or gaussian_read_noise)(model, info, scene.shape, rng)
     if clips_black:
         noisy = noisy.clip(0)

@@ -28,6 +28,9 @@ _TAIL = 12.0  # of them: the tails of real read noise reach far beyond five
 NEARLY_WHITE = 0.98
 MOST_CLIPPED = 0.01  # share of the pixels that a statistic is taken over
 _MOST_AT_BLACK = 0.55  # of a bin, whose upper half then still tells its noise
+_MOST_DETAIL = 2.0  # standard deviations of the residual: beyond is the picture
+_SURE = 4.0  # standard errors from which the clean frame's noise is believed
+_LARGEST_SHARE = 0.5  # of the residual's variance: then both frames are as noisy
 _LARGEST_SIDE = 512  # packed pixels of a frame that are measured
 
 
@@ -37,7 +40,9 @@ class TransferCurve:
 
     iso: float
     signal: np.ndarray  # (n_bins,), mean above black, in counts of the noisy frame
-    variance: np.ndarray  # (n_bins,), of the residual, in counts squared
+    # (n_bins,), of the noisy frame's noise, in counts squared: of the residual, less
+    # what the clean frame's own noise has in it.
+    variance: np.ndarray
     # 1 for noise, which no pixel shares with its neighbours; 1 minus the correlation of
     # diagonal neighbours, which row and column noise leave alone. A misaligned or wrong
     # clean frame leaves a picture in the residual: 0.9 and less.
@@ -187,18 +192,62 @@ def _measure_curve(measured: Residual) -> TransferCurve:
     weight = weight.reshape(residual.shape)
     offset, row_noise = _shared_offsets(residual, weight)
     score = score.reshape(residual.shape)
+    shares = _shares_of_clean(score, measured)
     # Each plane's mean is a black-level error or a wrong ratio, not a picture.
     score = score - score.mean(axis=(1, 2), keepdims=True)
     dark_means, dark_variances = measured.clipped_black.T
     return TransferCurve(
         measured.iso,
         np.concatenate([dark_means, means]),
-        np.concatenate([dark_variances, variances]),
+        (1 - shares) * np.concatenate([dark_variances, variances]),
         whiteness(score),
         offset,
         row_noise,
         measured.span,
     )
+
+
+def _shares_of_clean(score: np.ndarray, measured: Residual) -> np.ndarray:
+    """Part of each bin's variance that the noise of the clean frame causes.
+
+    Bins where black is clipped first, as in the curve. `score` (4, h, w) is the
+    residual in units of its bin's sigma, 0 where not known.
+    """
+    n_dark = len(measured.clipped_black)
+    shares = np.zeros(n_dark + len(measured.bins))
+    clean = measured.signal
+    if min(clean.shape[1:]) < 3 or not measured.bins:
+        return shares
+    # The clean frame's noise is in the residual with its sign turned, and in the clean
+    # frame's finest detail, with which the noisy frame's noise has nothing in common.
+    inner = np.s_[:, 1:-1, 1:-1]
+    corners = [
+        clean[:, rows, columns]
+        for rows in (np.s_[:-2], np.s_[2:])
+        for columns in (np.s_[:-2], np.s_[2:])
+    ]
+    detail = np.full(clean.shape, np.inf)
+    detail[inner] = (clean[inner] - 0.25 * sum(corners)) / measured.pixel_sigma[inner]
+
+    def share(pixels: np.ndarray) -> tuple[float, bool]:
+        found, fine = score.flat[pixels], detail.flat[pixels]
+        # Where the picture is, its detail would only make the estimate uncertain.
+        usable = (found != 0) & (np.abs(fine) < _MOST_DETAIL)
+        if usable.sum() < MIN_PIXELS_IN_BIN:
+            return 0.0, False
+        products = -found[usable] * fine[usable]
+        value = products.mean() / np.mean(found[usable] ** 2)
+        error = products.std() / len(products) ** 0.5
+        return float(np.clip(value, 0, _LARGEST_SHARE)), value > _SURE * error
+
+    whole, is_sure = share(np.concatenate(measured.bins))
+    shares[:] = whole if is_sure else 0.0
+    # A clean frame of several exposures is noisier where the longer ones are burnt out.
+    for index, pixels in enumerate(measured.bins):
+        value, is_sure = share(pixels)
+        if is_sure:
+            shares[n_dark + index] = value
+    return shares
 
 
 def noise_of_pair(

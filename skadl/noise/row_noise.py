@@ -15,11 +15,12 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 _REACH = 4  # rows of a plane, above and below, that a row is compared with
-_PART = 32  # packed pixels: least length of the parts of a row
-_MOST_PARTS = 16
-_LEAST_PARTS = 3  # of both planes, which tell a picture from row noise
+_PART = 16  # packed pixels: least length of the parts of a row
+_MOST_PARTS = 32
+_LEAST_PARTS = 4  # which tell a picture from row noise
 _HUBER = 2.5  # standard deviations of noise, from which a difference is cut
 _STRIP, _OVERLAP = 384, 16  # rows that are solved for at a time
+_LEAST_EVIDENCE = 5.0  # of logarithmic likelihood, over a frame without row noise
 # Parts of the row noise that is told: a frame may have less of it, never more.
 _SHARES = (1.0, 0.5, 0.25, 0.1, 0.03)
 
@@ -41,7 +42,7 @@ def row_offsets(
     """
     height, width = sides
     result = np.zeros((2, height))
-    n_parts = 2 * _count_parts(width)
+    n_parts = _count_parts(width)
     if height <= 2 * _REACH or n_parts < _LEAST_PARTS or not row_variance > 0:
         return result, 0.0
     strips = []
@@ -57,7 +58,7 @@ def row_offsets(
         for share in (*_SHARES, 0.0)
     ]
     best = int(np.argmax(evidence))
-    if best == len(_SHARES):
+    if evidence[best] - evidence[-1] < _LEAST_EVIDENCE:
         return result, 0.0
     found = _SHARES[best] * row_variance
     for index, rows, core, part in strips:
@@ -134,15 +135,22 @@ def _misfits(
     centre = np.median(misfit, axis=2, keepdims=True)
     limit = _HUBER * np.sqrt(power * variance)[:, :, None]
     misfit = centre + np.clip(misfit - centre, -limit, limit)
+    # Both planes show the same picture: together they are one witness, not two.
+    misfit = misfit.mean(axis=0)
     edges = np.linspace(0, width, _count_parts(width) + 1).astype(int)
-    parts = np.add.reduceat(misfit, edges[:-1], axis=2) / np.diff(edges)
-    parts = parts.transpose(1, 0, 2).reshape(height, -1)
-    pixel = variance.mean(axis=0) / (len(planes) * width)
-    spread = parts.var(axis=1, ddof=1) / parts.shape[1]
+    parts = np.add.reduceat(misfit, edges[:-1], axis=1) / np.diff(edges)
+    mean = parts.mean(axis=1)
+    apart = parts - mean[:, None]
+    n_parts = parts.shape[1]
+    # The variance of a mean of parts, of which neighbours may show the same thing.
+    spread = np.sum(apart**2, axis=1)
+    spread += 2 * np.maximum(np.sum(apart[:, 1:] * apart[:, :-1], axis=1), 0)
+    spread /= n_parts * (n_parts - 1)
     # The spread of few parts is uncertain: that of the rows around has a say.
     kernel = np.array([1.0, 2.0, 3.0, 2.0, 1.0]) / 9
     spread = np.maximum(spread, np.convolve(spread, kernel, mode="same"))
-    return parts.mean(axis=1), np.maximum(spread - power * pixel, 0.0), pixel
+    pixel = variance.mean(axis=0) / (len(planes) * width)
+    return mean, np.maximum(spread - power * pixel, 0.0), pixel
 
 
 def _count_parts(width: int) -> int:

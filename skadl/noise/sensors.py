@@ -332,3 +332,29 @@ class SensorTable:
                 iso_range = (min(low, image.iso), max(high, image.iso))
                 sensors[image.sensor] = replace(known, iso_range=iso_range)
         return cls(sensors)
+
+
+def with_calibration(table: SensorTable, calibrated: SensorTable) -> SensorTable:
+    """Return a table in which what was measured goes before what it knew.
+
+    What a calibration leaves open, such as the gain where there were no flats, stays as
+    it was.
+    """
+    changes = {}
+    for name, info in calibrated.items():
+        known = table.get(name) if name in table else info
+        # With its errors: figures of one measurement belong together.
+        groups = [
+            ("gain", "read_noise", "gain_error", "read_noise_error", "plane_gain"),
+            ("black_offset",),
+            ("row_noise",),
+            ("fixed_pattern",),
+        ]
+        fields = {
+            field: getattr(info, field)
+            for group in groups
+            if getattr(info, group[0]) is not None
+            for field in group
+        }
+        changes[name] = replace(known, **fields)
+    return table.updated(changes)

@@ -37,6 +37,7 @@ _ASSUMED_ERRORS = (0.1, 0.2)
 # From this factor on, beyond two standard errors, noise disagrees with the image; the
 # image is believed where it tells its noise to this error.
 _DISAGREES, _WELL_KNOWN = 1.6, 0.15
+_BESIDE_NOISE = ("black_offset", "row_noise", "fixed_pattern")
 _UNKNOWN = 0.5  # standard error from which a figure is not determined
 _WAY_OUT = (
     "Give it by hand (predict sensor=SensorInfo(..., gain=..., read_noise=...), on the "
@@ -90,20 +91,14 @@ class FoundNoise:
         return f"noise {self.origin}: {self.figures} at ISO {self.iso:g}"
 
 
-def find_noise(
+def _find(
     image: RawImage,
     given: SensorInfo | None = None,
     known: SensorTable | None = None,
     *,
     checks: bool = True,
 ) -> FoundNoise:
-    """Find the noise of an image: given, measured, of the file, published or estimated.
-
-    `known` are sensors with their measured noise, by name. `checks` compares what is
-    not given with the image itself; where a profile or published figures contradict an
-    image that tells its noise well, the image is believed. A ValueError with what to do
-    where nothing tells the noise of an image that is too small or clipped.
-    """
+    """Find the noise of an image, without what is known beside it."""
     # A lazy image would read its file at every look.
     image = replace(image.with_mosaic(image.mosaic), noise_profile=image.noise_profile)
     if given is not None and given.knows_noise:
@@ -124,6 +119,31 @@ def find_noise(
             f"the noise of sensor {image.sensor!r} is not known, and the image does "
             f"not tell it: {error}. {_WAY_OUT}."
         ) from error
+
+
+def find_noise(
+    image: RawImage,
+    given: SensorInfo | None = None,
+    known: SensorTable | None = None,
+    *,
+    checks: bool = True,
+) -> FoundNoise:
+    """Find the noise of an image: given, measured, of the file, published or estimated.
+
+    `known` are sensors with their measured noise, by name. `checks` compares what is
+    not given with the image itself; where a profile or published figures contradict an
+    image that tells its noise well, the image is believed. What is known of the sensor
+    beside its noise, such as a fixed pattern, stays. A ValueError with what to do
+    where nothing tells the noise of an image that is too small or clipped.
+    """
+    found = _find(image, given, known, checks=checks)
+    beside = given
+    if beside is None and known is not None and image.sensor in known:
+        beside = known.get(image.sensor)
+    if beside is None or found.sensor is beside:
+        return found
+    fields = {name: getattr(beside, name) for name in _BESIDE_NOISE}
+    return replace(found, sensor=replace(found.sensor, **fields))
 
 
 def _look_up(image: RawImage, known: SensorTable | None) -> FoundNoise | None:

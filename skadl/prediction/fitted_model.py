@@ -23,6 +23,7 @@ from skadl.prediction.model import (
     ImageModel,
     PredictOptions,
     blend,
+    warn_of_other_size,
     warn_outside_iso_range,
 )
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
@@ -107,6 +108,7 @@ class FittedModel(ImageModel):
         image = image.with_mosaic(image.mosaic)  # a lazy one is read once
         height, width = image.mosaic.shape
         dtype = options.result_dtype(image.mosaic.dtype)
+        warn_of_other_size(info, image)
         offsets = find_offsets(image, info)
         image = image.with_mosaic(pad_to_even(image.mosaic))
         correction, restore = self._correct(

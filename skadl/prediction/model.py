@@ -209,6 +209,21 @@ def not_finite(image: RawImage) -> ValueError:
     )
 
 
+def warn_of_other_size(info: SensorInfo, image: RawImage) -> None:
+    """Warn where a sensor's fixed pattern is known for frames of another size."""
+    pattern = info.fixed_pattern
+    if pattern is not None and pattern.shape != image.mosaic.shape:
+        height, width = image.mosaic.shape
+        warnings.warn(
+            f"the fixed pattern of sensor {image.sensor!r} is known for frames of "
+            f"{pattern.shape[0]}x{pattern.shape[1]} pixels; it is not taken off this "
+            f"frame of {height}x{width}. For a part of the frame whose place is known "
+            "give FixedPattern.window of it.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
 def warn_outside_iso_range(info: SensorInfo, image: RawImage) -> None:
     """Warn where what is known of a sensor's noise does not reach an image's ISO."""
     if info.iso_range is not None:

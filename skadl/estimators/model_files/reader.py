@@ -12,7 +12,7 @@ import math
 import os
 import reprlib
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -35,9 +35,9 @@ from skadl.estimators.model_files.training import (
 from skadl.network.base import ModulatedNetwork
 from skadl.network.choice import DEFAULT_NETWORK, NETWORKS, declare_network
 from skadl.network.conditioning import CONDITIONINGS, Conditioning
-from skadl.noise.sensors import SensorInfo, SensorTable
+from skadl.noise.sensor_records import declared_arrays, parse_sensors
+from skadl.noise.sensors import SensorTable
 from skadl.support.strictjson import (
-    are_numbers,
     as_tuple,
     check_int,
     check_names,
@@ -69,7 +69,16 @@ _TYPES_OF_KIND = {"b": ("BOOL",), "f": ("F64",), "iu": ("U8", "U16", "U32")}
 _COLUMN_TYPES = {
     name: _TYPES_OF_KIND[kind] for name, kind in DecisionTable.COLUMN_KINDS.items()
 } | {"iteration": ("I64",), "offsets": ("I64",)}
-_N_BYTES = {"BOOL": 1, "U8": 1, "U16": 2, "U32": 4, "I64": 8, "F32": 4, "F64": 8}
+_N_BYTES = {
+    "BOOL": 1,
+    "U8": 1,
+    "U16": 2,
+    "U32": 4,
+    "I64": 8,
+    "F16": 2,
+    "F32": 4,
+    "F64": 8,
+}
 
 _FIRST_BYTES = {
     b"\xff\xd8\xff": "a JPEG picture",
@@ -159,7 +168,8 @@ def unpack(file: BinaryIO, size: int) -> ModelFile:
     conditioning = _parse_conditioning(description["conditioning"])
     network = _declare_network(description["network"], conditioning)
     training = description.get("training")
-    n_bytes = _count_bytes(header, network, training)
+    patterns = declared_arrays(description["sensors"])
+    n_bytes = _count_bytes(header, network, training, patterns)
     if len(head) + n_bytes != size:
         what = "cut off" if len(head) + n_bytes > size else "too long"
         raise ValueError(f"it is {what}: {size} bytes, not {len(head) + n_bytes}")
@@ -176,7 +186,7 @@ def unpack(file: BinaryIO, size: int) -> ModelFile:
         parameters,
         network,
         conditioning,
-        _parse_sensors(description["sensors"], conditioning),
+        _parse_sensors(description["sensors"], conditioning, arrays),
         report,
         description["n_iter"],
         description["skadl_version"],
@@ -274,6 +284,7 @@ def _count_bytes(
     entries: dict[str, Any],
     network: ModulatedNetwork,
     training: Mapping[str, Any] | None,
+    patterns: Mapping[str, tuple[str, list[int]]],
 ) -> int:
     """Compare the declared tensors with the network, and add up their lengths."""
     wanted = {
@@ -282,6 +293,7 @@ def _count_bytes(
     }
     if training is not None:
         wanted |= training_shapes(training, network)
+    wanted |= patterns
     shapes = {name: shape for name, (_, shape) in wanted.items()}
     types = {name: (dtype,) for name, (dtype, _) in wanted.items()}
     types |= {REPORT_PREFIX + name: types for name, types in _COLUMN_TYPES.items()}
@@ -315,37 +327,15 @@ def _fill(network: ModulatedNetwork, arrays: Mapping[str, np.ndarray]) -> None:
     network.to(memory_format=torch.channels_last).eval()
 
 
-def _parse_sensors(record: dict[str, Any], conditioning: Conditioning) -> SensorTable:
+def _parse_sensors(
+    record: dict[str, Any],
+    conditioning: Conditioning,
+    arrays: Mapping[str, np.ndarray],
+) -> SensorTable:
     missing = [name for name in conditioning.sensors if name not in record]
     if missing:
         raise ValueError(f"sensors lacks {reprlib.repr(missing[0])}")
-    return SensorTable({k: _parse_sensor(k, values) for k, values in record.items()})
-
-
-def _parse_sensor(name: str, record: Any) -> SensorInfo:
-    where = f"sensor {reprlib.repr(name)}"
-    check_type(where, record, dict)
-    needed = [field.name for field in fields(SensorInfo) if field.default is MISSING]
-    check_names(where, record, [f.name for f in fields(SensorInfo)], needed)
-    values = {
-        key: {float(iso): as_tuple(entry) for iso, entry in value.items()}
-        if isinstance(value, dict)
-        else as_tuple(value)
-        for key, value in record.items()
-    }
-    check_strings(f"notes of {where}", record.get("notes", []))
-    black, white = values["black_level"], values["white_level"]
-    black = black if isinstance(black, tuple) else (black,) * 4
-    if not are_numbers((*black, white), 5):
-        raise ValueError(
-            f"the levels of {where} are {reprlib.repr(black)} and {reprlib.repr(white)}"
-        )
-    iso_range = values.get("iso_range")
-    if iso_range is not None and not (
-        are_numbers(iso_range, 2) and 0 < iso_range[0] <= iso_range[1]
-    ):
-        raise ValueError(f"iso_range of {where} is {reprlib.repr(iso_range)}")
-    return SensorInfo(**values)
+    return parse_sensors(record, arrays)
 
 
 def _parse_report(

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +34,7 @@ from skadl.estimators.model_files.reader import (
 from skadl.estimators.model_files.training import describe_training, training_arrays
 from skadl.network.base import ModulatedNetwork
 from skadl.network.choice import DEFAULT_NETWORK, name_of
+from skadl.noise.sensor_records import sensor_records
 from skadl.support.writing import atomic_write, check_folder, remove_leftovers
 
 
@@ -58,6 +57,7 @@ def write_model_file(path: Path, contents: ModelFile) -> None:
 def pack(contents: ModelFile) -> bytes:
     """Return the bytes of a model file; an error of `REFUSALS` or TypeError if none."""
     report = contents.report
+    sensors, patterns = sensor_records(contents.sensors)
     description = {
         "format": FORMAT,
         "digest": UNSEALED,
@@ -69,10 +69,7 @@ def pack(contents: ModelFile) -> bytes:
             "kind": contents.conditioning.kind,
             "sensors": contents.conditioning.sensors,
         },
-        "sensors": {
-            name: {f.name: _plain(getattr(info, f.name)) for f in fields(info)}
-            for name, info in contents.sensors.items()
-        },
+        "sensors": sensors,
         "report": {
             "domains": report.decisions.domains,
             "reasons": report.decisions.reasons,
@@ -94,6 +91,7 @@ def pack(contents: ModelFile) -> bytes:
     }
     for name, column in report.decisions.columns().items():
         arrays[REPORT_PREFIX + name] = column
+    arrays |= patterns
     # safetensors takes memory as it lies, and weights lie in channels_last.
     arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     text = json.dumps(description, ensure_ascii=False, allow_nan=False)
@@ -112,8 +110,6 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, Mapping):  # by ISO
-        return {repr(float(iso)): _plain(entry) for iso, entry in value.items()}
     if isinstance(value, (tuple, list, np.ndarray)):
         return [_plain(entry) for entry in value]
     return value
