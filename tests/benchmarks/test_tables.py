@@ -345,8 +345,9 @@ def test_bench__reduced__trains_and_goes_on(tmp_path):
     assert "(6 of 6 runs done)" in listed.output
 
 
-def test_bench__list__names_every_table_and_does_nothing(tmp_path):
-    outcome = run_command("--list", "--out", tmp_path / "none")
+@pytest.mark.parametrize("words", [[], ["--dataset", "simulated"]])
+def test_bench__list__names_every_table_and_does_nothing(words, tmp_path):
+    outcome = run_command("--list", *words, "--out", tmp_path / "none")
     assert outcome.exit_code == 0
     for name in TABLES:
         assert f"{name} " in outcome.output

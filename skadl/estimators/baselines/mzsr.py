@@ -60,9 +60,9 @@ class MZSR(NetworkBaseline):
     meta_rate : float, default=0.05
         Rate of the meta-optimiser, Adam, as a fraction of `learning_rate`: the paper's
         1e-4.
+    conditioning : {"none"}, default="none"
+        The network is told nothing of an image.
     **shared
-        Those of :class:`skadl.estimators.baselines.base.NetworkBaseline`, of which
-        `conditioning` is "none".
 
     Notes
     -----
