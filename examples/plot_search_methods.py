@@ -23,7 +23,7 @@ from skadl import ADLDenoiser, SourcePool
 from skadl.datasets import make_domain
 
 pairs = make_domain(
-    "CanonEOS70D", 6, size=96, iso=[800, 3200], ratio=10, random_state=0
+    "CanonEOS70D", 6, size=96, iso=3 * [800, 3200], ratio=10, random_state=0
 )
 sources = SourcePool(
     {

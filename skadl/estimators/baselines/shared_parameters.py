@@ -19,7 +19,10 @@ def spell_out(cls: type) -> None:
     """Replace ``**shared`` of a class by what it stands for in the class above it."""
     base = cls.__mro__[1]
     if "__init__" in cls.__dict__:
-        cls.__init__.__signature__ = _joined_signature(cls.__init__, base.__init__)
+        joined = _joined_signature(cls.__init__, base.__init__)
+        cls.__init__.__signature__ = joined
+        rest = list(joined.parameters.values())[1:]  # without self
+        cls.__signature__ = joined.replace(parameters=rest)  # what Sphinx asks
     if cls.__doc__ and base.__doc__ and _MARK in cls.__doc__:
         cls.__doc__ = _joined_docstring(cls.__doc__, base.__doc__)
 
