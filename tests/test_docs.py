@@ -25,7 +25,7 @@ from numpydoc.validate import validate
 import skadl
 import skadl.commands.fit  # noqa: F401 (its module, not its command)
 import skadl.datasets
-import skadl.estimators.adl
+import skadl.estimators.fitting
 from benchmarks.tables.cli import bench
 from skadl.adaptation.gates import Gate
 from skadl.commands.main import main
