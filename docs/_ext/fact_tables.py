@@ -18,6 +18,7 @@ FOR = {
     "plot": "pictures: `skadl.plots` and `skadl demo`",
     "dng": "DNG files compressed without loss",
     "frame": "selection reports as pandas tables",
+    "bm3d": "`skadl.baselines.BM3D`; its licence forbids commercial use",
     "bench": "`python -m benchmarks.tables`, from a checkout",
     "sidd": "`load_sidd`",
     "onnx": "`export_onnx`",

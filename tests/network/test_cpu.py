@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from skadl.network.dense_unet import ModulatedDenseUNet
+from skadl.network.direct_unet import DirectUNet
 from skadl.network.local_unet import LocalUNet
 from skadl.network.unet import ModulatedUNet
 
-KINDS = (ModulatedUNet, LocalUNet, ModulatedDenseUNet)
+KINDS = (ModulatedUNet, LocalUNet, ModulatedDenseUNet, DirectUNet)
 
 
 def folded_network(n_levels, kind=ModulatedUNet, seed=0):
