@@ -194,7 +194,7 @@ def evaluate(
     if pmrid is not None:
         denoisers["PMRID"] = load_pmrid(pmrid)
     for peer in peers:
-        denoisers[peer] = classic_denoiser(CLASSIC[peer])
+        denoisers[peer] = classic_denoiser(peer)
     for path in networks:
         network = _read(path)
         name = path.stem if path.suffix == ".safetensors" else path.parent.name

@@ -19,6 +19,7 @@ FOR = {
     "fits": "FITS frames, and stars that drift",
     "dng": "DNG files compressed without loss",
     "frame": "selection reports as pandas tables",
+    "bm3d": "`skadl.baselines.BM3D`; its licence forbids commercial use",
     "bench": "`python -m benchmarks.tables`, from a checkout",
     "sidd": "`load_sidd`",
     "onnx": "`export_onnx`",

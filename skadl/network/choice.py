@@ -10,6 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from skadl.network.base import ModulatedNetwork
 from skadl.network.dense_unet import ModulatedDenseUNet
+from skadl.network.direct_unet import DirectUNet
 from skadl.network.local_unet import LocalUNet
 from skadl.network.pyramid_unet import PyramidUNet
 from skadl.network.unet import ModulatedUNet
@@ -19,6 +20,7 @@ NETWORKS: dict[str, type[ModulatedNetwork]] = {
     "local_unet": LocalUNet,
     "pyramid_unet": PyramidUNet,
     "dense_unet": ModulatedDenseUNet,
+    "direct_unet": DirectUNet,
 }
 DEFAULT_NETWORK = "unet"
 

@@ -16,7 +16,7 @@ from benchmarks.start import adapt, networks
 from benchmarks.start.adapt import roughen
 from benchmarks.start.batches import make_batch
 from benchmarks.start.blind import simulated, summarise
-from benchmarks.start.classic import stabilise, unstabilise
+from benchmarks.start.classic import CLASSIC, classic_denoiser
 from benchmarks.start.export import (
     export_checkpoint,
     export_model,
@@ -294,13 +294,11 @@ def test_adaptations_are_measured_once(tmp_path, monkeypatch):
     assert adapt.summarise(pd.read_csv(path))["gain"].item() == 0
 
 
-@pytest.mark.parametrize("level", [0.0, 0.01, 0.5])
-def test_stabilised_noise_is_one_and_its_mean_comes_back(level):
-    noise, rng = NoiseLevel(0.002, 1e-5), np.random.default_rng(0)
-    clean = np.full((400, 400), level)
-    noisy = 0.002 * rng.poisson(clean / 0.002) + rng.normal(0, 1e-5**0.5, clean.shape)
-    z = stabilise(noisy, noise)
-    if level:
-        assert z.std() == pytest.approx(1, abs=0.03)
-    mean = unstabilise(np.array([z.mean()]), noise).item()
-    assert mean == pytest.approx(level, abs=3e-4 + 0.003 * level)
+def test_non_local_means_is_told_the_noise_and_removes_it():
+    pair = make_domain("SonyA7S2", 1, size=64, iso=6400, ratio=10, random_state=0)[0]
+    denoise = classic_denoiser("non-local means")
+    noise_free = pair.clean.normalised()
+    before = np.abs(pair.noisy.normalised() - noise_free).mean()
+    denoised = denoise(pair.noisy, camera_info("SonyA7S2"))
+    assert np.abs(denoised - noise_free).mean() < 0.8 * before
+    assert list(CLASSIC) == ["BM3D", "non-local means"]

@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from skadl.network.dense_unet import ModulatedDenseUNet
+from skadl.network.direct_unet import DirectUNet
 from skadl.network.local_unet import LocalUNet
 from skadl.network.pyramid_unet import PyramidUNet
 from skadl.network.unet import ModulatedUNet
 
-KINDS = (ModulatedUNet, LocalUNet, PyramidUNet, ModulatedDenseUNet)
+KINDS = (ModulatedUNet, LocalUNet, PyramidUNet, ModulatedDenseUNet, DirectUNet)
 
 
 def scales(n_levels, kind=ModulatedUNet, seed=0):

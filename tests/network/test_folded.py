@@ -7,13 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skadl.network.dense_unet import ModulatedDenseUNet
+from skadl.network.direct_unet import DirectUNet
 from skadl.network.folded import exact_halo
 from skadl.network.local_transform import REACH
 from skadl.network.local_unet import LocalUNet
 from skadl.network.pyramid_unet import PyramidUNet
 from skadl.network.unet import ModulatedUNet
 
-KINDS = (ModulatedUNet, LocalUNet, PyramidUNet, ModulatedDenseUNet)
+KINDS = (ModulatedUNet, LocalUNet, PyramidUNet, ModulatedDenseUNet, DirectUNet)
 
 
 def random_network(n_levels, base_channels=4, seed=0, kind=ModulatedUNet):
@@ -121,6 +122,7 @@ def test_nothing_beyond_the_halo_matters_and_the_next_smaller_would_be_too_small
         (ModulatedUNet, {}),
         (LocalUNet, {"reach": REACH}),
         (ModulatedDenseUNet, {"block_reach": 4}),
+        (DirectUNet, {}),
     ],
 )
 @pytest.mark.parametrize("n_levels", [1, 2, 3])

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skadl.network.dense_unet import ModulatedDenseUNet
+from skadl.network.direct_unet import DirectUNet
 from skadl.network.folded import exact_halo
 from skadl.network.local_unet import LocalUNet
 from skadl.network.pyramid_unet import PyramidUNet
@@ -18,7 +19,7 @@ from skadl.raw.mosaic import CFA_PATTERNS, pack_bayer, plane_views
 from skadl.raw.symmetry import SYMMETRIES, turn
 
 ZEROS = np.zeros(4)
-KINDS = (ModulatedUNet, LocalUNet, ModulatedDenseUNet)
+KINDS = (ModulatedUNet, LocalUNet, ModulatedDenseUNet, DirectUNet)
 
 
 def folded_network(n_levels, seed=0, kind=ModulatedUNet):

@@ -13,6 +13,11 @@ from skadl.support.lazy import attach
 
 if TYPE_CHECKING:  # what completion and type checkers read
     from skadl.estimators.baselines.any_denoiser import AnyDenoiser as AnyDenoiser
+    from skadl.estimators.baselines.blind2unblind import Blind2Unblind as Blind2Unblind
+    from skadl.estimators.baselines.bm3d import BM3D as BM3D
+    from skadl.estimators.baselines.deep_image_prior import (
+        DeepImagePrior as DeepImagePrior,
+    )
     from skadl.estimators.baselines.fine_tuning import FineTuning as FineTuning
     from skadl.estimators.baselines.joint_training import JointTraining as JointTraining
     from skadl.estimators.baselines.led import LED as LED
@@ -25,9 +30,15 @@ if TYPE_CHECKING:  # what completion and type checkers read
     from skadl.estimators.baselines.transfer_learning import (
         TransferLearning as TransferLearning,
     )
+    from skadl.estimators.baselines.zero_shot_noise2noise import (
+        ZeroShotNoise2Noise as ZeroShotNoise2Noise,
+    )
 
 _BASELINES = {
     "AnyDenoiser": "any_denoiser",
+    "BM3D": "bm3d",
+    "Blind2Unblind": "blind2unblind",
+    "DeepImagePrior": "deep_image_prior",
     "FineTuning": "fine_tuning",
     "JointTraining": "joint_training",
     "LED": "led",
@@ -36,6 +47,7 @@ _BASELINES = {
     "Prabhakar": "prabhakar",
     "TargetOnly": "target_only",
     "TransferLearning": "transfer_learning",
+    "ZeroShotNoise2Noise": "zero_shot_noise2noise",
 }
 __getattr__, __dir__, _names = attach(
     __name__, {f"{__name__}.{module}": name for name, module in _BASELINES.items()}

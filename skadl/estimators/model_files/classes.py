@@ -16,6 +16,7 @@ DEFAULT_ESTIMATOR = "ADLDenoiser"
 _BASELINES = "skadl.estimators.baselines"
 _HOMES = {
     DEFAULT_ESTIMATOR: "skadl.estimators.adl",
+    "Blind2Unblind": f"{_BASELINES}.blind2unblind",
     "FineTuning": f"{_BASELINES}.fine_tuning",
     "JointTraining": f"{_BASELINES}.joint_training",
     "LED": f"{_BASELINES}.led",
