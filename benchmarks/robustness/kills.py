@@ -71,8 +71,10 @@ class SmallFit:
     def run(self, model: Path, checkpoint: Path | None, moment: float | None) -> str:
         """Fit and save in a child, which is killed after so many seconds, if it runs.
 
-        Returns `SPARED`, `KILLED` or `FAILED`.
+        They count from its first writing of the checkpoint, or, below 0, from its
+        start. Returns `SPARED`, `KILLED` or `FAILED`.
         """
+        before = _written(checkpoint)
         child = os.fork()
         if child == 0:
             code = 1
@@ -84,7 +86,9 @@ class SmallFit:
             finally:
                 os._exit(code)
         if moment is not None:
-            time.sleep(moment)
+            while moment >= 0 and _written(checkpoint) == before and _runs(child):
+                time.sleep(0.001)
+            time.sleep(abs(moment))
             os.kill(child, signal.SIGKILL)  # there until it is waited for
         _, status = os.waitpid(child, 0)
         if os.WIFSIGNALED(status):
@@ -116,11 +120,11 @@ def kill_fits(room: Path, n_kills: int, rng: np.random.Generator) -> pd.DataFram
     checkpoint then, and how the fit ended.
     """
     small = SmallFit(
-        make_domain("SonyA7S2", 4, size=48, random_state=0),
-        SourcePool(make_domain("NikonD850", 6, size=48, random_state=1)),
+        make_domain("SonyA7S2", 3, size=36, random_state=0),
+        SourcePool(make_domain("NikonD850", 4, size=36, random_state=1)),
     )
-    begin = time.perf_counter()
     expected = room / "expected"
+    begin = time.perf_counter()
     if small.run(expected, None, None) != SPARED:
         raise SystemExit("the undisturbed fit failed")
     longest = time.perf_counter() - begin
@@ -131,7 +135,9 @@ def kill_fits(room: Path, n_kills: int, rng: np.random.Generator) -> pd.DataFram
         kills = []
         while True:
             is_last = len(rows) + len(kills) >= n_kills
-            moment = None if is_last else rng.uniform(0, 1.2 * longest)
+            # One in ten at any moment, the others while it trains.
+            moment = rng.uniform(-longest if rng.random() < 0.1 else 0, longest / 2)
+            moment = None if is_last else moment
             ended = small.run(own / "model", own / "checkpoint", moment)
             if ended != KILLED:
                 break
@@ -141,6 +147,18 @@ def kill_fits(room: Path, n_kills: int, rng: np.random.Generator) -> pd.DataFram
         if len(rows) >= n_kills:
             break
     return pd.DataFrame(rows)
+
+
+def _written(checkpoint: Path | None) -> int:
+    """When a checkpoint was last written; 0 where there is none."""
+    if checkpoint is None or not checkpoint.exists():
+        return 0
+    return checkpoint.stat().st_mtime_ns
+
+
+def _runs(child: int) -> bool:
+    """Whether a child has not ended; it may still be waited for."""
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
 
 def _standing(own: Path) -> dict:

@@ -59,6 +59,7 @@ def describe_model(contents: ModelFile) -> dict[str, Any]:
     return {
         "kind": "model",
         "skadl_version": contents.skadl_version,
+        "checkpoint": None if contents.training is None else contents.training.place,
         "n_weights": _n_weights(contents),
         "parameters": dict(contents.parameters),
         "conditioning": contents.conditioning.kind,
@@ -147,7 +148,10 @@ def _field_of(path: str | Path, name: str, **given: Any) -> Any:
 
 
 def _model_lines(contents: ModelFile) -> Iterator[str]:
-    yield f"a model, saved by skadl {short_label(contents.skadl_version)}"
+    kind = "a model"
+    if contents.training is not None:
+        kind = f"a fit that is not finished, before {contents.training.place}"
+    yield f"{kind}, saved by skadl {short_label(contents.skadl_version)}"
     n_levels = contents.network.describe().get("n_levels")
     depth = f" on {n_levels} levels" if n_levels else ""
     yield (

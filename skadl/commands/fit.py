@@ -258,11 +258,9 @@ def _stopped(checkpoint: Path) -> str:
         training = None
     if training is None:
         return "stopped before the first checkpoint was written: nothing is kept."
-    reached = training.snapshot
     return (
-        f"stopped; {str(checkpoint)!r} holds the fit up to iteration "
-        f"{reached.iteration} of {reached.n_iter} of {reached.stage}. The same command "
-        "with --resume goes on from there; skadl denoise RAW... --model "
+        f"stopped; {str(checkpoint)!r} holds the fit up to {training.place}. The same "
+        "command with --resume goes on from there; skadl denoise RAW... --model "
         f"{shlex.quote(str(checkpoint))} uses the network so far."
     )
 

@@ -55,11 +55,9 @@ def load(
     requested = None if device == "auto" else resolve_device(device)
     contents = read_model_file(path)
     if contents.training is not None:
-        stands = contents.training.snapshot
         warnings.warn(
             f"{os.fspath(path)} is the checkpoint of a fit that is not finished: the "
-            f"network is as it was before iteration {stands.iteration} of "
-            f"{stands.n_iter} of {stands.stage}.",
+            f"network is as it was before {contents.training.place}.",
             UserWarning,
             stacklevel=2,
         )

@@ -62,7 +62,8 @@ class PatchStore:
     memory_gib : float, default=1
         Of the frames that is mapped into the memory of a process, in GiB. Patches of
         the others are read from their files, which takes little longer and no
-        memory.
+        memory. So are they where maps would take more than half of the files that the
+        process may open.
 
     Raises
     ------
@@ -84,8 +85,9 @@ class PatchStore:
     Frames appear under their name when they are whole, so that a process may be
     killed at any time and others may write at the same time: two that need the same
     frame at once both build it, and one of them wins. Several that build at once may
-    exceed the limit by 2 % each. Each frame carries a checksum, which `fit` verifies
-    before it uses the frame; what is damaged is built again.
+    exceed the limit by 2 % each. What killed processes left goes at the next use. Each
+    frame carries its name and a checksum, which `fit` verifies before it uses the
+    frame; what is damaged, or is another frame, is built again.
 
     Examples
     --------

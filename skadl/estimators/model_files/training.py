@@ -43,6 +43,12 @@ class Training:
     snapshot: Snapshot
     fit: FitRecord
 
+    @property
+    def place(self) -> str:
+        """How far the training had come, in words."""
+        reached = self.snapshot
+        return f"iteration {reached.iteration} of {reached.n_iter} of {reached.stage}"
+
 
 @dataclass(frozen=True)
 class FitRecord:
