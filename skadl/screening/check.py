@@ -48,8 +48,8 @@ def check_pairs(
     denoiser : callable, optional
         Takes a `RawImage` of at most 512 pixels a side, whose ``noise_profile`` holds
         the noise measured on its pair, and returns planes (4, h, w) as
-        `RawImage.normalised` does, denoised. With one that never saw the pairs, shift,
-        exposure and motion are looked for under a tenth of the noise.
+        ``RawImage.normalised`` does, denoised. With one that never saw the pairs, shift
+        and exposure are looked for under a tenth of the noise.
     verbose : int, default=0
         1 shows a progress bar.
 

@@ -1,4 +1,4 @@
-"""Pair checks on the denoised frame: shift, light, content at a tenth of the noise.
+"""Pair checks on the denoised frame: shift and light at a tenth of the noise.
 
 The denoiser is the caller's, any that never saw the pair; see
 :mod:`skadl.screening.witness` for why its errors do not pass for faults of the pair.

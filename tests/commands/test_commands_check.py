@@ -103,3 +103,24 @@ def test_check__pictures_where_a_file_is__says_so(pairs, tmp_path):
     outcome = run(tmp_path / "in", "--pictures", str(tmp_path / "out"))
     assert outcome.exit_code != 0
     assert (tmp_path / "out").read_text() == "precious"
+
+
+def test_check__levels_given__go_before_the_files(pairs, tmp_path):
+    write(tmp_path, pairs)
+    white = f"{pairs[0].noisy.white_level:g}"
+    levels = ["--black-level", "600,600,600,600", "--white-level", white]
+    outcome = run(tmp_path, "--no-denoiser", *levels)
+    assert "off its black level" in outcome.stdout or "black level" in outcome.stdout
+    assert run(tmp_path, "--no-denoiser").exit_code == 0
+    refused = run(tmp_path, "--white-level", "10")
+    assert refused.exit_code == 1 and "white level 10" in refused.stderr
+
+
+def test_check__without_the_denoiser__says_the_same_of_good_and_shifted(
+    pairs, tmp_path
+):
+    write(tmp_path, with_shifted(pairs))
+    for option in ("--denoiser", "--no-denoiser"):
+        facts = json.loads(run(tmp_path, "--json", option).stdout)
+        assert [pair["verdict"] for pair in facts["pairs"]] == ["bad", "good", "good"]
+        assert facts["notes"] == []
