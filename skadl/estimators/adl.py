@@ -15,6 +15,7 @@ import torch
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
 from skadl.adaptation.gates.base import Gate
@@ -174,6 +175,9 @@ class ADLDenoiser(NetworkDenoiser):
     Qian et al., "Adaptive Domain Learning for Cross-domain Image Denoising",
     NeurIPS 2024.
     """
+
+    # The fits of a search would write to one file.
+    __metadata_request__fit = {"checkpoint": UNUSED, "checkpoint_every": UNUSED}
 
     _parameter_constraints: dict = {
         "start": [str, os.PathLike, BaseEstimator],
