@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ class Shot:
     time: float | None  # seconds; None where the file does not say
     aperture: float | None  # F-number
     thumbnail: Thumbnail
-    sample: NoiseSample
+    sample: NoiseSample | None  # until it is matched: memory for many files
     content: str  # digest, the same for copies of a frame
 
     @property
@@ -67,6 +67,10 @@ class Shot:
     def span(self) -> float:
         """Counts from mean black to white."""
         return level_span(self.black_level, self.white_level)
+
+    def bare(self) -> Shot:
+        """Return the shot without what only matching needs."""
+        return replace(self, sample=None)
 
     def counts(self) -> np.ndarray:
         """Read the mosaic: ndarray of shape (H, W), uint16."""
