@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.metadata_routing import UNUSED
 
 from skadl.adaptation.gates.base import Gate
 from skadl.adaptation.gates.choice import GATES, make_gate
@@ -169,9 +168,6 @@ class ADLDenoiser(NetworkDenoiser):
     Qian et al., "Adaptive Domain Learning for Cross-domain Image Denoising",
     NeurIPS 2024.
     """
-
-    # The fits of a search would write to one file.
-    __metadata_request__fit = {"checkpoint": UNUSED, "checkpoint_every": UNUSED}
 
     _parameter_constraints: dict = {
         "start": [str, os.PathLike, BaseEstimator],
