@@ -48,7 +48,7 @@ FROM_RANDOM = {
 }
 FROM_TRAINED = {
     "n_pretrain_iter": 0,
-    "n_iter": 1400,
+    "n_iter": 1000,
     "n_finetune_iter": 100,
     "source_share": 0.875,
 }
