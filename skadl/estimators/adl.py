@@ -89,7 +89,7 @@ class ADLDenoiser(NetworkDenoiser):
         frames under the noise measured on the target pairs. 0 leaves it out. See
         :mod:`skadl.noise.renoising`.
     n_pretrain_iter, n_iter, n_finetune_iter : int or None, default=None
-        Iterations of the three stages; 0 leaves a stage out. None is 0, 1400 and 100
+        Iterations of the three stages; 0 leaves a stage out. None is 0, 1000 and 100
         after a trained start, 1200, 5400 and 600 after a random one.
     batch_size : int, default=8
         Patches in a step.

@@ -29,7 +29,10 @@ N_SCALES = 3
 class PyramidUNet(LocalUNet):
     """Remove noise on three scales, the coarsest first, with the same weights.
 
-    Parameters are those of `LocalUNet`.
+    Parameters
+    ----------
+    n_metadata, base_channels, n_levels, mlp_width : int
+        As of `LocalUNet`.
 
     Notes
     -----

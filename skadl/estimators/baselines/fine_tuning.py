@@ -22,7 +22,7 @@ class FineTuning(PlainTraining):
     ----------
     n_iter, n_finetune_iter : int or None, default=None
         Steps on the sources, and on the target. None is 6600 and 600 after a random
-        start, 1400 and 100 after a trained one.
+        start, 1000 and 100 after a trained one.
     **shared
 
     Notes

@@ -63,7 +63,7 @@ class PlainTraining(NetworkBaseline):
 
     # Steps after a random and after a trained start, as many as ADLDenoiser takes.
     steps_of_random = {"n_iter": 6600, "n_finetune_iter": 600}
-    steps_of_trained = {"n_iter": 1400, "n_finetune_iter": 100}
+    steps_of_trained = {"n_iter": 1000, "n_finetune_iter": 100}
 
     def __init__(
         self,

@@ -22,7 +22,7 @@ class TargetOnly(PlainTraining):
     ----------
     n_iter, n_finetune_iter : int or None, default=None
         Steps at a constant rate, and steps at a rate that falls to zero. None is 6600
-        and 600 after a random start, 1400 and 100 after a trained one.
+        and 600 after a random start, 1000 and 100 after a trained one.
     **shared
 
     Notes
