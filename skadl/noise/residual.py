@@ -62,6 +62,7 @@ class Residual:
     centre: np.ndarray  # (n_bins,), median of the residual
     sigma: np.ndarray  # (n_bins,), robust standard deviation of it
     least_variance: float  # that rounding to counts causes
+    clipped: np.ndarray  # (4, h, w), bool
 
     @cached_property
     def curve(self) -> TransferCurve:
@@ -105,8 +106,33 @@ def measure_residual(pair: RawPair) -> Residual:
     step = 1.0 if counts.dtype.kind in "ui" else span / 65535
     least = QUANTISATION_VARIANCE * step**2
     residual = counts - black[:, None, None] - signal
-    n_bins = max(1, min(N_BINS, signal.size // MIN_PIXELS_IN_BIN))
-    order = np.argsort(signal, axis=None, kind="stable")
+    every = np.arange(signal.size)
+    return _binned(noisy.iso, signal, residual, clipped, every, least)
+
+
+def only(measured: Residual, keep: np.ndarray) -> Residual:
+    """Restrict a residual to some packed pixels (h, w): the others are not known."""
+    return _binned(
+        measured.iso,
+        measured.signal,
+        measured.residual,
+        measured.clipped,
+        np.flatnonzero(np.broadcast_to(keep, measured.signal.shape)),
+        measured.least_variance,
+    )
+
+
+def _binned(
+    iso: float,
+    signal: np.ndarray,
+    residual: np.ndarray,
+    clipped: np.ndarray,
+    pixels: np.ndarray,
+    least: float,
+) -> Residual:
+    """Sort flat positions into bins of about equal signal, and measure each."""
+    n_bins = max(1, min(N_BINS, pixels.size // MIN_PIXELS_IN_BIN))
+    order = pixels[np.argsort(signal.flat[pixels], kind="stable")]
     bins = tuple(
         pixels
         for pixels in np.array_split(order, n_bins)
@@ -115,7 +141,7 @@ def measure_residual(pair: RawPair) -> Residual:
     figures = np.array([_centre_and_sigma(residual.flat[pixels]) for pixels in bins])
     centre, sigma = figures.reshape(-1, 2).T
     sigma = np.maximum(sigma, least**0.5)
-    return Residual(noisy.iso, signal, residual, bins, centre, sigma, least)
+    return Residual(iso, signal, residual, bins, centre, sigma, least, clipped)
 
 
 def transfer_curve(pair: RawPair | Residual) -> TransferCurve:

@@ -20,6 +20,7 @@ from skadl.raw.pair import RawPair
 from skadl.screening.alignment import Aligned, Shift, align
 from skadl.screening.motion import Motion, find_motion
 from skadl.screening.screen import ResidualAnalysis, Screening
+from skadl.screening.sky import drift_of_stars, judged_on_sky
 from skadl.screening.symptoms import LEAST_BINS, find_symptoms, without_offsets
 
 SIGMAS = 3.5  # standard errors before a shift or a brightness is believed
@@ -31,6 +32,7 @@ _PILE = (0.002, 8.0)  # share of pixels at a limit, and times as many as just be
 _PILE_WIDTH = 0.002  # of the span
 _BEYOND_WHITE = (1.005, 1e-4)  # times the white level; share of pixels
 _BLACK_ERROR = 0.05  # deviations of the noise in the dark, of a good black level
+_GLOW = 0.1  # part by which the light of the sky may differ between frames
 _HOT = 10.0  # standard deviations above all neighbours
 
 
@@ -76,8 +78,14 @@ def measure_pair(pair: RawPair) -> PairMeasurements:
     """
     pair = read_pair(pair)
     measured = measure_residual(pair)
-    analysis = ResidualAnalysis(measured.curve, Screening(**find_symptoms(measured)))
     aligned = align(measured, pair.noisy.cfa, _ALIGNED_SIDE, SIGMAS)
+    shift = aligned.shift
+    sky = judged_on_sky(measured)
+    if sky is not None:  # only the shift is that of the stars
+        measured, shift = sky, drift_of_stars(shift)
+        aligned = align(measured, pair.noisy.cfa, _ALIGNED_SIDE, SIGMAS)
+    symptoms = find_symptoms(measured, has_detail=sky is None)
+    analysis = ResidualAnalysis(measured.curve, Screening(**symptoms))
     is_small = max(pair.noisy.mosaic.shape) <= 2 * _ALIGNED_SIDE
     motion = find_motion(aligned) if is_small else motion_of_pair(pair)
     power = np.mean(aligned.sigma**2)
@@ -90,22 +98,29 @@ def measure_pair(pair: RawPair) -> PairMeasurements:
         slope, slope_error = broad, broad_error
     level, level_error = _level(measured)
     contrast, contrast_energy = None, 0.0
+    if sky is not None:
+        # Without stars there is no contrast. The glow of the sky drifts, and a fit
+        # takes a constant off.
+        slope, slope_error = level, level_error
     is_known = abs(slope) > SIGMAS * slope_error
-    if is_known and abs(level) + 2 * level_error < abs(slope) / 2:
+    if sky is None and is_known and abs(level) + 2 * level_error < abs(slope) / 2:
         detail = without_offsets(aligned.signal, aligned.known / aligned.sigma**2)
         contrast = 1 + slope
         contrast_energy = float(slope**2 * np.mean(detail**2) / max(power, 1e-300))
         slope, slope_error = level, level_error
     black_error, black_sigmas, below_black = _black_figures(pair, measured, aligned)
+    if sky is not None:  # no place without light, nor a line that leads there
+        black_error = black_sigmas = 0.0
     return PairMeasurements(
         analysis=analysis,
-        shift=aligned.shift,
+        shift=shift,
         motion=motion,
         brightness=1 + slope,
         brightness_error=slope_error,
         brightness_energy=float(
             slope**2 * np.mean(aligned.signal**2) / max(power, 1e-300)
-        ),
+        )
+        * (sky is None or abs(slope) > _GLOW),
         contrast=contrast,
         contrast_energy=contrast_energy,
         black_error=black_error,
@@ -130,6 +145,7 @@ def motion_of_pair(pair: RawPair) -> Motion:
     """Look at the whole frame for what moved; of a large one, at a smaller copy."""
     pair = small_copy(pair)
     measured = measure_residual(pair)
+    measured = judged_on_sky(measured) or measured
     return find_motion(align(measured, pair.noisy.cfa, _WHOLE_SIDE, SIGMAS))
 
 

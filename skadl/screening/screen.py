@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, replace
 from skadl.noise.residual import LEAST_WHITE, TransferCurve, measure_residual
 from skadl.raw.pair import RawPair
 from skadl.screening.outliers import compare_noise
+from skadl.screening.sky import judged_on_sky
 from skadl.screening.symptoms import find_symptoms, severity
 
 _NOISE = (2.5, 0.5)  # standard errors; logarithm of the variance: a factor 1.65
@@ -151,7 +152,9 @@ class ResidualAnalysis:
 def analyse_residual(pair: RawPair) -> ResidualAnalysis:
     """Look at the residual of one pair; raises as `measure_residual`."""
     measured = measure_residual(pair)
-    return ResidualAnalysis(measured.curve, Screening(**find_symptoms(measured)))
+    sky = judged_on_sky(measured)
+    symptoms = find_symptoms(sky or measured, has_detail=sky is None)
+    return ResidualAnalysis((sky or measured).curve, Screening(**symptoms))
 
 
 def screen(

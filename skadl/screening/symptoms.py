@@ -36,8 +36,13 @@ _NEIGHBOURS = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0
 _AROUND = np.array([[[1, 1, 1], [1, 0, 1], [1, 1, 1]]])
 
 
-def find_symptoms(measured: Residual) -> dict[str, float]:
-    """Parts of a `Screening` but the noise; none where nearly all is clipped."""
+def find_symptoms(measured: Residual, has_detail: bool = True) -> dict[str, float]:
+    """Parts of a `Screening` but the noise; none where nearly all is clipped.
+
+    Between stars there is no detail that a shift could move or brightness scale. There
+    the noise of a clean frame that was registered, which neighbours share, would look
+    like a picture of its own, and the sensor's fixed pattern like a shift.
+    """
     if len(measured.bins) < LEAST_BINS:
         return {}
     sigma, known, residual, signal = (
@@ -58,10 +63,13 @@ def find_symptoms(measured: Residual) -> dict[str, float]:
     # The best brightness first, or a wrong light factor would show a picture.
     levelled = _Frames(residual - slope * signal, signal, sigma, known)
     factor = np.log(max(1 + slope, 0.01))
-    return {
-        "picture": max(_picture(*level) for level in _resolutions(levelled)),
+    pictures = [_picture(*level) for level in _resolutions(levelled)]
+    found = {"exchanged": _exchange(levelled)}
+    if not has_detail:
+        return found | {"picture": max(pictures[1:], default=0.0)}
+    return found | {
+        "picture": max(pictures),
         "misaligned": max(_misalignment(*level) for level in _resolutions(frames)),
-        "exchanged": _exchange(levelled),
         "brightness": severity(slope / error, factor, _BRIGHTNESS),
     }
 

@@ -25,6 +25,7 @@ from skadl.noise.residual import OUTLIER
 from skadl.raw.image import RawImage
 from skadl.raw.pair import RawPair
 from skadl.screening.screen import Screening
+from skadl.screening.sky import sky_between_stars
 from skadl.screening.symptoms import grid_sums, severity, without_offsets
 from skadl.support.robust import robust_sigma
 
@@ -129,6 +130,10 @@ def judge_pair(
     # A clean frame may have a range of its own; the noisy one ends at its light factor.
     white = _CLIPPED * np.array([pair.noisy.ratio, pair.clean.ratio])
     known = (noisy < white[0]) & (clean < white[1])
+    sigma = np.sqrt(np.maximum(noise.shot * np.maximum(clean, 0) + noise.read, 1e-12))
+    sky = sky_between_stars(noisy, clean, sigma)
+    if sky is not None:
+        known &= sky
     found = compare_planes(noisy, clean, denoised, noise, known).parts
     before = Screening() if screening is None else screening
     return replace(
