@@ -40,6 +40,12 @@ _POSITIVE = click.FloatRange(0, min_open=True)
     help="Light factor, instead of what the exposure says.",
 )
 @click.option(
+    "--register/--no-register",
+    default=None,
+    help="Move the frames of a burst over one another by their stars, before they are "
+    "averaged.  [default: of FITS files that show stars]",
+)
+@click.option(
     "--pictures",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
@@ -52,6 +58,7 @@ def check(
     sensor: str | None,
     iso: float | None,
     ratio: float | None,
+    register: bool | None,
     pictures: Path | None,
     as_json: bool,
 ) -> None:
@@ -78,7 +85,12 @@ def check(
         warnings.showwarning = show_warning
         try:
             pairs = load_pairs(
-                folder, sensor=sensor, iso=iso, ratio=ratio, verbose=verbose
+                folder,
+                sensor=sensor,
+                iso=iso,
+                ratio=ratio,
+                register=register,
+                verbose=verbose,
             )
             result = check_pairs(pairs, iso_range=iso_range, verbose=verbose)
         except (OSError, ValueError) as error:

@@ -60,6 +60,12 @@ Examples:
     "what the exposure says.",
 )
 @click.option(
+    "--register/--no-register",
+    default=None,
+    help="Move the frames of a burst over one another by their stars, before they are "
+    "averaged.  [default: of FITS files that show stars]",
+)
+@click.option(
     "--iterations", type=click.IntRange(0), metavar="N", help="Of adaptation."
 )
 @click.option(
@@ -94,6 +100,7 @@ def fit(
     sensor: str | None,
     iso: float | None,
     ratio: float | None,
+    register: bool | None,
     iterations: int | None,
     seed: int,
     device: str,
@@ -129,7 +136,12 @@ def fit(
         warnings.showwarning = show_warning
         try:
             pairs = load_pairs(
-                folder, sensor=sensor, iso=iso, ratio=ratio, verbose=verbose
+                folder,
+                sensor=sensor,
+                iso=iso,
+                ratio=ratio,
+                register=register,
+                verbose=verbose,
             )
             others = [load_pairs(place, verbose=verbose) for place in sources]
             if not as_json:

@@ -45,6 +45,7 @@ class LoadedPairs(Sequence[RawPair]):
     folder: Path
     pairs: tuple[RawPair, ...]
     problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()  # on how the pairs were made
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -97,6 +98,7 @@ class LoadedPairs(Sequence[RawPair]):
                 {"path": str(problem.path), "reason": problem.reason}
                 for problem in self.problems
             ],
+            "notes": list(self.notes),
         }
 
     def summary(self) -> str:
@@ -117,6 +119,7 @@ class LoadedPairs(Sequence[RawPair]):
                 f"{_count(sensor['n_scenes'], 'scene')}, light factor {factors}",
                 f"    pairs by ISO: {', '.join(by_iso)}",
             ]
+        lines += [f"  {note}" for note in self.notes]
         lines += [f"  left out: {text}" for text in _texts(self.folder, self.problems)]
         return "\n".join(lines)
 
@@ -129,6 +132,7 @@ def load_pairs(
     ratio: float | None = None,
     black_level: float | Sequence[float] | None = None,
     white_level: float | None = None,
+    register: bool | None = None,
     verbose: int = 0,
 ) -> LoadedPairs:
     """Find the noisy/clean pairs in a folder of RAW files, to fit a denoiser on them.
@@ -146,6 +150,10 @@ def load_pairs(
         F-numbers say.
     black_level, white_level : optional
         As in `read_raw`.
+    register : bool, optional
+        Whether the frames of a burst are moved over one another by their stars before
+        they are averaged; by default those of FITS files are, where stars are found.
+        See :doc:`/guide/astro`.
     verbose : int, default=0
         1 shows a progress bar over the files.
 
@@ -208,14 +216,17 @@ def load_pairs(
     for request in Progress(verbose).track("reading", distinct, len(distinct)):
         try:
             shots[request] = request.read(
-                black_level=black_level, white_level=white_level
+                black_level=black_level,
+                white_level=white_level,
+                registers=register,
             )
         except (OSError, ValueError) as error:
             problems.append(Problem(request.path, str(error)))
     pairs: list[RawPair] = []
+    notes: list[str] = []
     for group, roles in zip(groups, requests, strict=True):
         noisy, clean = ([shots[r] for r in role if r in shots] for role in roles)
-        matches = Matches(group.scene, group.ratio or ratio)
+        matches = Matches(group.scene, group.ratio or ratio, register)
         if group.clean is None:
             match_scene(noisy, matches)
         elif clean:
@@ -224,9 +235,12 @@ def load_pairs(
             matches.leave_out(noisy, "none of its clean frames can be read.")
         pairs += matches.pairs
         problems += matches.problems
+        notes += matches.notes
     if not pairs:
         raise ValueError(_describe_nothing(folder, len(shots), problems))
-    return LoadedPairs(folder, tuple(pairs), tuple(dict.fromkeys(problems)))
+    return LoadedPairs(
+        folder, tuple(pairs), tuple(dict.fromkeys(problems)), tuple(notes)
+    )
 
 
 def _describe_nothing(folder: Path, n_files: int, problems: Sequence[Problem]) -> str:

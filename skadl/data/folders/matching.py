@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from skadl.data.folders.bursts import Burst
+from skadl.data.folders.registration import (
+    LEAST_STARS,
+    UnregisteredError,
+    register,
+)
 from skadl.data.folders.shots import Shot, find_other_scenes, lights
 from skadl.raw.pair import RawPair
 
@@ -29,8 +34,11 @@ class Matches:
 
     scene: str
     ratio: float | None = None  # light factor of all; None leaves it to the exposures
+    # Whether frames are moved by their stars; None: where these are found and match.
+    registers: bool | None = None
     pairs: list[RawPair] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def add(self, noisy: Shot, clean: Burst, ratio: float) -> None:
         """Pair a frame with the mean of a burst, of which it may be a member."""
@@ -48,7 +56,9 @@ def match_scene(shots: Sequence[Shot], matches: Matches) -> None:
     for shot in shots:
         by_camera.setdefault(shot.camera, []).append(shot)
     for shots_of_camera in by_camera.values():
-        kept = _leave_out_other_scenes(shots_of_camera, matches)
+        kept = shots_of_camera
+        if not _show_stars(kept):  # which drift from cell to cell of a thumbnail
+            kept = _leave_out_other_scenes(kept, matches)
         bursts = _find_bursts(kept)
         if len(bursts) == 1:
             _match_within(bursts[0], matches)
@@ -98,8 +108,55 @@ def _match_within(burst: Burst, matches: Matches) -> None:
             "mean is.",
         )
         return
+    if matches.registers is not False and shots[0].stars is not None:
+        if _match_registered(shots, matches):
+            return
+        if matches.registers is None and _show_stars(shots):
+            shots = _leave_out_other_scenes(shots, matches)
+            burst = Burst(tuple(shots))
     for shot in shots:
         matches.add(shot, burst, matches.ratio or 1.0)
+
+
+def _match_registered(shots: Sequence[Shot], matches: Matches) -> bool:
+    """Pair each frame with the mean of the others, moved over it by their stars.
+
+    False where frames have to be taken as they are.
+    """
+    try:
+        burst, left_out = register(shots)
+    except UnregisteredError as error:
+        if matches.registers is None:
+            return False
+        matches.leave_out(shots, f"cannot be registered: {error}.")
+        return True
+    matches.leave_out(
+        left_out,
+        "its stars do not match those of the other frames, or it shows less than half "
+        "of their field; clouds passed, or the mount moved.",
+    )
+    if burst is None:
+        return False
+    if len(burst.shots) < LEAST_BURST:
+        matches.leave_out(
+            burst.shots,
+            f"only {len(burst.shots)} frames match by their stars; {LEAST_BURST} are "
+            "needed.",
+        )
+        return True
+    for index in range(len(burst.shots)):
+        noisy, clean = burst.frames(index, matches.ratio or 1.0)
+        matches.pairs.append(RawPair(noisy, clean, matches.scene))
+    matches.notes.append(
+        f"{matches.scene}: {len(burst.shots)} frames registered by their stars; they "
+        f"drift by up to {burst.drift:.1f} pixels, matched stars lie "
+        f"{burst.error:.2f} pixels off one another"
+    )
+    return True
+
+
+def _show_stars(shots: Sequence[Shot]) -> bool:
+    return all(s.stars is not None and len(s.stars) >= LEAST_STARS for s in shots)
 
 
 def _match_between(bursts: Sequence[Burst], matches: Matches) -> None:
