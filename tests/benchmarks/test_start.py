@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from night import BLACK, GAIN, field, light_of
 
 import skadl
 from benchmarks.start import adapt, networks
@@ -17,6 +18,7 @@ from benchmarks.start.adapt import roughen
 from benchmarks.start.batches import make_batch
 from benchmarks.start.blind import simulated, summarise
 from benchmarks.start.classic import stabilise, unstabilise
+from benchmarks.start.evaluate import score, sky_cases
 from benchmarks.start.export import (
     export_checkpoint,
     export_model,
@@ -303,3 +305,29 @@ def test_stabilised_noise_is_one_and_its_mean_comes_back(level):
         assert z.std() == pytest.approx(1, abs=0.03)
     mean = unstabilise(np.array([z.mean()]), noise).item()
     assert mean == pytest.approx(level, abs=3e-4 + 0.003 * level)
+
+
+def test_sky_cases__stars__are_scored_between_them(tmp_path):
+    places, electrons = field(160, 8, 0)
+    light = light_of(places, electrons, 160)
+    rng = np.random.default_rng(0)
+    noisy = (GAIN * rng.poisson(light, (6, 160, 160)) + BLACK).astype(np.uint16)
+    np.savez(
+        tmp_path / "seestar_a.npz",
+        noisy=noisy,
+        clean=noisy.mean(axis=0),
+        n_averaged=np.full((160, 160), 6, np.uint8),
+        black_level=float(BLACK),
+        white_level=65535.0,
+        pattern="RGGB",
+        gain_dn_per_e=2 * GAIN,
+    )
+    cases = list(sky_cases(tmp_path))
+    assert len(cases) == 6
+    # 6/5 of the noise of a frame is in its difference from the mean of the others.
+    gain, read_variance = cases[0].info.noise_at(100.0)
+    sky = 0.825 * 60 * GAIN  # counts
+    assert gain * sky + read_variance == pytest.approx(1.2 * GAIN * sky, rel=0.15)
+    rows = score(iter(cases), {"noisy": lambda image, info: image.normalised()})
+    expected = (1.2 * GAIN * sky) ** 0.5 / (65535 - BLACK)
+    assert rows["psnr"].mean() == pytest.approx(-20 * np.log10(expected), abs=0.3)
