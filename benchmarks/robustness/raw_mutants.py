@@ -154,6 +154,7 @@ def _write_fits(path: Path, mosaic: np.ndarray) -> Path:
         "INSTRUME": "'ASI294MC'",
         "GAIN": "120",
         "EXPTIME": "30.0",
+        "PEDESTAL": "512",
     }
     header = "".join(
         f"{name:8}= {value:>20}".ljust(80) for name, value in cards.items()

@@ -5,6 +5,8 @@ Both expect noise that is the same everywhere: `skadl.noise.variance_stabilisati
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from skadl.baselines import BM3D
 from skimage.restoration import denoise_nl_means
@@ -15,6 +17,8 @@ from skadl.estimators.baselines.per_image import PerImageDenoiser
 
 class NonLocalMeans(PerImageDenoiser):
     """Denoise by non-local means, of patches of 5x5 within 13x13."""
+
+    _parameter_constraints: ClassVar[dict] = {}
 
     def denoise_stabilised(self, planes: np.ndarray) -> np.ndarray:
         """Denoise planes (4, h, w) with unit noise, one by one."""

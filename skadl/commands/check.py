@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from skadl.commands.parameters import level_options
-from skadl.commands.terminal import cannot_write, failure, say, show_warning
+from skadl.commands.terminal import cannot_write, failure, note, say, show_warning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,15 +112,22 @@ def check(
                 register=register,
                 verbose=verbose,
             )
+            lit = [pair for pair in pairs if not _is_dark(pair)]
+            n_dark = len(pairs) - len(lit)
+            if n_dark and not lit:
+                raise ValueError(_dark_advice(n_dark, folder))
+            checked = lit if n_dark else pairs
             result = check_pairs(
-                pairs,
+                checked,
                 iso_range=iso_range,
                 denoiser=_universal() if denoises else None,
                 verbose=verbose,
             )
         except (OSError, ValueError) as error:
             raise failure(error) from error
-    drawn = [] if pictures is None else _draw(pairs, result, pictures)
+    if n_dark:
+        note(_dark_advice(n_dark, folder))
+    drawn = [] if pictures is None else _draw(checked, result, pictures)
     if as_json:
         record = result.as_dict() | {
             "problems": pairs.facts()["problems"],
@@ -151,6 +159,26 @@ def _universal() -> Denoiser:
         return image.with_mosaic(mosaic.mosaic).normalised()
 
     return denoise
+
+
+def _is_dark(pair: RawPair) -> bool:
+    """Whether a pair was taken with the lens cap on."""
+    from skadl.noise.calibration_frames import is_dark
+
+    try:
+        # The clean frame has less noise, and shows what there is.
+        return is_dark(pair.clean) and is_dark(pair.noisy)
+    except (OSError, ValueError):  # which the check itself reports
+        return False
+
+
+def _dark_advice(n_dark: int, folder: Path) -> str:
+    return (
+        f"{n_dark} of the pairs are dark frames, taken with the lens cap on: they show "
+        "no picture, so they are no pairs to train on, but they calibrate the camera. "
+        f"Measure it with: skadl calibrate {shlex.quote(str(folder))} --out "
+        "camera.safetensors"
+    )
 
 
 def _draw(pairs: Sequence[RawPair], result: PairCheck, folder: Path) -> list[Path]:

@@ -37,6 +37,8 @@ class DatasetPairs(LoadedPairs):
     pairs : tuple of RawPair
     problems : tuple of Problem
         In the order of the scenes; those that are `Missing` are not there at all.
+    notes : tuple of str
+        None of a dataset.
 
     Examples
     --------

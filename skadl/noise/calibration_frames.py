@@ -14,8 +14,12 @@ from skadl.noise.flat_frames import FlatFigures, measure_flats
 from skadl.noise.residual import NEARLY_WHITE
 from skadl.noise.sensors import SensorInfo
 from skadl.raw.image import RawImage
+from skadl.support.robust import robust_sigma
 
 MOST_DARK = 0.02  # of the range above black: what is brighter holds light
+_BLOCK = 4  # packed pixels: side of blocks that a picture or a star would show in
+# Times the noise of a block: what dark shading does not reach, and a star does.
+_MOST_UNEVEN, _BRIGHT = 5.0, 8.0
 _LEAST_LIGHT = 0.02  # of the range: what is darker is no flat
 _MOST_WHITE = 0.01  # share of a flat's pixels
 _WHERE = {"darks": "dark frames", "flats": "flats"}
@@ -42,13 +46,10 @@ def check_frames(frames: Any, what: str) -> tuple[RawImage, ...]:
 
 def kind_of(frame: RawImage) -> str | None:
     """Tell by content whether a frame is "dark" or "flat"; None where it is neither."""
+    if is_dark(frame):
+        return "dark"
     planes = frame.normalised() / frame.ratio
     level = np.median(planes, axis=(1, 2))
-    if abs(level).max() < MOST_DARK:
-        # A picture in little light has parts that are brighter.
-        bright = np.quantile(planes, 0.99, axis=(1, 2)) - level
-        spread = level - np.quantile(planes, 0.25, axis=(1, 2))
-        return "dark" if (bright < MOST_DARK + 8 * spread).all() else None
     height, width = (side // 8 * 8 for side in planes.shape[1:])
     if min(height, width) < 16 or level.min() < _LEAST_LIGHT:
         return None
@@ -60,6 +61,27 @@ def kind_of(frame: RawImage) -> str | None:
     # Shading of a lens is smooth: neighbours are alike, and nothing is twice as bright.
     is_smooth = np.quantile(steps, 0.95) < 0.1 and means.max() < 2
     return "flat" if is_smooth else None
+
+
+def is_dark(frame: RawImage) -> bool:
+    """Whether a frame lies at black and shows nothing: no picture and no star."""
+    planes = frame.normalised() / frame.ratio
+    level = np.median(planes, axis=(1, 2))
+    if np.abs(level).max() >= MOST_DARK:
+        return False
+    sides = [side // _BLOCK for side in planes.shape[1:]]
+    if min(sides) < 2:
+        return True
+    height, width = (side * _BLOCK for side in sides)
+    planes = planes[:, :height, :width] - level[:, None, None]
+    blocks = planes.reshape(4, sides[0], _BLOCK, sides[1], _BLOCK).mean(axis=(2, 4))
+    # Light is in all planes; a hot pixel is in one.
+    common = blocks.min(axis=0)
+    pixel = robust_sigma(planes[:, 1:, 1:] - planes[:, :-1, :-1]) / 2**0.5
+    spread = robust_sigma(common - np.median(common))
+    is_even = spread <= _MOST_UNEVEN * pixel / _BLOCK
+    brightest = np.quantile(common, 0.999) - np.median(common)
+    return bool(is_even and brightest <= _BRIGHT * max(spread, pixel / _BLOCK))
 
 
 def measure_frames(

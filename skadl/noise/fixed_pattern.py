@@ -37,7 +37,7 @@ class PatternAtIso:
         frame evenly.
     pixels : ndarray of shape (H, W), optional
         What each pixel adds beside these.
-    hot : ndarray of int, optional
+    hot : ndarray of shape (n,), optional
         Flat positions of pixels that tell nothing, such as hot ones.
     error : float, default=0
         Standard error of the pattern at a pixel, in counts, where it was measured.
@@ -98,7 +98,18 @@ class PatternAtIso:
         return len(self.rows), len(self.columns)
 
     def counts(self, cfa: str) -> np.ndarray:
-        """Lay the pattern out as a mosaic (H, W), float32; hot pixels as the others."""
+        """Lay the pattern out as a mosaic; hot pixels as the others.
+
+        Parameters
+        ----------
+        cfa : str
+            Pattern of the mosaic, for the shading of its planes.
+
+        Returns
+        -------
+        ndarray of shape (H, W), float32
+            In counts.
+        """
         height, width = self.shape
         result = self.rows[:, None] + self.columns
         if self.shading is not None:
@@ -109,7 +120,18 @@ class PatternAtIso:
         return result
 
     def window(self, top: int, left: int, height: int, width: int) -> PatternAtIso:
-        """Cut the pattern of a part of the frame; its top and left must be even."""
+        """Cut the pattern of a part of the frame.
+
+        Parameters
+        ----------
+        top, left : int
+            Even.
+        height, width : int
+
+        Returns
+        -------
+        PatternAtIso
+        """
         rows, columns = slice(top, top + height), slice(left, left + width)
         shading = self.shading
         if shading is not None:
@@ -172,7 +194,16 @@ class FixedPattern:
         return next(iter(self.by_iso.values())).shape
 
     def at(self, iso: float) -> PatternAtIso:
-        """Return the pattern at an ISO."""
+        """Return the pattern at an ISO.
+
+        Parameters
+        ----------
+        iso : float
+
+        Returns
+        -------
+        PatternAtIso
+        """
         isos = np.array(list(self.by_iso))
         place = float(np.interp(iso, isos, np.arange(len(isos))))
         below = min(int(place), max(len(isos) - 2, 0))

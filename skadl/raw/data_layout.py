@@ -17,16 +17,18 @@ _CODES = (
     *(*_STRIPS, *_TILES, _TILE_WIDTH, _TILE_HEIGHT, _ROWS_PER_STRIP),
 )
 _UNCOMPRESSED, _JPEG, _CFA_PHOTOMETRIC = 1, 7, 32803
+_MAKE, _ORIENTATION = 271, 274
+_CFA_PATTERN, _EXIF_POINTER = 33422, 34665
 _HEADER = 8  # bytes
 # See `skadl.raw.libraw`; a tile may be larger than the image, and is taken whole.
 _MOST_SITES_PER_BYTE = 64
 
 
 def why_impossible(tags: TiffTags) -> str | None:
-    """Say why a DNG's mosaic cannot be read right; None if it may be.
-
-    The sentence lacks its subject, the file's name.
-    """
+    """Say why a mosaic cannot be read right; None if it may be."""
+    if (_TILE_WIDTH in tags.mosaic) != (_TILE_HEIGHT in tags.mosaic):
+        # LibRaw would take memory for a side of 2**31.
+        return "it says only one side of its tiles"
     if not (tags.is_dng and _is_cfa(tags)):
         return None
     missing = _missing_bytes(tags)
@@ -47,14 +49,24 @@ def why_impossible(tags: TiffTags) -> str | None:
 def why_doubtful(tags: TiffTags) -> str | None:
     """Say why a mosaic that was found may not be what was written; None if fine."""
     if not _is_cfa(tags):
-        return "its tags do not name a mosaic" if tags.is_dng else None
+        if tags.is_dng:
+            return "its tags do not name a mosaic"
+        is_bare = bool(tags.first) and _MAKE not in tags.first and not _chunks(tags)
+        return "it names neither a camera nor where its counts lie" if is_bare else None
     if not tags.is_dng:
+        if tags.find(_CFA_PATTERN) is None or _first(tags, _BITS) is None:
+            return "it names a mosaic, but not its colours or its bits"
         # What makers do with codes of their own only LibRaw knows.
         is_plain = _first(tags, _COMPRESSION) in (_UNCOMPRESSED, _JPEG)
         missing = _missing_bytes(tags) if is_plain else 0
         return f"its counts reach {missing:,} bytes beyond its end" if missing else None
     if tags.repeated & {*_CODES}:
         return "tags of its layout are there twice"
+    turned = numbers(tags.first.get(_ORIENTATION))
+    if turned and turned[0] not in range(10):
+        return f"it says that it is turned in the way {turned[0]}, which is none"
+    if _EXIF_POINTER in tags.first and not tags.exif:
+        return "its EXIF block is not where it says"
     if _first(tags, _SAMPLES) not in (None, 1):
         return f"it has {_first(tags, _SAMPLES)} counts at a photosite"
     spans = sorted([*_chunks(tags), (0, _HEADER), *tags.blocks])

@@ -92,6 +92,8 @@ def _find_in(image: RawImage) -> Saturation | None:
     # Above the white level, or piled up below it: at the highest counts are many more
     # pixels than just under them, while an unclipped histogram falls off.
     counts, black = image.mosaic, float(np.mean(image.black_level))
+    if counts.dtype.kind == "f" and not np.isfinite(counts).all():
+        return None  # said where frames are measured
     beyond = np.count_nonzero(counts > _BEYOND_WHITE[0] * image.white_level)
     if beyond > _BEYOND_WHITE[1] * counts.size:
         top = float(np.percentile(counts, 100 * (1 - _BEYOND_WHITE[1] / 10)))

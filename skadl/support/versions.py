@@ -33,6 +33,8 @@ EXTRAS = {
     "sidd": ("h5py",),
     "bench": ("matplotlib", "pandas"),
     "dask": ("distributed",),
+    "fits": ("astroalign", "astropy"),
+    "bm3d": ("bm3d",),
 }
 
 

@@ -251,20 +251,6 @@ def test_tabulate_rates__known_times__relative_to_memory(benchmark):
     assert [rate.split()[0] for rate in rates] == ["1.000", "0.500", "0.250"]
 
 
-# raw_fuzz.py
-
-
-@pytest.mark.skipif(not hasattr(os, "wait4"), reason="forks")
-def test_denoise_mutant__file_that_is_none__is_refused(benchmark, tmp_path):
-    raw_fuzz = benchmark("robustness.raw_fuzz")
-    model = raw_fuzz.save_tiny_model(tmp_path / "tiny.safetensors")
-    mutant = tmp_path / "mutant.dng"
-    mutant.write_bytes(b"II*\0 and nothing else")
-    outcome = raw_fuzz.denoise_mutant(model, mutant, tmp_path / "out", 4.0, 60)
-    assert outcome["outcome"] == raw_fuzz.REFUSED
-    assert not (tmp_path / "out").exists()
-
-
 # witness.py
 
 

@@ -208,7 +208,7 @@ def test_an_exported_network_has_the_weights(scenes, tmp_path):
 def test_the_published_weights_are_those_of_the_networks_of_the_package():
     folder = Path(networks.__file__).parents[1] / "results" / "start"
     network = skadl.load_universal(device="cpu").module_
-    assert name_of(network) == "local_unet"
+    assert name_of(network) == "pyramid_unet"
     assert type(load_network(folder / "checkpoint.pt")) is type(network)
 
 

@@ -104,3 +104,13 @@ def test_calibrate__picture_among_them__is_named_and_left_out(tmp_path):
     assert result.exit_code == 1  # as where a file could not be used
     assert "holiday.dng is neither a dark frame nor a flat" in result.output
     assert load_sensors(tmp_path / "a.safetensors").names
+
+
+def test_check__dark_frames__are_sent_to_calibrate(tmp_path):
+    for index in range(4):
+        write_shot(tmp_path / "cap" / f"{index}.dng", frame(0, index), 0.1, 4)
+    result = run("check", tmp_path)
+    assert result.exit_code == 1
+    assert "taken with the lens cap on" in result.output
+    assert "skadl calibrate" in result.output
+    assert "align" not in result.output

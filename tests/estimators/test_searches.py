@@ -22,6 +22,7 @@ from tiny_fits import (
 
 from skadl import (
     ADLDenoiser,
+    RawImage,
     RawPair,
     SensorInfo,
     SensorTable,
@@ -160,10 +161,16 @@ def test__fold_with_one_pair_left__says_how_many_are_needed():
 def test__identical_prediction_in_a_fold__keeps_results_finite():
     # Far beyond white: prediction and truth are clipped to the same image.
     facts = dict(sensor="A", iso=800, cfa="RGGB", black_level=0, white_level=1000)
-    frames = np.full((N_TARGET, 32, 32), 60000.0, np.float32)
+
+    def image(level):
+        return RawImage(np.full((32, 32), level, np.float32), **facts)
+
+    pairs = [RawPair(image(60000 + n), image(61000 + n)) for n in range(N_TARGET)]
     known = SensorInfo("RGGB", 0, 1000, gain={800: 0.5}, read_noise={800: 2.0})
     search = search_for(grid={"queue_size": [2, 3]})
-    search.fit(make_pairs(frames, frames, **facts), meta=SensorTable({"A": known}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a level that cannot be
+        search.fit(pairs, meta=SensorTable({"A": known}))
     results = search.cv_results_
     assert results["mean_test_score"] == pytest.approx(2 * [20 * np.log10(65535)])
     assert results["std_test_score"] == pytest.approx(0)

@@ -29,6 +29,7 @@ class StandIn:
     """What a network removes, as a function of planes (4, h, w) in one tile."""
 
     bytes_per_pixel, multiple, halo, device = 1.0, 4, 24, torch.device("cpu")
+    coarser = None
 
     def __init__(self, removed):
         self._removed = removed

@@ -56,6 +56,7 @@ def test_sound_layouts__are_neither_refused_nor_doubted(tmp_path, layout, order)
         ({256: (RATIONAL, [(96, 1)])}, "no whole numbers"),
         ({273: (LONG, [10_000])}, "bytes beyond its end"),
         ({279: (LONG, [2**32 - 1])}, "bytes beyond its end"),
+        ({323: (LONG, [64])}, "only one side of its tiles"),
         ({322: (LONG, [2**20]), 323: (LONG, [2**20])}, "tiles are larger"),
     ],
 )

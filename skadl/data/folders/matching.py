@@ -50,7 +50,8 @@ class Matches:
         changes: dict[str, Any] = {"ratio": ratio}
         if _continues(clean.shots[0], noisy):
             changes["white_level"] = clean.white_level_of(noisy)
-        self.pairs.append(RawPair(noisy.image(**changes), truth, self.scene))
+        image = noisy.bare().image(**changes)
+        self.pairs.append(RawPair(image, truth, self.scene))
 
     def leave_out(self, shots: Iterable[Shot], reason: str) -> None:
         """Say of some frames why they are in no pair."""
@@ -97,7 +98,7 @@ def match_declared(
     for burst in _find_bursts(noisy):
         frames, masters = _split(burst.shots)
         if frames:
-            matches.leave_out(masters, _no_noisy_frame(frames[0].path.name))
+            matches.leave_out(masters, _no_noisy_frame(clean[0].path.name))
             noisy = [shot for shot in noisy if shot not in masters]
     # A frame may be noisy and clean: the mean is then taken without it.
     bursts = _find_bursts(clean)
@@ -112,8 +113,9 @@ def match_declared(
             )
     frames, masters = _split(kept.shots)
     if masters:
-        kept, first = Burst(masters[:1]), masters[0]
-        matches.say_master(first, frames)
+        matches.say_master(masters[0], frames)
+    kept = _bare_burst(masters[:1] or kept.shots)
+    first = kept.shots[0]
     for shot in noisy:
         reason = _obstacle(shot, kept, matches.ratio)
         if reason is None:
@@ -305,7 +307,7 @@ def _set_stacks_apart(
     stacks: dict[Burst, int] = {}
     for burst in bursts:
         frames, masters = _split(burst.shots)
-        kept.append(Burst(frames))
+        kept.append(_bare_burst(frames))
         if masters and len(bursts) == 1 and _drift(frames):
             matches.leave_out(
                 masters,
@@ -316,7 +318,7 @@ def _set_stacks_apart(
             matches.say_master(masters[0], frames)
             # How many frames it was made of is not known: those that are here, or
             # as many as the noise of a stack tells it from a frame by.
-            stacks[Burst(masters[:1])] = max(len(frames), _LEAST_STACK)
+            stacks[_bare_burst(masters[:1])] = max(len(frames), _LEAST_STACK)
             matches.leave_out(masters[1:], _no_noisy_frame(masters[0].path.name))
     return kept, stacks
 
@@ -330,6 +332,10 @@ def _drift(frames: Sequence[Shot]) -> bool:
     except UnregisteredError:
         return False
     return burst is not None and len(burst.shots) >= LEAST_BURST
+
+
+def _bare_burst(shots: Sequence[Shot]) -> Burst:
+    return Burst(tuple(shot.bare() for shot in shots))
 
 
 def _no_noisy_frame(clean: str) -> str:

@@ -48,7 +48,7 @@ class Shot:
     time: float | None  # seconds; None where the file does not say
     aperture: float | None  # F-number
     thumbnail: Thumbnail
-    sample: NoiseSample
+    sample: NoiseSample | None  # until it is matched: memory for many files
     content: str  # digest, the same for copies of a frame
     # Of its stars, brightest first: rows and columns in pixels of the mosaic, (n, 2).
     # None where they were not looked for.
@@ -75,6 +75,10 @@ class Shot:
     def span(self) -> float:
         """Counts from mean black to white."""
         return level_span(self.black_level, self.white_level)
+
+    def bare(self) -> Shot:
+        """Return the shot without what only matching needs."""
+        return replace(self, sample=None)
 
     def counts(self) -> np.ndarray:
         """Read the mosaic: ndarray of shape (H, W), uint16."""
