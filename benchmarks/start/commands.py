@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -17,12 +18,14 @@ from benchmarks.start.classic import CLASSIC, classic_denoiser
 from benchmarks.start.compare import compare
 from benchmarks.start.evaluate import (
     BENCHMARK_CAMERAS,
+    Case,
     benchmark_cases,
     by_ratio,
     harm,
     photograph_cases,
     real_cases,
     score,
+    sky_cases,
     tabulate,
 )
 from benchmarks.start.export import export_checkpoint, export_model
@@ -154,7 +157,7 @@ def _line(row: dict[str, float]) -> str:
 
 
 @main.command()
-@click.option("--photographs", type=FOLDER, required=True)
+@click.option("--photographs", type=FOLDER, help="Without it, real pairs alone.")
 @click.option(
     "--network",
     "networks",
@@ -178,7 +181,7 @@ def _line(row: dict[str, float]) -> str:
 @click.option("--out", type=FOLDER, required=True)
 @click.option("--threads", default=1, show_default=True)
 def evaluate(
-    photographs: Path,
+    photographs: Path | None,
     networks: tuple[Path, ...],
     pmrid: Path | None,
     peers: tuple[str, ...],
@@ -205,10 +208,14 @@ def evaluate(
                 denoisers[name + note + ("" if safeguard else ", no safeguard")] = (
                     denoiser
                 )
-    held_out = load_photographs(photographs, held_out=True)
-    cases = itertools.chain(benchmark_cases(), photograph_cases(held_out))
+    cases: Iterator[Case] = iter(())
+    if photographs is not None:
+        held_out = load_photographs(photographs, held_out=True)
+        cases = itertools.chain(benchmark_cases(), photograph_cases(held_out))
     if pairs is not None and figures is not None:
         cases = itertools.chain(cases, real_cases(pairs, figures))
+    if pairs is not None:
+        cases = itertools.chain(cases, sky_cases(pairs))
     scores = score(cases, denoisers)
     out.mkdir(parents=True, exist_ok=True)
     scores.to_csv(out / "scores.csv", index=False)

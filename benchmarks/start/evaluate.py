@@ -7,10 +7,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from benchmarks.start.prediction import Denoiser
-from benchmarks.start.real import load_pairs, read_figures, sensor_info
+from benchmarks.start.real import (
+    load_pairs,
+    measured_figures,
+    read_figures,
+    sensor_info,
+    sky_of,
+)
 from benchmarks.start.scenes import Photograph
 from benchmarks.start.validation import photograph_pairs
 from benchmarks.tables.run import Run, Settings
@@ -36,6 +43,7 @@ class Case:
     group: str
     pair: RawPair
     info: SensorInfo
+    judged: np.ndarray | None = None  # (4, h, w), where; None for everywhere
 
 
 def benchmark_cases() -> Iterator[Case]:
@@ -72,11 +80,24 @@ def real_cases(folder: Path, table: Path) -> Iterator[Case]:
             yield Case("real", path.stem, pair, sensor_info(pair, *figures))
 
 
+def sky_cases(folder: Path) -> Iterator[Case]:
+    """Yield the pairs of stars of a folder, told the noise between their stars."""
+    for path in sorted(folder.glob("seestar*.npz")):
+        pairs = load_pairs(path, 1.0, _MOST_REAL)
+        with np.load(path) as file:
+            gain = float(file["gain_dn_per_e"])
+        figures = measured_figures(pairs, gain)
+        for pair in pairs:
+            info = sensor_info(pair, *figures)
+            yield Case("real, sky", path.stem, pair, info, sky_of(pair))
+
+
 def score(cases: Iterator[Case], denoisers: Mapping[str, Denoiser]) -> pd.DataFrame:
     """Score every case with every denoiser: one row each, PSNR in dB."""
     rows = []
     for case in cases:
         clean = case.pair.clean.normalised()
+        where = ... if case.judged is None else case.judged
         for name, denoise in denoisers.items():
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -89,7 +110,7 @@ def score(cases: Iterator[Case], denoisers: Mapping[str, Denoiser]) -> pd.DataFr
                     "iso": case.pair.iso,
                     "ratio": case.pair.noisy.ratio,
                     "denoiser": name,
-                    "psnr": round(float(clipped_psnr(planes, clean)), 4),
+                    "psnr": round(float(clipped_psnr(planes[where], clean[where])), 4),
                 }
             )
     return pd.DataFrame(rows)

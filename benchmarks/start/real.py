@@ -3,7 +3,8 @@
 A file holds `noisy` (n, H, W), `clean` (H, W) or (n, H, W), `n_averaged` (a number or
 (H, W)), `black_level`, `white_level`, `pattern`, and may hold `clean_excludes_noisy`,
 `iso`, `sensor`. A row of the table has the file's name, `K_dn_per_e` (one value or
-four), and `var0_dn2` or `read_noise_dn`.
+four), and `var0_dn2` or `read_noise_dn`. Files of stars (`seestar*`) hold
+`gain_dn_per_e` instead, and are judged between the stars.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from pathlib import Path
 import numpy as np
 
 import skadl
+from skadl.noise.residual import measure_residual, noise_of_pair
 from skadl.noise.sensors import SensorInfo
 from skadl.raw.pair import RawPair
+from skadl.screening.sky import judged_on_sky
 
 
 def load_pairs(path: Path, ratio: float, most: int) -> list[RawPair]:
@@ -47,6 +50,27 @@ def load_pairs(path: Path, ratio: float, most: int) -> list[RawPair]:
         scene=path.stem,
         ratio=ratio,
     )
+
+
+def measured_figures(pairs: list[RawPair], gain: float) -> tuple[float, float]:
+    """Measure gain and read variance of pairs of the sky, between the stars."""
+    found = []
+    for pair in pairs:
+        measured = measure_residual(pair)
+        curve = (judged_on_sky(measured) or measured).curve
+        found.append(noise_of_pair(curve, gain, gain))
+    return tuple(np.median(found, axis=0).tolist())
+
+
+def sky_of(pair: RawPair) -> np.ndarray:
+    """Planes (4, h, w) that are true where a pair of stars can be judged.
+
+    Below the 95th percentile of the clean frame: stars lie up to a pixel off. Without
+    what registration left empty.
+    """
+    clean = pair.clean.normalised()
+    whole = (pair.noisy.packed() > 0) & (clean > 0.5 * np.median(clean))
+    return whole & (clean < np.quantile(clean[whole], 0.95))
 
 
 def read_figures(table: Path) -> dict[str, tuple[float, float]]:

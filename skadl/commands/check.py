@@ -47,6 +47,12 @@ _POSITIVE = click.FloatRange(0, min_open=True)
 )
 @level_options
 @click.option(
+    "--register/--no-register",
+    default=None,
+    help="Move the frames of a burst over one another by their stars, before they are "
+    "averaged.  [default: of FITS files that show stars]",
+)
+@click.option(
     "--pictures",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
@@ -69,6 +75,7 @@ def check(
     ratio: float | None,
     black_level: float | tuple[float, ...] | None,
     white_level: float | None,
+    register: bool | None,
     pictures: Path | None,
     denoises: bool,
     as_json: bool,
@@ -102,6 +109,7 @@ def check(
                 ratio=ratio,
                 black_level=black_level,
                 white_level=white_level,
+                register=register,
                 verbose=verbose,
             )
             lit = [pair for pair in pairs if not _is_dark(pair)]

@@ -68,6 +68,12 @@ Examples:
     help="What skadl calibrate measured of the camera on dark frames and flats.",
 )
 @click.option(
+    "--register/--no-register",
+    default=None,
+    help="Move the frames of a burst over one another by their stars, before they are "
+    "averaged.  [default: of FITS files that show stars]",
+)
+@click.option(
     "--iterations", type=click.IntRange(0), metavar="N", help="Of adaptation."
 )
 @click.option(
@@ -124,6 +130,7 @@ def fit(
     black_level: float | tuple[float, ...] | None,
     white_level: float | None,
     calibration: Path | None,
+    register: bool | None,
     iterations: int | None,
     seed: int,
     device: str,
@@ -175,6 +182,7 @@ def fit(
                 ratio=ratio,
                 black_level=black_level,
                 white_level=white_level,
+                register=register,
                 verbose=verbose,
             )
             others = [load_pairs(place, verbose=verbose) for place in sources]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy.optimize import least_squares, nnls
@@ -77,14 +78,16 @@ class Residual:
     iso: float  # as the noisy frame's label has it
     signal: np.ndarray  # (4, h, w), clean, above black
     residual: np.ndarray  # (4, h, w)
+    clipped: np.ndarray  # (4, h, w), bool: near white in one of the frames
+    at_black: np.ndarray  # (4, h, w), bool: where counts of the noisy frame end
+    least_variance: float  # that rounding to counts causes
+    span: float  # counts of the noisy frame from mean black to white
     # Flat positions of pixels of about equal signal, equally many in each bin, rising.
     # A bin that clipping touches is left out whole, since leaving out its clipped
     # pixels would select on the noise.
     bins: tuple[np.ndarray, ...]
     centre: np.ndarray  # (n_bins,), median of the residual
     sigma: np.ndarray  # (n_bins,), robust standard deviation of it
-    least_variance: float  # that rounding to counts causes
-    span: float  # counts of the noisy frame from mean black to white
     # Bins left out because black is clipped in them, with what is known all the same:
     # mean signal and noise variance, of each (n, 2).
     clipped_black: np.ndarray
@@ -136,28 +139,58 @@ def measure_residual(pair: RawPair) -> Residual:
     step = 1.0 if counts.dtype.kind in "ui" else span / 65535
     least = QUANTISATION_VARIANCE * step**2
     residual = counts - black[:, None, None] - signal
-    n_bins = max(1, min(N_BINS, signal.size // MIN_PIXELS_IN_BIN))
-    order = np.argsort(signal, axis=None, kind="stable")
+    every = np.arange(signal.size)
+    binned = _sort_into_bins(every, signal, residual, clipped, at_black, least)
+    return Residual(
+        noisy.iso, signal, residual, clipped, at_black, least, span, **binned
+    )
+
+
+def only(measured: Residual, keep: np.ndarray) -> Residual:
+    """Restrict a residual to some packed pixels (h, w): the others are not known."""
+    kept = np.flatnonzero(np.broadcast_to(keep, measured.signal.shape))
+    planes = measured.signal, measured.residual, measured.clipped, measured.at_black
+    binned = _sort_into_bins(kept, *planes, measured.least_variance)
+    return replace(measured, **binned)
+
+
+def _sort_into_bins(
+    pixels: np.ndarray,
+    signal: np.ndarray,
+    residual: np.ndarray,
+    clipped: np.ndarray,
+    at_black: np.ndarray,
+    least: float,
+) -> dict[str, Any]:
+    """Sort flat positions by signal: the fields of a `Residual` that are of bins."""
+    planes = signal, residual, clipped, at_black
+    signal, residual, clipped, at_black = (plane.ravel() for plane in planes)
+    n_bins = max(1, min(N_BINS, pixels.size // MIN_PIXELS_IN_BIN))
+    order = pixels[np.argsort(signal[pixels], kind="stable")]
     bins, dark = [], []
-    for pixels in np.array_split(order, n_bins):
-        if clipped.flat[pixels].mean() > MOST_CLIPPED:
+    for part in np.array_split(order, n_bins):
+        if clipped[part].mean() > MOST_CLIPPED:
             continue
-        if at_black.flat[pixels].mean() <= MOST_CLIPPED:
-            bins.append(pixels)
-        elif at_black.flat[pixels].mean() < _MOST_AT_BLACK:
-            dark.append(pixels)
-    figures = np.array([_centre_and_sigma(residual.flat[pixels]) for pixels in bins])
+        if at_black[part].mean() <= MOST_CLIPPED:
+            bins.append(part)
+        elif at_black[part].mean() < _MOST_AT_BLACK:
+            dark.append(part)
+    figures = np.array([_centre_and_sigma(residual[part]) for part in bins])
     centre, sigma = figures.reshape(-1, 2).T
     sigma = np.maximum(sigma, least**0.5)
-    means = np.array([signal.flat[pixels].mean() for pixels in (*dark, *bins)])
+    means = np.array([signal[part].mean() for part in (*dark, *bins)])
     gain = _rough_gain(means[len(dark) :], sigma**2)
     variances = [
-        _upper_variance(residual.flat[p], at_black.flat[p], gain**2 * max(mean, 0.0))
-        for p, mean in zip(dark, means, strict=False)
+        _upper_variance(residual[part], at_black[part], gain**2 * max(mean, 0.0))
+        for part, mean in zip(dark, means, strict=False)
     ]
     clipped_black = np.stack([means[: len(dark)], np.maximum(variances, least)], axis=1)
-    facts = noisy.iso, signal, residual, tuple(bins), centre, sigma, least, span
-    return Residual(*facts, clipped_black)
+    return {
+        "bins": tuple(bins),
+        "centre": centre,
+        "sigma": sigma,
+        "clipped_black": clipped_black,
+    }
 
 
 def transfer_curve(pair: RawPair | Residual) -> TransferCurve:

@@ -12,13 +12,13 @@ from dataclasses import replace
 import numpy as np
 
 from skadl.noise.noise_level import NoiseLevel, noise_level
-from skadl.noise.residual import NEARLY_WHITE, TransferCurve, noise_of_pair
+from skadl.noise.residual import TransferCurve, noise_of_pair
 from skadl.raw.image import RawImage
 from skadl.raw.noise_profile import check_noise_profile
 from skadl.raw.pair import RawPair
 from skadl.screening.alignment import Shift
 from skadl.screening.measurements import PairMeasurements
-from skadl.screening.witness import Evidence, compare_planes, middle_of
+from skadl.screening.witness import Evidence, comparable, compare_planes, middle_of
 
 Denoiser = Callable[[RawImage], np.ndarray]
 """Turns an image, whose `noise_profile` says its noise, into normalised planes."""
@@ -50,9 +50,10 @@ def sharpen(
             f"RawImage.normalised gives them, got {denoised.dtype} of shape "
             f"{denoised.shape}."
         )
-    white = NEARLY_WHITE * np.array([pair.noisy.ratio, pair.clean.ratio])
-    known = (noisy < white[0]) & (clean < white[1])
+    known, is_sky = comparable(pair, noisy, clean, noise)
     evidence = compare_planes(noisy, clean, denoised, noise, known)
+    if is_sky:  # whose shift is that of the stars, and whose glow drifts
+        return replace(measured, evidence=evidence)
     return replace(
         measured,
         evidence=evidence,

@@ -20,6 +20,7 @@ from skadl.screening.alignment import Aligned, Shift, align
 from skadl.screening.motion import Motion, find_motion
 from skadl.screening.saturation import find_saturation, mask_beyond
 from skadl.screening.screen import ResidualAnalysis, analysis_of, mask_saturated
+from skadl.screening.sky import drift_of_stars, judged_on_sky
 from skadl.screening.symptoms import LEAST_BINS, without_offsets
 from skadl.screening.witness import Evidence
 
@@ -29,6 +30,7 @@ _WHOLE_SIDE = 512  # packed pixels of a whole frame, made smaller, for motion
 _GREEN_BLOCK = 4  # packed pixels a side, over which sampling of detail averages out
 _LEAST_COLOUR = 0.02  # of the signal: greens that differ less may be one colour
 _BLACK_ERROR = 0.05  # deviations of the noise in the dark, of a good black level
+_GLOW = 0.1  # part by which the light of the sky may differ between frames
 _HOT = 10.0  # standard deviations above all neighbours
 
 
@@ -81,8 +83,13 @@ def measure_pair(pair: RawPair, saturation: float | None = None) -> PairMeasurem
     else:
         pair = mask_beyond(pair, saturation)
     measured = measure_residual(pair)
-    analysis = analysis_of(pair, measured, found)
     aligned = align(measured, pair.noisy.cfa, _ALIGNED_SIDE, SIGMAS)
+    shift = aligned.shift
+    sky = judged_on_sky(measured)
+    if sky is not None:  # only the shift is that of the stars
+        measured, shift = sky, drift_of_stars(shift)
+        aligned = align(measured, pair.noisy.cfa, _ALIGNED_SIDE, SIGMAS)
+    analysis = analysis_of(pair, measured, found, has_detail=sky is None)
     is_small = max(pair.noisy.mosaic.shape) <= 2 * _ALIGNED_SIDE
     motion = find_motion(aligned) if is_small else motion_of_pair(pair)
     power = np.mean(aligned.sigma**2)
@@ -95,22 +102,29 @@ def measure_pair(pair: RawPair, saturation: float | None = None) -> PairMeasurem
         slope, slope_error = broad, broad_error
     level, level_error = _level(measured)
     contrast, contrast_energy = None, 0.0
+    if sky is not None:
+        # Without stars there is no contrast. The glow of the sky drifts, and a fit
+        # takes a constant off.
+        slope, slope_error = level, level_error
     is_known = abs(slope) > SIGMAS * slope_error
-    if is_known and abs(level) + 2 * level_error < abs(slope) / 2:
+    if sky is None and is_known and abs(level) + 2 * level_error < abs(slope) / 2:
         detail = without_offsets(aligned.signal, aligned.known / aligned.sigma**2)
         contrast = 1 + slope
         contrast_energy = float(slope**2 * np.mean(detail**2) / max(power, 1e-300))
         slope, slope_error = level, level_error
     black_error, black_sigmas, below_black = _black_figures(pair, measured, aligned)
+    if sky is not None:  # no place without light, nor a line that leads there
+        black_error = black_sigmas = 0.0
     return PairMeasurements(
         analysis=analysis,
-        shift=aligned.shift,
+        shift=shift,
         motion=motion,
         brightness=1 + slope,
         brightness_error=slope_error,
         brightness_energy=float(
             slope**2 * np.mean(aligned.signal**2) / max(power, 1e-300)
-        ),
+        )
+        * (sky is None or abs(slope) > _GLOW),
         contrast=contrast,
         contrast_energy=contrast_energy,
         black_error=black_error,
@@ -128,6 +142,7 @@ def motion_of_pair(pair: RawPair) -> Motion:
     """Look at the whole frame for what moved; of a large one, at a smaller copy."""
     pair = small_copy(pair)
     measured = measure_residual(pair)
+    measured = judged_on_sky(measured) or measured
     return find_motion(align(measured, pair.noisy.cfa, _WHOLE_SIDE, SIGMAS))
 
 

@@ -20,6 +20,7 @@ from skadl.raw.image import content_digest
 from skadl.raw.pair import RawPair, read_pair
 from skadl.screening.outliers import compare_noise
 from skadl.screening.saturation import Saturation, find_saturation, mask_beyond
+from skadl.screening.sky import judged_on_sky
 from skadl.screening.symptoms import find_symptoms, severity
 
 _NOISE = (2.5, 0.5)  # standard errors; logarithm of the variance: a factor 1.65
@@ -176,7 +177,8 @@ def analyse_residual(pair: RawPair) -> ResidualAnalysis:
     pair = read_pair(pair)
     saturation = find_saturation(pair)
     measured = measure_residual(mask_saturated(pair, saturation))
-    return analysis_of(pair, measured, saturation)
+    sky = judged_on_sky(measured)
+    return analysis_of(pair, sky or measured, saturation, has_detail=sky is None)
 
 
 def mask_saturated(pair: RawPair, saturation: Saturation | None) -> RawPair:
@@ -186,12 +188,18 @@ def mask_saturated(pair: RawPair, saturation: Saturation | None) -> RawPair:
 
 
 def analysis_of(
-    pair: RawPair, measured: Residual, saturation: Saturation | None
+    pair: RawPair,
+    measured: Residual,
+    saturation: Saturation | None,
+    has_detail: bool = True,
 ) -> ResidualAnalysis:
-    """Put together what the residual of a pair, held in memory, says."""
+    """Put together what the residual of a pair, held in memory, says.
+
+    Without detail it is that of a sky between its stars, see `find_symptoms`.
+    """
     return ResidualAnalysis(
         measured.curve,
-        Screening(**find_symptoms(measured)),
+        Screening(**find_symptoms(measured, has_detail)),
         (content_digest(pair.noisy), content_digest(pair.clean)),
         saturation,
     )

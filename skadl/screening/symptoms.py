@@ -35,8 +35,13 @@ _LARGEST_SIDE = 256  # packed pixels that show as much as a whole frame
 _NEIGHBOURS = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)]
 
 
-def find_symptoms(measured: Residual) -> dict[str, float]:
-    """Parts of a `Screening` but the noise; none where nearly all is clipped."""
+def find_symptoms(measured: Residual, has_detail: bool = True) -> dict[str, float]:
+    """Parts of a `Screening` but the noise; none where nearly all is clipped.
+
+    Between stars there is no detail that a shift could move or brightness scale. There
+    the noise of a clean frame that was registered, which neighbours share, would look
+    like a picture of its own, and the sensor's fixed pattern like a shift.
+    """
     if len(measured.bins) < LEAST_BINS:
         return {}
     sigma, known, residual, signal = (
@@ -58,17 +63,19 @@ def find_symptoms(measured: Residual) -> dict[str, float]:
     levelled = replace(frames, residual=residual - slope * signal)
     factor = np.log(max(1 + slope, 0.01))
     resolutions = list(_resolutions(frames, levelled.residual))
-    return {
-        "picture": max(
-            _picture(replace(frames, residual=levelled), known)
-            for frames, levelled, known in resolutions
-        ),
+    pictures = [
+        _picture(replace(frames, residual=levelled), known)
+        for frames, levelled, known in resolutions
+    ]
+    found = {"exchanged": _exchange(levelled), "identical": _sameness(measured)}
+    if not has_detail:
+        return found | {"picture": max(pictures[1:], default=0.0)}
+    return found | {
+        "picture": max(pictures),
         "misaligned": max(
             _misalignment(frames, known) for frames, _, known in resolutions
         ),
-        "exchanged": _exchange(levelled),
         "brightness": severity(slope / error, factor, _BRIGHTNESS),
-        "identical": _sameness(measured),
     }
 
 

@@ -21,15 +21,15 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 
 from skadl.noise.noise_level import NoiseLevel
-from skadl.noise.residual import OUTLIER
+from skadl.noise.residual import NEARLY_WHITE, OUTLIER
 from skadl.raw.image import RawImage
 from skadl.raw.pair import RawPair
 from skadl.screening.screen import Screening
+from skadl.screening.sky import sky_between_stars
 from skadl.screening.symptoms import grid_sums, severity, without_offsets
 from skadl.support.robust import robust_sigma
 
 SIDE = 256  # packed pixels in the middle of a frame that are looked at
-_CLIPPED = 0.98  # of white: nothing is known there
 # Limits in standard errors and in size.
 _EXPOSURE = (3.5, 0.025)  # logarithm of brightness
 _SHIFT = (4.0, 0.15)  # pixels of the mosaic
@@ -126,15 +126,28 @@ def judge_pair(
         (n - m) // 2 for n, m in zip(denoised.shape[1:], (height, width), strict=True)
     )
     denoised = denoised[:, top : top + height, left : left + width]
-    # A clean frame may have a range of its own; the noisy one ends at its light factor.
-    white = _CLIPPED * np.array([pair.noisy.ratio, pair.clean.ratio])
-    known = (noisy < white[0]) & (clean < white[1])
+    known, _ = comparable(pair, noisy, clean, noise)
     found = compare_planes(noisy, clean, denoised, noise, known).parts
     before = Screening() if screening is None else screening
     return replace(
         before,
         **{part: max(value, getattr(before, part)) for part, value in found.items()},
     )
+
+
+def comparable(
+    pair: RawPair, noisy: np.ndarray, clean: np.ndarray, noise: NoiseLevel
+) -> tuple[np.ndarray, bool]:
+    """Find where planes can be compared, (4, h, w); and whether that is between stars.
+
+    Neither where a frame is clipped, nor at the stars of a night.
+    """
+    # A clean frame may have a range of its own; the noisy one ends at its light factor.
+    white = NEARLY_WHITE * np.array([pair.noisy.ratio, pair.clean.ratio])
+    known = (noisy < white[0]) & (clean < white[1])
+    sigma = np.sqrt(np.maximum(noise.shot * np.maximum(clean, 0) + noise.read, 1e-12))
+    sky = sky_between_stars(noisy, clean, sigma)
+    return (known, False) if sky is None else (known & sky, True)
 
 
 def middle_of(image: RawImage, shape: tuple[int, int] = (SIDE, SIDE)) -> RawImage:

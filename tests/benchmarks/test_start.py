@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from night import BLACK, GAIN, field, light_of
 
 import skadl
 from benchmarks.start import adapt, networks
@@ -17,6 +18,7 @@ from benchmarks.start.adapt import roughen
 from benchmarks.start.batches import make_batch
 from benchmarks.start.blind import simulated, summarise
 from benchmarks.start.classic import CLASSIC, classic_denoiser
+from benchmarks.start.evaluate import score, sky_cases
 from benchmarks.start.export import (
     export_checkpoint,
     export_model,
@@ -302,3 +304,29 @@ def test_non_local_means_is_told_the_noise_and_removes_it():
     denoised = denoise(pair.noisy, camera_info("SonyA7S2"))
     assert np.abs(denoised - noise_free).mean() < 0.8 * before
     assert list(CLASSIC) == ["BM3D", "non-local means"]
+
+
+def test_sky_cases__stars__are_scored_between_them(tmp_path):
+    places, electrons = field(160, 8, 0)
+    light = light_of(places, electrons, 160)
+    rng = np.random.default_rng(0)
+    noisy = (GAIN * rng.poisson(light, (6, 160, 160)) + BLACK).astype(np.uint16)
+    np.savez(
+        tmp_path / "seestar_a.npz",
+        noisy=noisy,
+        clean=noisy.mean(axis=0),
+        n_averaged=np.full((160, 160), 6, np.uint8),
+        black_level=float(BLACK),
+        white_level=65535.0,
+        pattern="RGGB",
+        gain_dn_per_e=2 * GAIN,
+    )
+    cases = list(sky_cases(tmp_path))
+    assert len(cases) == 6
+    gain, read_variance = cases[0].info.noise_at(100.0)
+    sky = 0.825 * 60 * GAIN  # counts
+    assert gain * sky + read_variance == pytest.approx(GAIN * sky, rel=0.15)
+    # 6/5 of the noise of a frame is in its difference from the mean of the others.
+    rows = score(iter(cases), {"noisy": lambda image, info: image.normalised()})
+    expected = (1.2 * GAIN * sky) ** 0.5 / (65535 - BLACK)
+    assert rows["psnr"].mean() == pytest.approx(-20 * np.log10(expected), abs=0.3)

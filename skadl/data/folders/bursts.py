@@ -161,6 +161,19 @@ class Burst:
             site += np.float32(shift)
         return cast_counts(moved, np.dtype(np.uint16))
 
+    def mean_header(self) -> dict[str, Any]:
+        """Fields of `RawImage` but for mosaic and path, of the mean of all frames."""
+        levels = self.levels
+        scale = scale_to_16_bits(levels.white)
+        return self.shots[0].header() | {
+            "black_level": check_black_level(levels.black * scale),
+            "white_level": levels.white * scale,
+        }
+
+    def white_level_of(self, shot: Shot) -> float:
+        """White of one frame where equal signals are equal counts above black."""
+        return float(shot.blacks.mean()) + self.span
+
     def image(self, without: Shot | None = None) -> LazyRawImage:
         """Give the mean as a lazy image; without the noise of one of its frames."""
         first = self.shots[0]
@@ -168,12 +181,7 @@ class Burst:
             return first.image()
         contents = [shot.content for shot in self.shots]
         inside = without is not None and without.content in contents
-        levels = self.levels
-        scale = scale_to_16_bits(levels.white)
-        header = first.header() | {
-            "black_level": check_black_level(levels.black * scale),
-            "white_level": levels.white * scale,
-        }
+        header = self.mean_header()
         index = contents.index(without.content) if inside else None
         return LazyRawImage(
             first.path, partial(_read_mean, self, index, header), **header

@@ -19,7 +19,7 @@ class Request:
     spare_iso: float | None = None  # where the file has none
 
     def read(self, **levels: Any) -> Shot:
-        """Read the file, with `black_level` and `white_level` as in `read_raw`."""
+        """Read the file, with the levels and `registers` as in `read_shot`."""
         try:
             return read_shot(self.path, sensor=self.sensor, iso=self.iso, **levels)
         except ValueError:

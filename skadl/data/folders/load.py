@@ -48,7 +48,7 @@ class LoadedPairs(Sequence[RawPair]):
     folder: Path
     pairs: tuple[RawPair, ...]
     problems: tuple[Problem, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # on how the pairs were made
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -137,6 +137,7 @@ def load_pairs(
     ratio: float | None = None,
     black_level: float | Sequence[float] | None = None,
     white_level: float | None = None,
+    register: bool | None = None,
     verbose: int = 0,
 ) -> LoadedPairs:
     """Find the noisy/clean pairs in a folder of RAW files, to fit a denoiser on them.
@@ -154,6 +155,10 @@ def load_pairs(
         F-numbers say.
     black_level, white_level : optional
         As in `read_raw`.
+    register : bool, optional
+        Whether the frames of a burst are moved over one another by their stars before
+        they are averaged; by default those of FITS files are, where stars are found.
+        See :doc:`/guide/astro`.
     verbose : int, default=0
         1 shows a progress bar over the files.
 
@@ -218,7 +223,9 @@ def load_pairs(
     for request in Progress(verbose).track("reading", distinct, len(distinct)):
         try:
             shots[request] = request.read(
-                black_level=black_level, white_level=white_level
+                black_level=black_level,
+                white_level=white_level,
+                registers=register,
             )
         except (OSError, ValueError) as error:
             problems.append(Problem(request.path, str(error)))
@@ -226,7 +233,7 @@ def load_pairs(
     notes: list[str] = []
     for group, roles in zip(groups, requests, strict=True):
         noisy, clean = ([shots[r] for r in role if r in shots] for role in roles)
-        matches = Matches(group.scene, group.ratio or ratio)
+        matches = Matches(group.scene, group.ratio or ratio, register)
         if group.clean is None:
             match_scene(noisy, matches)
         elif clean:

@@ -9,6 +9,11 @@ from typing import Any
 
 from skadl.data.folders.bursts import Burst
 from skadl.data.folders.masters import find_masters
+from skadl.data.folders.registration import (
+    LEAST_STARS,
+    UnregisteredError,
+    register,
+)
 from skadl.data.folders.shots import Shot, find_other_scenes, lights
 from skadl.raw.pair import RawPair
 
@@ -33,6 +38,8 @@ class Matches:
 
     scene: str
     ratio: float | None = None  # light factor of all; None leaves it to the exposures
+    # Whether frames are moved by their stars; None: where these are found and match.
+    registers: bool | None = None
     pairs: list[RawPair] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # what was taken for what
@@ -42,8 +49,7 @@ class Matches:
         truth = clean.image(without=noisy)
         changes: dict[str, Any] = {"ratio": ratio}
         if _continues(clean.shots[0], noisy):
-            # Equal signals are equal counts above black, whatever black is.
-            changes["white_level"] = float(noisy.blacks.mean()) + clean.span
+            changes["white_level"] = clean.white_level_of(noisy)
         image = noisy.bare().image(**changes)
         self.pairs.append(RawPair(image, truth, self.scene))
 
@@ -66,7 +72,9 @@ def match_scene(shots: Sequence[Shot], matches: Matches) -> None:
     for shot in shots:
         by_camera.setdefault(shot.camera, []).append(shot)
     for shots_of_camera in by_camera.values():
-        kept = _leave_out_other_scenes(shots_of_camera, matches)
+        kept = shots_of_camera
+        if not _show_stars(kept):  # which drift from cell to cell of a thumbnail
+            kept = _leave_out_other_scenes(kept, matches)
         kept = _leave_out_copies(kept, matches)
         bursts, stacks = _set_stacks_apart(_find_bursts(kept), matches)
         if len(bursts) == 1 and not stacks:
@@ -119,6 +127,12 @@ def match_declared(
 def _match_within(burst: Burst, matches: Matches) -> None:
     """Pair each frame of a burst with the mean of the others."""
     shots = burst.shots
+    if len(shots) >= LEAST_BURST and shots[0].stars is not None:
+        if _match_registered(shots, matches):
+            return
+        if matches.registers is None and _show_stars(shots):
+            shots = tuple(_leave_out_other_scenes(shots, matches))
+            burst = Burst(shots)
     if len(shots) < LEAST_BURST:
         frames = "the only frame" if len(shots) == 1 else f"{len(shots)} equal frames"
         matches.leave_out(
@@ -130,6 +144,47 @@ def _match_within(burst: Burst, matches: Matches) -> None:
         return
     for shot in shots:
         matches.add(shot, burst, matches.ratio or 1.0)
+
+
+def _match_registered(shots: Sequence[Shot], matches: Matches) -> bool:
+    """Pair each frame with the mean of the others, moved over it by their stars.
+
+    False where frames have to be taken as they are.
+    """
+    try:
+        burst, left_out = register(shots)
+    except UnregisteredError as error:
+        if matches.registers is None:
+            return False
+        matches.leave_out(shots, f"cannot be registered: {error}.")
+        return True
+    matches.leave_out(
+        left_out,
+        "its stars do not match those of the other frames, or it shows less than half "
+        "of their field; clouds passed, or the mount moved.",
+    )
+    if burst is None:
+        return False
+    if len(burst.shots) < LEAST_BURST:
+        matches.leave_out(
+            burst.shots,
+            f"only {len(burst.shots)} frames match by their stars; {LEAST_BURST} are "
+            "needed.",
+        )
+        return True
+    for index in range(len(burst.shots)):
+        frames = burst.frames(index, matches.ratio or 1.0)
+        matches.pairs.append(RawPair(*frames, matches.scene))
+    matches.notes.append(
+        f"scene {matches.scene!r}: {len(burst.shots)} frames registered by their "
+        f"stars; they drift by up to {burst.drift:.1f} pixels, matched stars lie "
+        f"{burst.error:.2f} pixels off one another"
+    )
+    return True
+
+
+def _show_stars(shots: Sequence[Shot]) -> bool:
+    return all(s.stars is not None and len(s.stars) >= LEAST_STARS for s in shots)
 
 
 def _match_between(
@@ -253,13 +308,30 @@ def _set_stacks_apart(
     for burst in bursts:
         frames, masters = _split(burst.shots)
         kept.append(_bare_burst(frames))
-        if masters:
+        if masters and len(bursts) == 1 and _drift(frames):
+            matches.leave_out(
+                masters,
+                "is a stack of frames whose stars drift, and lies over one of them at "
+                "most: the frames are registered instead.",
+            )
+        elif masters:
             matches.say_master(masters[0], frames)
             # How many frames it was made of is not known: those that are here, or
             # as many as the noise of a stack tells it from a frame by.
             stacks[_bare_burst(masters[:1])] = max(len(frames), _LEAST_STACK)
             matches.leave_out(masters[1:], _no_noisy_frame(masters[0].path.name))
     return kept, stacks
+
+
+def _drift(frames: Sequence[Shot]) -> bool:
+    """Whether frames make pairs by being moved over one another by their stars."""
+    if len(frames) < LEAST_BURST or not _show_stars(frames):
+        return False
+    try:
+        burst, _ = register(frames)
+    except UnregisteredError:
+        return False
+    return burst is not None and len(burst.shots) >= LEAST_BURST
 
 
 def _bare_burst(shots: Sequence[Shot]) -> Burst:

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from skadl.data.folders.masters import NoiseSample, take_sample
+from skadl.data.folders.star_places import locate_stars
 from skadl.raw.exif import exif_number, exif_tags, libraw_number
+from skadl.raw.fits import fits_facts, is_fits
 from skadl.raw.image import HEADER_FIELDS, LazyRawImage, RawImage, content_digest
-from skadl.raw.levels import level_span
+from skadl.raw.levels import cast_counts, level_span
 from skadl.raw.rawfile import open_libraw, read_raw
 from skadl.support.robust import robust_sigma
 
@@ -20,6 +22,7 @@ _GRID = 12  # cells of a thumbnail, along each side
 _LEAST_LIKE = 0.6  # correlation of two thumbnails of one scene
 _LEAST_CELLS, _SATURATED = 16, 0.9
 _LEAST_PICTURE = 0.5  # of the variance between cells, or noise decides
+_BLACK, _WHITE = 4096, 65535  # of floats in 16 bits
 _MOST_CANDIDATES = 15  # to be the frame that others are compared with
 
 
@@ -47,6 +50,11 @@ class Shot:
     thumbnail: Thumbnail
     sample: NoiseSample | None  # until it is matched: memory for many files
     content: str  # digest, the same for copies of a frame
+    # Of its stars, brightest first: rows and columns in pixels of the mosaic, (n, 2).
+    # None where they were not looked for.
+    stars: np.ndarray | None = None
+    # Black and white of the file, where its numbers are turned into others.
+    levels_in_file: tuple[Any, float] | None = None
 
     @property
     def camera(self) -> Hashable:
@@ -88,13 +96,30 @@ class Shot:
     def _read(self, path: Path) -> RawImage:
         header = self.header()
         del header["cfa"]  # which is found, not given
-        return read_raw(path, **header)
+        if self.levels_in_file is not None:
+            header["black_level"], header["white_level"] = self.levels_in_file
+        return _in_16_bits(read_raw(path, **header))
 
 
-def read_shot(path: Path, **known: Any) -> Shot:
-    """Read a RAW file once, to know that it can be read and what it is."""
+def read_shot(path: Path, *, registers: bool | None = None, **known: Any) -> Shot:
+    """Read a RAW file once, to know that it can be read and what it is.
+
+    `registers` says whether its stars are to be found; None for those of FITS frames.
+    """
     image = read_raw(path, **known)
-    time, aperture = _exposure(path)
+    if is_fits(path):
+        facts = fits_facts(path)
+        if facts.kind is not None:
+            raise ValueError(
+                f"{path.name} is a {facts.kind} frame (card IMAGETYP), not one of the "
+                "scene; keep it in a folder of its own."
+            )
+        time, aperture = facts.time, None
+        registers = registers is not False
+    else:
+        time, aperture = _exposure(path)
+    levels = image.black_level, image.white_level
+    image = _in_16_bits(image)
     return Shot(
         path,
         image.mosaic.shape,
@@ -108,6 +133,29 @@ def read_shot(path: Path, **known: Any) -> Shot:
         _make_thumbnail(image),
         take_sample(image),
         content_digest(image),
+        locate_stars(image) if registers else None,
+        None if (image.black_level, image.white_level) == levels else levels,
+    )
+
+
+def _in_16_bits(image: RawImage) -> RawImage:
+    """Turn other numbers than 16 bits without a sign, as FITS may hold, into these."""
+    mosaic = image.mosaic
+    if mosaic.dtype == np.uint16:
+        return image
+    if mosaic.dtype.kind == "u" and mosaic.dtype.itemsize == 1:
+        return image.with_mosaic(mosaic.astype(np.uint16))
+    # Black as high as the noise of calibrated frames, which goes below it, may need.
+    black, span = float(np.mean(image.black_level)), image.span
+    scale = (_WHITE - _BLACK) / span
+    counts = (mosaic.astype(np.float32) - np.float32(black)) * np.float32(
+        scale
+    ) + _BLACK
+    return replace(
+        image,
+        mosaic=cast_counts(counts, np.dtype(np.uint16)),
+        black_level=float(_BLACK),
+        white_level=float(_WHITE),
     )
 
 

@@ -40,6 +40,8 @@ class PerImageDenoiser(RawDenoiser):
         Every sensor seen in `fit`, with its noise as given or as measured.
     """
 
+    _parameter_constraints: dict = {}  # of a subclass without parameters
+
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
