@@ -17,7 +17,6 @@ from skadl.support.robust import robust_sigma
 _SURE = 4.0  # standard errors of the largest difference
 _LEAST = 0.02  # of a factor: less is not worth telling
 _ERROR = 0.01  # of a plane's logarithm in one pair, beside statistics
-_FLOOR = 1e-9
 
 
 def find_plane_gain(
@@ -59,7 +58,7 @@ def with_equal_planes(
     """Scale the residual so that all planes have the noise of the mean gain."""
     signal = np.maximum(measured.signal, 0)
     own = gain * factors[:, None, None] * signal + read
-    residual = measured.residual * np.sqrt((gain * signal + read) / (own + _FLOOR))
+    residual = measured.residual * np.sqrt((gain * signal + read) / own)
     figures = [
         (np.median(residual.flat[pixels]), residual.flat[pixels])
         for pixels in measured.bins
