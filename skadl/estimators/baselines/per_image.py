@@ -40,6 +40,8 @@ class PerImageDenoiser(RawDenoiser):
         Every sensor seen in `fit`, with its noise as given or as measured.
     """
 
+    _parameter_constraints: dict = {}
+
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
