@@ -16,6 +16,7 @@ NAMES = (
     "grid_search",
     "own_gate",
     "own_camera",
+    "deblurring",
 )
 
 
