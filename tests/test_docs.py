@@ -25,7 +25,7 @@ from numpydoc.validate import validate
 import skadl
 import skadl.commands.fit  # noqa: F401 (its module, not its command)
 import skadl.datasets
-import skadl.estimators.adl
+import skadl.estimators.fitting
 from benchmarks.tables.cli import bench
 from skadl.adaptation.gates import Gate
 from skadl.commands.main import main
@@ -69,7 +69,7 @@ def page_names(pages: list[Path]) -> list[str]:
 @pytest.fixture
 def small_budget(monkeypatch):
     """Fits of a few steps with a tiny network, on small frames."""
-    schedule = skadl.estimators.adl.Schedule
+    schedule = skadl.estimators.fitting.Schedule
     build = skadl.estimators.start.build_network
     make_domain = skadl.datasets.make_domain
 
@@ -86,7 +86,7 @@ def small_budget(monkeypatch):
         n_pairs = 4 if n_pairs > 30 else n_pairs  # sources
         return make_domain(camera, n_pairs, size=64 if size > 128 else size, **options)
 
-    monkeypatch.setattr(skadl.estimators.adl, "Schedule", short_schedule)
+    monkeypatch.setattr(skadl.estimators.fitting, "Schedule", short_schedule)
     monkeypatch.setattr(skadl.estimators.start, "build_network", tiny_network)
     monkeypatch.setattr(skadl.datasets, "make_domain", small_domain)
     monkeypatch.setattr(skadl.commands.fit, "SIMULATED_PAIRS", 4)

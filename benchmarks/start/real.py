@@ -1,9 +1,9 @@
 """Real pairs in ``.npz`` files, with their noise figures from one JSON table.
 
-A file holds `noisy` (n, H, W), `clean` (H, W) or (n, H, W), `n_averaged`,
-`black_level`, `white_level`, `pattern`, and may hold `clean_excludes_noisy`, `iso`,
-`sensor`. A row of the table has the file's name, `K_dn_per_e` (one value or four),
-and `var0_dn2` or `read_noise_dn`.
+A file holds `noisy` (n, H, W), `clean` (H, W) or (n, H, W), `n_averaged` (a number or
+(H, W)), `black_level`, `white_level`, `pattern`, and may hold `clean_excludes_noisy`,
+`iso`, `sensor`. A row of the table has the file's name, `K_dn_per_e` (one value or
+four), and `var0_dn2` or `read_noise_dn`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def load_pairs(path: Path, ratio: float, most: int) -> list[RawPair]:
     """
     with np.load(path) as file:
         noisy, clean = file["noisy"][:most], file["clean"].astype(float)
-        n_averaged = int(file["n_averaged"])
+        n_averaged = file["n_averaged"].astype(float)
         excluded = bool(file.get("clean_excludes_noisy", False))
         black, white = float(file["black_level"]), float(file["white_level"])
         cfa, iso = str(file["pattern"]), float(file.get("iso", 100.0))
@@ -34,7 +34,7 @@ def load_pairs(path: Path, ratio: float, most: int) -> list[RawPair]:
     for index, frame in enumerate(noisy):
         mean = clean[index] if clean.ndim == 3 else clean
         if not excluded:  # leave the noisy frame out of the average
-            mean = (n_averaged * mean - frame) / (n_averaged - 1)
+            mean = (n_averaged * mean - frame) / np.maximum(n_averaged - 1, 1)
         cleans.append(((mean - black) * ratio + black).astype(np.float32))
     return skadl.make_pairs(
         list(noisy),

@@ -12,6 +12,7 @@ from skadl.commands.terminal import cannot_write, say
 from skadl.datasets import DATASETS
 
 _MOST_SHOWN = 10
+SIMULATED = "simulated"
 _COMPARISONS = [entry.comparison for entry in DATASETS if entry.comparison]
 _READERS = ", ".join(comparison.name for comparison in _COMPARISONS)
 
@@ -23,8 +24,9 @@ _READERS = ", ".join(comparison.name for comparison in _COMPARISONS)
     "datasets",
     multiple=True,
     metavar="NAME",
-    help=f"Pairs on disk instead of simulated ones: {_READERS}, or folder for pairs of "
-    "your own. Each of its sensors in turn is the new one, the others are sources; "
+    help=f"Pairs on disk instead of simulated ones: {_READERS}, folder for pairs of "
+    "your own, or real for bursts in .npz files; simulated for none. Each of its "
+    "sensors in turn is the new one, the others are sources; "
     "repeat it for sources from more datasets.",
 )
 @click.option(
@@ -116,6 +118,8 @@ def bench(
     )
     from benchmarks.tables.tables import tables_of
 
+    if datasets == (SIMULATED,):
+        datasets = ()
     out = out or Path("-".join(["skadl-bench", *datasets]))
     try:
         options = DatasetOptions(datasets, roots, test_scenes)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pandas as pd
 
 from benchmarks.tables.log import Results
 from benchmarks.tables.simulation import HARMFUL, NO_POOL
 from benchmarks.tables.strategies import ABLATIONS
 
+BEST = "ADL-start"  # what all methods are compared with
 NOTHING = {"Nothing yet": "None of the runs is done."}
 READING = """\
 PSNR in dB as in `ADLDenoiser.score`, mean over the test images; ± is the standard
@@ -62,6 +65,53 @@ def compare_on_sensors(results: Results) -> dict[str, pd.DataFrame | str]:
         "of offered batches that was accepted. Sources are all sensors but the target; "
         "no scene of a test image is in any training. All strategies take the same "
         "number of steps."
+    )
+    return {**sections, "Reading": note}
+
+
+def compare_methods(results: Results) -> dict[str, pd.DataFrame | str]:
+    """Tabulate every method: quality, and what it costs."""
+    if results.runs.empty:
+        return NOTHING
+    (protocol,) = results.runs.protocol.unique()
+    sections: dict[str, pd.DataFrame | str] = {}
+    runs, images = results.runs, results.images
+    pools = [pool for pool in runs.pool.unique() if pool != NO_POOL] or [NO_POOL]
+    for size, pool in product(sorted(runs.target_pairs.unique()), pools):
+        own, shown = (
+            rows[(rows.target_pairs == size) & rows.pool.isin([pool, NO_POOL])]
+            for rows in (runs, images)
+        )
+        rows = []
+        for strategy, group in own.groupby("strategy", sort=False):
+            row = {"method": strategy, "PSNR": over_targets(group)}
+            row["SSIM"] = over_targets(group, "ssim", 4)
+            row[f"lead of {BEST}"] = lead_on_images(shown, BEST, strategy)
+            row |= {name: mean_and_spread(x) for name, x in _psnr_by_target(group)}
+            row["worst image"] = f"{group.worst_gain.min():+.2f}"
+            row["s a fit"] = f"{group.seconds.mean():.0f}"
+            row["MiB a fit"] = f"{group.fit_mib.mean():.0f}"
+            row["s a MP"] = f"{group.seconds_per_megapixel.mean():.2g}"
+            row["images"] = f"{group.n_test.iloc[0]}"
+            row["runs"] = f"{len(group)}"
+            rows.append(row)
+        if not rows:
+            continue
+        where = "" if pool in (NO_POOL, "sensors") else f", pool {pool}"
+        sections[f"{size} target pairs{where}"] = pd.DataFrame(rows).fillna("")
+    note = (
+        f"PSNR in dB and SSIM under protocol `{protocol}` "
+        "(`skadl.evaluation.protocols`), mean over the test images; ± is the standard "
+        "deviation over seeds, for all targets that of their mean. `lead of ADL-start` "
+        "is its PSNR above the method's on the same images, of the same seed and pool: "
+        "mean, in brackets the lowest target. `worst image` is the lowest gain over "
+        "the noisy input. Time and memory (peak of the process, torch and data in it) "
+        "are of one fit, `s a MP` of a million predicted pixels. `images` counts those "
+        "tested on: methods that train on each image see fewer, and their means are of "
+        "these alone. Networks are of one size and trained with about as many passes; "
+        "each method has the loss and the conditioning of its own recipe, and `-start` "
+        "begins at the network that comes "
+        "with skadl."
     )
     return {**sections, "Reading": note}
 
@@ -258,18 +308,38 @@ def share(runs: pd.DataFrame, kind: str) -> str:
     return f"{runs[f'accepted_{kind}'].sum() / offered:.0%}" if offered else ""
 
 
-def over_targets(runs: pd.DataFrame) -> str:
-    """Format the mean PSNR over targets, and its spread over seeds."""
+def lead_on_images(images: pd.DataFrame, first: str, second: str) -> str:
+    """Format how far one strategy is above another on the images that both saw.
+
+    Mean over targets of the mean PSNR, its spread over seeds, the lowest target.
+    """
+    if first == second:
+        return ""
+    own, other = (images[images.strategy == name] for name in (first, second))
+    keys = ["target", "seed", "target_pairs", "settings", "image"]
+    both = own.merge(other, on=keys)
+    if both.empty:
+        return ""
+    both = both.assign(lead=both.psnr_x - both.psnr_y)
+    leads = both.groupby(["target", "seed"]).lead.mean()
+    by_seed, lowest = leads.groupby("seed").mean(), leads.groupby("target").mean().min()
+    return f"{mean_and_spread(by_seed, shown='+.2f')} ({lowest:+.2f})"
+
+
+def over_targets(runs: pd.DataFrame, column: str = "psnr", digits: int = 2) -> str:
+    """Format the mean of a column over targets, and its spread over seeds."""
     if runs.empty:
         return ""
     # Seeds that lack a target would shift the mean by what targets differ.
-    by_seed = runs.pivot_table(index="seed", columns="target", values="psnr")
+    by_seed = runs.pivot_table(index="seed", columns="target", values=column)
     complete = by_seed.dropna()
     mean = by_seed.mean().mean()
-    return mean_and_spread(complete.mean(axis=1), mean)
+    return mean_and_spread(complete.mean(axis=1), mean, f".{digits}f")
 
 
-def mean_and_spread(values: pd.Series, mean: float | None = None) -> str:
+def mean_and_spread(
+    values: pd.Series, mean: float | None = None, shown: str = ".2f"
+) -> str:
     """Format mean and standard deviation; without the latter for fewer than two.
 
     Examples
@@ -278,7 +348,8 @@ def mean_and_spread(values: pd.Series, mean: float | None = None) -> str:
     '31.00 ± 1.41'
     """
     mean = values.mean() if mean is None else mean
-    return f"{mean:.2f}" + (f" ± {values.std():.2f}" if len(values) > 1 else "")
+    spread = f" ± {values.std():{shown.lstrip('+')}}" if len(values) > 1 else ""
+    return f"{mean:{shown}}{spread}"
 
 
 def _psnr_by_target(runs: pd.DataFrame):

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+from benchmarks.tables.real import load_bursts
 from benchmarks.tables.run import estimator_parameters
 from skadl.data.folders.load import LoadedPairs, load_pairs
 from skadl.data.folders.matching import Problem
@@ -48,6 +49,7 @@ DATASETS = {
     if entry.comparison is not None
 }
 DATASETS["folder"] = Dataset(Comparison("folder", protocol="skadl"), load_pairs)
+DATASETS["real"] = Dataset(Comparison("real", protocol="skadl"), load_bursts)
 """By the name that ``--dataset`` takes: the catalogue's, and pairs of your own."""
 
 

@@ -14,14 +14,19 @@ import torch
 
 from benchmarks.tables.dataset import DatasetSettings
 from benchmarks.tables.dataset_pairs import take_pairs
+from benchmarks.tables.memory import MemoryPeak
+from benchmarks.tables.methods import EVERY_STRATEGY
 from benchmarks.tables.run import Run, RunData, Settings
 from benchmarks.tables.simulation import HARMFUL, USEFUL, simulate
-from benchmarks.tables.strategies import STRATEGIES, Training, make_estimator
-from skadl.adaptation.report import DataSelectionReport
+from benchmarks.tables.strategies import Training, make_estimator
+from skadl.adaptation.report import DataSelectionReport, DecisionRecorder
 from skadl.data.pool import SourcePool
+from skadl.estimators.base import RawDenoiser
 from skadl.evaluation.scores import evaluate_pairs
+from skadl.raw.image import RawImage
 from skadl.screening import screen_pairs
 
+NO_REPORT = DataSelectionReport(DecisionRecorder({}).finish(), [], [])
 TOLERANCE = 0.05  # dB below the noisy input that is not yet worse
 KINDS = ("useful", "renoised", *HARMFUL, "planted")
 """Source data by what a selection should do with it: take the first two."""
@@ -49,24 +54,32 @@ def measure(
     data = (simulate if settings.is_simulated else take_pairs)(run, settings)
     given = Training(settings.parameters, data.target, data.sources, data.test)
     with limited_threads(n_threads):
-        training = STRATEGIES[run.strategy](given)
+        training = EVERY_STRATEGY[run.strategy](given)
         estimator = make_estimator(training, run.seed)
         sources = SourcePool(training.sources) if training.sources else None
+        memory = MemoryPeak()
         wall, cpu = time.perf_counter(), time.process_time()
         estimator.fit(training.target, sources, meta=training.meta)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        fit_memory = memory.mebibytes()
         rules = {"protocol": settings.protocol}
-        scored = evaluate_pairs(estimator, training.test, **rules).images
-        unchanged = evaluate_pairs(None, data.test, **rules).images
+        # `no-iso` tests on images of its own, in the same order.
+        places = spread(len(data.test), training.most_test_images)
+        test, untouched = (
+            [pairs[i] for i in places] for pairs in (training.test, data.test)
+        )
+        timed = _Timed(estimator)
+        scored = evaluate_pairs(timed, test, **rules).images
+        unchanged = evaluate_pairs(None, untouched, **rules).images
     scores, ssims = (
         np.array([getattr(s, n) for s in scored]) for n in ("psnr", "ssim")
     )
     noisy = np.array([score.psnr for score in unchanged])
     key = asdict(run)
     gains = scores - noisy
-    report = estimator.selection_report_
+    report = getattr(estimator, "selection_report_", NO_REPORT)
     summary = key | {
-        "n_steps": estimator.n_iter_,
+        "n_steps": getattr(estimator, "n_iter_", 0),
         "noisy": noisy.mean(),
         "psnr": scores.mean(),
         "ssim": ssims.mean(),
@@ -75,16 +88,19 @@ def measure(
         "worst_gain": gains.min(),
         "n_worse": int((gains < -TOLERANCE).sum()),
         **count_batches(report, data),
-        "device": str(estimator.device_),
+        "device": str(getattr(estimator, "device_", "cpu")),
         "seconds": wall,
         "cpu_seconds": cpu,
+        "fit_mib": fit_memory,
+        "seconds_per_megapixel": timed.seconds / timed.megapixels,
+        "n_test": len(test),
     }
     images = pd.DataFrame(
         {
-            "image": np.arange(len(data.test)),
-            "scene": [pair.scene for pair in data.test],
-            "iso": [pair.iso for pair in data.test],
-            "ratio": [pair.ratio for pair in data.test],
+            "image": places,
+            "scene": [pair.scene for pair in untouched],
+            "iso": [pair.iso for pair in untouched],
+            "ratio": [pair.ratio for pair in untouched],
             "noisy": noisy,
             "psnr": scores,
             "ssim": ssims,
@@ -97,6 +113,32 @@ def measure(
         selection = describe_pairs(report, data)
         selection = selection.assign(**key)[[*key, *selection]]
     return Measured(run, summary, images, selection, report)
+
+
+class _Timed:
+    """A denoiser that counts its pixels and the seconds that they take."""
+
+    def __init__(self, denoiser: RawDenoiser) -> None:
+        self.denoiser = denoiser
+        self.seconds = self.megapixels = 0.0
+
+    def denoise_planes(self, image: RawImage) -> np.ndarray:
+        """As that of the denoiser."""
+        start = time.perf_counter()
+        planes = self.denoiser.denoise_planes(image)
+        self.seconds += time.perf_counter() - start
+        self.megapixels += planes.size / 1e6
+        return planes
+
+
+def spread(n_images: int, most: int | None) -> np.ndarray:
+    """Places of at most so many images, from the first to the last.
+
+    >>> spread(10, 4), spread(3, None)
+    (array([0, 3, 6, 9]), array([0, 1, 2]))
+    """
+    size = n_images if most is None else min(most, n_images)
+    return np.linspace(0, n_images - 1, size).round().astype(int)
 
 
 def count_batches(report: DataSelectionReport, data: RunData) -> dict[str, int]:

@@ -16,9 +16,9 @@ from benchmarks.tables.dataset import (
 )
 from benchmarks.tables.execute import check_tables
 from benchmarks.tables.log import RunLog
+from benchmarks.tables.methods import EVERY_STRATEGY
 from benchmarks.tables.run import Settings, estimator_parameters, read_assignments
 from benchmarks.tables.simulation import NO_POOL, POOLS
-from benchmarks.tables.strategies import STRATEGIES
 from benchmarks.tables.tables import runs_of, tables_of
 from skadl.datasets import get_camera
 from skadl.estimators.adl import ADLDenoiser
@@ -54,7 +54,7 @@ def read_campaign(
     if target_pairs is not None:
         given["target_pairs"] = _integers("--target-pairs", target_pairs, 2)
     if strategies is not None:
-        given["strategies"] = _names("--strategies", strategies, STRATEGIES)
+        given["strategies"] = _names("--strategies", strategies, EVERY_STRATEGY)
     if pools is not None:
         given["pools"] = _names("--pools", pools, (NO_POOL, *POOLS))
     campaign = replace(campaign, **given)

@@ -1,6 +1,7 @@
-"""Ways to train for a new sensor, each a change of what goes into `ADLDenoiser`.
+"""Ways to train for a new sensor: changes of what goes into `ADLDenoiser`, and others.
 
-All take the same number of steps, ``n_pretrain_iter + n_iter + n_finetune_iter``.
+Other denoisers are in `benchmarks.tables.methods`. All of these take the same number of
+steps, ``n_pretrain_iter + n_iter + n_finetune_iter``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from skadl.data.pool import SourcePool
 from skadl.datasets import get_camera
 from skadl.estimators.adl import ADLDenoiser
+from skadl.estimators.base import RawDenoiser
 from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.raw.pair import RawPair
 
@@ -27,6 +29,8 @@ class Training:
     sources: Mapping[str, Sequence[RawPair]]
     test: Sequence[RawPair]
     meta: SensorTable | None = None
+    kind: Callable[..., RawDenoiser] = ADLDenoiser  # takes the parameters
+    most_test_images: int | None = None  # for what trains on each image
 
     def changed(self, **parameters: Any) -> Training:
         """Return the training with some parameters of the estimator replaced."""
@@ -282,6 +286,7 @@ STRATEGIES: dict[str, Strategy] = {
     "no-safeguard": no_safeguard,
 }
 TAKES_NO_SOURCES = frozenset({"target-only", "plain-target-only"})
+"""Of `STRATEGIES`."""
 
 
 @dataclass(frozen=True)
@@ -307,6 +312,9 @@ ABLATIONS: dict[str, Ablation] = {
 """Strategies of the ablation table."""
 
 
-def make_estimator(training: Training, seed: int) -> ADLDenoiser:
+def make_estimator(training: Training, seed: int) -> RawDenoiser:
     """Build the unfitted estimator of a training."""
-    return ADLDenoiser(**training.parameters, random_state=seed)
+    estimator = training.kind(**training.parameters)
+    if "random_state" in estimator.get_params(deep=False):
+        estimator.set_params(random_state=seed)
+    return estimator

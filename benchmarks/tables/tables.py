@@ -13,10 +13,11 @@ from benchmarks.tables.campaign import Campaign
 from benchmarks.tables.dataset import OTHER_SENSORS
 from benchmarks.tables.log import Results
 from benchmarks.tables.measure import RECORDED
+from benchmarks.tables.methods import METHODS, WITHOUT_SOURCES
 from benchmarks.tables.requirements import PLAIN, SIMPLE, check_requirements
 from benchmarks.tables.run import Run
 from benchmarks.tables.simulation import NO_POOL
-from benchmarks.tables.strategies import ABLATIONS, TAKES_NO_SOURCES
+from benchmarks.tables.strategies import ABLATIONS
 
 Sections = Mapping[str, "pd.DataFrame | str"]
 
@@ -50,7 +51,7 @@ class Table:
         """List what is asked of every target and seed, the first strategies first."""
         sizes = campaign.curve_pairs if self.is_curve else campaign.target_pairs
         cells = [
-            Cell(name, NO_POOL if name in TAKES_NO_SOURCES else pool, size)
+            Cell(name, NO_POOL if name in WITHOUT_SOURCES else pool, size)
             for name, pool, size in product(self.strategies, self.pools, sizes)
         ]
         return [
@@ -63,7 +64,14 @@ class Table:
 
 TABLES: dict[str, Table] = {
     "table1": Table(
-        "Table 1: ways to train for a new sensor",
+        "Table 1: every method of the paper",
+        "Which method gives the best denoiser for a new sensor?",
+        comparisons.compare_methods,
+        ("ADL-start", "adl", *(name for name in METHODS if name != "ADL-start")),
+        ("clean", "harm"),
+    ),
+    "trainings": Table(
+        "Ways to train for a new sensor",
         "What is ADL worth against plainer trainings of the same length?",
         comparisons.compare_strategies,
         ("adl", *SIMPLE, "oracle-noise", "no-gate", "adl-queue", "adl-paired", *PLAIN),
@@ -125,9 +133,14 @@ DATASET_TABLES: dict[str, Table] = {
     "table1": replace(
         TABLES["table1"],
         title="Table 1: each sensor in turn taken as new",
+        pools=(OTHER_SENSORS,),
+    ),
+    "trainings": replace(
+        TABLES["trainings"],
+        title="Ways to train: each sensor in turn taken as new",
         read=comparisons.compare_on_sensors,
         # The true noise of a real sensor is not known.
-        strategies=[s for s in TABLES["table1"].strategies if s != "oracle-noise"],
+        strategies=[s for s in TABLES["trainings"].strategies if s != "oracle-noise"],
         pools=(OTHER_SENSORS,),
     ),
 }

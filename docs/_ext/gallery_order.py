@@ -14,6 +14,7 @@ NAMES = (
     "compare_denoisers",
     "faint_stars",
     "grid_search",
+    "search_methods",
     "own_gate",
     "own_camera",
     "deblurring",

@@ -141,7 +141,21 @@ class ShotNoiseAugmentation:
         return self.expose(batch, torch.as_tensor(gains, device=device), generator)
 
     def expose(self, batch: Batch, gains: Tensor, generator: torch.Generator) -> Batch:
-        """Return a batch whose images have these gains (B, 4), at most up to white."""
+        """Return a batch whose images are so many times as bright, at most white.
+
+        Parameters
+        ----------
+        batch : Batch
+            Its `weight_inputs` are shot and read part of the noise.
+        gains : Tensor of shape (B, 4)
+            Of the planes R, Gr, Gb, B.
+        generator : torch.Generator
+            On the device of the batch.
+
+        Returns
+        -------
+        Batch
+        """
         signal = batch.clean.clamp(min=0)
         brightest = signal.amax(dim=(2, 3))  # (B, 4)
         most = (1 / brightest.clamp(min=SMALLEST_NOISE)).clamp(min=1)

@@ -18,7 +18,9 @@ from benchmarks.tables.cli import bench
 from benchmarks.tables.comparisons import (
     compare_ablations,
     compare_cost,
+    compare_methods,
     compare_pools,
+    lead_on_images,
     over_targets,
     paired_lead,
 )
@@ -26,8 +28,8 @@ from benchmarks.tables.detection import areas, judged_pairs
 from benchmarks.tables.execute import run_campaign
 from benchmarks.tables.log import KEY, Results
 from benchmarks.tables.measure import Measured
+from benchmarks.tables.methods import EVERY_STRATEGY, WITHOUT_SOURCES
 from benchmarks.tables.simulation import NO_POOL, POOLS
-from benchmarks.tables.strategies import STRATEGIES, TAKES_NO_SOURCES
 from benchmarks.tables.tables import TABLES, runs_of, runs_to_read
 from skadl.adaptation.report import DataSelectionReport, DecisionRecorder
 
@@ -56,6 +58,8 @@ def make_summary(target, seed, pool, strategy, size, psnr, settings="digest"):
         "n_steps": 20,
         "noisy": 28.0,
         "psnr": psnr,
+        "ssim": 0.9,
+        "protocol": "skadl",
         "gain": psnr - 28.0,
         "worst_gain": -0.01,
         "n_worse": 0,
@@ -64,6 +68,9 @@ def make_summary(target, seed, pool, strategy, size, psnr, settings="digest"):
         "device": "cpu",
         "seconds": 12.0 if strategy == "adl" else 10.0,
         "cpu_seconds": 13.0 if strategy == "adl" else 10.0,
+        "fit_mib": 300.0,
+        "seconds_per_megapixel": 0.5,
+        "n_test": 2,
     }
 
 
@@ -105,10 +112,10 @@ def fake_measure(monkeypatch):
 def test_table__runs__are_of_known_strategies_and_pools_and_each_once(name):
     runs = runs_of(name, Campaign())
     assert len(set(runs)) == len(runs)
-    assert {run.strategy for run in runs} <= set(STRATEGIES)
+    assert {run.strategy for run in runs} <= set(EVERY_STRATEGY)
     assert {run.pool for run in runs} <= {*POOLS, NO_POOL}
     for run in runs:
-        assert (run.pool == NO_POOL) == (run.strategy in TAKES_NO_SOURCES)
+        assert (run.pool == NO_POOL) == (run.strategy in WITHOUT_SOURCES)
     assert set(runs) <= set(runs_to_read(name, Campaign()))
 
 
@@ -142,6 +149,25 @@ def test_paired_lead__known_runs__pairs_target_and_seed():
     lead = paired_lead(runs, "adl", "adl", pool="harm", second_pool="clean")
     assert len(lead) == 4 and np.allclose(lead.lead, -0.2)
     assert paired_lead(runs, "adl", "joint", pool="harm").empty
+
+
+def test_lead_on_images__fewer_images__are_compared_on_these_alone():
+    runs = make_runs({("ADL-start", "clean"): 3.0, ("BM3D", NO_POOL): 1.0})
+    rows = []
+    for row in runs.to_dict("records"):
+        for image in (0, 1) if row["strategy"] == "ADL-start" else (1,):
+            psnr = row["psnr"] + 10 * image  # another image is another PSNR
+            rows.append(
+                {**{key: row[key] for key in KEY}, "image": image, "psnr": psnr}
+            )
+    images = pd.DataFrame(rows)
+    assert lead_on_images(images, "ADL-start", "BM3D") == "+2.00 ± 0.00 (+2.00)"
+    assert lead_on_images(images, "ADL-start", "ADL-start") == ""
+    page = compare_methods(Results(runs, images, NO_RESULTS.selection))
+    table = page["6 target pairs, pool clean"].set_index("method")
+    assert table.loc["BM3D", "lead of ADL-start"] == "+2.00 ± 0.00 (+2.00)"
+    assert table.loc["ADL-start", "PSNR"] == "38.05 ± 0.07"
+    assert (table.SSIM == "0.9000 ± 0.0000").all()
 
 
 def test_compare_ablations__known_runs__say_what_is_lost():
@@ -319,8 +345,9 @@ def test_bench__reduced__trains_and_goes_on(tmp_path):
     assert "(6 of 6 runs done)" in listed.output
 
 
-def test_bench__list__names_every_table_and_does_nothing(tmp_path):
-    outcome = run_command("--list", "--out", tmp_path / "none")
+@pytest.mark.parametrize("words", [[], ["--dataset", "simulated"]])
+def test_bench__list__names_every_table_and_does_nothing(words, tmp_path):
+    outcome = run_command("--list", *words, "--out", tmp_path / "none")
     assert outcome.exit_code == 0
     for name in TABLES:
         assert f"{name} " in outcome.output

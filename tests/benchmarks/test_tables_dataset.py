@@ -24,6 +24,7 @@ from benchmarks.tables.cli import bench
 from benchmarks.tables.dataset import DatasetSettings, check_targets, load_datasets
 from benchmarks.tables.dataset_pairs import cut_window, shuffle_over_isos, take_pairs
 from benchmarks.tables.measure import measure
+from benchmarks.tables.real import load_bursts
 from benchmarks.tables.run import Run
 from benchmarks.tables.simulation import NO_POOL
 from skadl import evaluate_pairs, make_pairs
@@ -40,7 +41,7 @@ INSTANCES = {
         (6, 1, 400), (7, 4, 800), (8, 4, 1600), (9, 2, 800), (10, 3, 400))],
 }  # fmt: skip
 WORDS = ["--reduced", "--targets", "GP", "--target-pairs", "3", "--set", "n_iter=4"]
-TIMES = ["seconds", "cpu_seconds"]
+TIMES = ["seconds", "cpu_seconds", "fit_mib", "seconds_per_megapixel"]
 
 
 @pytest.fixture(scope="module")
@@ -98,17 +99,38 @@ def test_bench__dataset__every_score_has_the_protocol(finished):
 
 def test_bench__dataset__the_table_says_scores_protocol_and_what_is_missing(finished):
     out, _, outcome = finished
-    page = (out / "table1.md").read_text(encoding="utf-8")
+    page = (out / "trainings.md").read_text(encoding="utf-8")
     assert "## 3 target pairs, protocol sidd" in page and "| noisy input |" in page
     assert "harmful" not in page and "nan" not in page
     for text in (outcome.stderr, page):
         assert "0099_001_GP_00100_00160_5500_N" in text
 
 
+def test_load_bursts__files__are_pairs_of_sensors_and_scenes(tmp_path):
+    rng = np.random.default_rng(0)
+    facts = {"black_level": 60, "white_level": 1023, "pattern": "BGGR"}
+    for name in ("imx296_rpigs_scene00", "imx296_rpigs_scene01", "seestar_m94_s1"):
+        noisy = rng.integers(60, 90, (3, 16, 16)).astype(np.uint16)
+        mean = noisy.mean(axis=0)
+        np.savez(
+            tmp_path / f"{name}.npz", noisy=noisy, clean=mean, n_averaged=3, **facts
+        )
+    pairs = load_bursts(tmp_path)
+    named = {(pair.sensor, pair.scene, pair.ratio) for pair in pairs}
+    assert named == {
+        ("imx296", "imx296-rpigs-scene00", 16.0),
+        ("imx296", "imx296-rpigs-scene01", 16.0),
+        ("seestar", "seestar-m94", 1.0),
+    }
+    first, *others = (pair for pair in pairs if pair.sensor == "seestar")
+    mean = np.mean([pair.noisy.mosaic for pair in others], axis=0)
+    np.testing.assert_allclose(first.clean.mosaic, mean, rtol=1e-6)
+
+
 def test_bench__dataset_again__goes_on(sidd, finished):
     out, words, _ = finished
     again = bench_sidd(sidd, out, *words)
-    assert "table1: 2 runs, 0 to do" in again.output
+    assert "trainings: 2 runs, 0 to do" in again.output
     more = bench_sidd(sidd, out, "--list", "--strategies", "adl,joint")
     assert "(1 of 2 runs done)" in more.stdout
 

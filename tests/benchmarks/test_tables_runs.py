@@ -7,6 +7,7 @@ from dataclasses import astuple, replace
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 
 from benchmarks.tables.campaign import Campaign, reduced
 from benchmarks.tables.log import KEY, RunLog
@@ -16,6 +17,7 @@ from benchmarks.tables.measure import (
     limited_threads,
     measure,
 )
+from benchmarks.tables.methods import METHODS, WITHOUT_SOURCES, total_steps
 from benchmarks.tables.run import (
     Run,
     RunData,
@@ -38,7 +40,7 @@ from benchmarks.tables.strategies import (
     Training,
     make_estimator,
 )
-from skadl import ADLDenoiser, DataSelectionReport
+from skadl import ADLDenoiser, DataSelectionReport, SourcePool
 from skadl.adaptation.report import BatchDecision, DecisionRecorder
 from skadl.datasets import camera_info, get_camera
 from skadl.estimators.start import FROM_RANDOM, SHAPE
@@ -148,6 +150,39 @@ def test_spread_isos__any_number__spans_the_range(camera):
 
 
 # strategies
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_method__parameters__are_its_own_and_as_short_as_the_campaign(name, training):
+    changed = METHODS[name](training)
+    estimator = make_estimator(changed, seed=3)
+    assert estimator.get_params()["random_state"] == 3
+    assert (name in WITHOUT_SOURCES) == (changed.sources == {})
+    steps = [
+        value
+        for key, value in estimator.get_params(deep=True).items()
+        if key.endswith("_iter") and value is not None
+    ]
+    # Two trainings in those that start from a calibration.
+    assert 0 < sum(steps) <= 2 * total_steps(training) + len(steps)
+
+
+def test_measure__baseline__is_measured_like_any_other():
+    measured = measure(make_run("LED"), SETTINGS)
+    again = measure(make_run("LED"), SETTINGS)
+    assert measured.summary["psnr"] == again.summary["psnr"]
+    assert measured.summary["n_test"] == len(measured.images) == SETTINGS.test_pairs
+    assert measured.summary["seconds_per_megapixel"] > 0
+    assert measured.summary["psnr"] == pytest.approx(measured.images.psnr.mean())
+
+
+def test_adl_after_calibration__starts_where_that_ended(training):
+    estimator = make_estimator(METHODS["NoiseCalibration-ADL"](training), seed=0)
+    model = clone(estimator).fit(training.target, SourcePool(training.sources))
+    assert [s.name for s in model.selection_report_.stages][0] == "start"
+    assert model.n_iter_ > model.denoiser_.n_iter_
+    shape = model.denoiser_.module_.describe()
+    assert shape["base_channels"] == training.parameters["base_channels"]
 
 
 @pytest.mark.parametrize("name", STRATEGIES)

@@ -7,7 +7,6 @@ of its sensors by `measured_sensors`.
 
 from __future__ import annotations
 
-import inspect
 import numbers
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +26,7 @@ from skadl.adaptation.run import StageRecord
 from skadl.adaptation.stages import finetune
 from skadl.data.pool import SourcePool
 from skadl.estimators.base import NetworkDenoiser
+from skadl.estimators.baselines.shared_parameters import spell_out
 from skadl.estimators.fitting import Fitting, begin_fit
 from skadl.estimators.start import find_start
 from skadl.estimators.training_pairs import LOSS_WEIGHTINGS, to_training_pair
@@ -51,7 +51,7 @@ class NetworkBaseline(NetworkDenoiser):
     """Base of baselines with a network; a subclass needs `train`.
 
     A subclass with parameters of its own writes them, and those whose default differs,
-    into its `__init__` before ``**shared``: these are the ones here.
+    into its `__init__` and its docstring before ``**shared``: these are the ones here.
 
     Parameters
     ----------
@@ -79,10 +79,14 @@ class NetworkBaseline(NetworkDenoiser):
         Whether `predict` holds back corrections that would do an image more harm than
         good; see `skadl.ADLDenoiser`.
     on_bad_pair : {"warn", "raise", "drop"}, default="warn"
-        What `fit` does with target pairs whose frames do not belong together.
+        What `fit` does with target pairs whose frames do not belong together; see
+        `skadl.ADLDenoiser`.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Of the convolutions in training and prediction.
     device : str or torch.device, default="auto"
+        "auto" is a CUDA GPU if there is one, else the CPU.
     random_state : int, RandomState or None, default=None
+        An int gives the same fit again on the same machine.
     verbose : int, default=0
         1 shows a progress bar for each stage.
     """
@@ -147,27 +151,15 @@ class NetworkBaseline(NetworkDenoiser):
         self.verbose = verbose
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Give a subclass the parameters and constraints of its base.
-
-        `**shared` of its `__init__` becomes the parameters that it stands for, which is
-        how scikit-learn and `help` find them.
-        """
+        """Give a subclass the parameters, constraints and texts of its base."""
         super().__init_subclass__(**kwargs)
         own = cls.__dict__.get("_parameter_constraints", {})
-        base = super(cls, cls)
-        cls._parameter_constraints = {**base._parameter_constraints, **own}
-        if "__init__" in cls.__dict__:
-            signature = inspect.signature(cls.__init__)
-            own = {
-                name: parameter
-                for name, parameter in signature.parameters.items()
-                if parameter.kind is not inspect.Parameter.VAR_KEYWORD
-            }
-            shared = inspect.signature(base.__init__).parameters
-            rest = [p for name, p in shared.items() if name not in own]
-            cls.__init__.__signature__ = signature.replace(
-                parameters=[*own.values(), *rest]
-            )
+        above = cls.__mro__[1]._parameter_constraints
+        cls._parameter_constraints = {**above, **own}
+        spell_out(cls)
+        if "train" in cls.__dict__ and cls.train.__doc__:
+            first, base = cls.train.__doc__.strip(), NetworkBaseline.train.__doc__
+            cls.train.__doc__ = f"{first}\n{base[base.index(chr(10)) :]}"
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(

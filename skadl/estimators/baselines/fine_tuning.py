@@ -20,15 +20,10 @@ class FineTuning(PlainTraining):
 
     Parameters
     ----------
-    start : {"random", "universal"}, path or fitted denoiser, default="random"
-        Where training begins; see `skadl.ADLDenoiser`.
     n_iter, n_finetune_iter : int or None, default=None
         Steps on the sources, and on the target. None is 6600 and 600 after a random
         start, 1400 and 100 after a trained one.
-    finetune_rate : float, default=0.3
-        Where the second begin, as a fraction of `learning_rate`.
     **shared
-        As for :class:`skadl.baselines.TargetOnly`.
 
     Notes
     -----

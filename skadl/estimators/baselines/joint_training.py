@@ -26,17 +26,12 @@ class JointTraining(PlainTraining):
 
     Parameters
     ----------
-    start : {"random", "universal"}, path or fitted denoiser, default="random"
-        Where training begins; see `skadl.ADLDenoiser`.
+    source_share : float, default=0.5
+        Fraction of a batch that comes from the sources, from one domain at a time.
     n_iter, n_finetune_iter : int or None, default=None
         Steps on both, and then on the target alone. None is 7200 and 0 after a random
         start, 1500 and 0 after a trained one.
-    finetune_rate : float, default=0.3
-        Where the last steps begin, as a fraction of `learning_rate`.
-    source_share : float, default=0.5
-        Fraction of a batch that comes from the sources, from one domain at a time.
     **shared
-        As for :class:`skadl.baselines.TargetOnly`.
     """
 
     _parameter_constraints: dict = {

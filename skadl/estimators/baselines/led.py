@@ -62,9 +62,11 @@ class LED(NetworkBaseline):
     alignment_rate, parallel_rate : float, default=1 and 0.1
         Where each begins, as a fraction of `learning_rate` (the paper: 1e-4 and 1e-5
         after a pre-training at 1e-4).
+    network : {"unet"}, default="unet"
+        What the method is for.
+    conditioning : {"none"}, default="none"
+        The network is told nothing of an image.
     **shared
-        Those of :class:`skadl.estimators.baselines.base.NetworkBaseline`, of which
-        `network` is "unet" and `conditioning` "none".
 
     Notes
     -----

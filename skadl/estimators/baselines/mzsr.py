@@ -46,8 +46,9 @@ class MZSR(NetworkBaseline):
     ----------
     n_iter : int, default=5400
         Steps of training on all sources.
-    n_meta_iter : int, default=300
-        Meta-steps.
+    n_meta_iter : int, default=90
+        Meta-steps. Each takes some twenty passes, so that all parts together take as
+        many as the other baselines.
     n_tasks : int, default=2
         Tasks, each a domain drawn anew, of a meta-step. The paper: 5.
     n_inner : int, default=5
@@ -59,9 +60,9 @@ class MZSR(NetworkBaseline):
     meta_rate : float, default=0.05
         Rate of the meta-optimiser, Adam, as a fraction of `learning_rate`: the paper's
         1e-4.
+    conditioning : {"none"}, default="none"
+        The network is told nothing of an image.
     **shared
-        Those of :class:`skadl.estimators.baselines.base.NetworkBaseline`, of which
-        `conditioning` is "none".
 
     Notes
     -----
@@ -89,7 +90,7 @@ class MZSR(NetworkBaseline):
         self,
         *,
         n_iter: int = 5400,
-        n_meta_iter: int = 300,
+        n_meta_iter: int = 90,
         n_tasks: int = 2,
         n_inner: int = 5,
         inner_rate: float = 0.01,

@@ -51,11 +51,11 @@ class NoiseCalibration(NetworkBaseline):
         Pairs that are made, at most 400.
     n_iter : int, default=7200
         Steps of training.
+    conditioning : {"noise", "none", "sensor_iso", "sensor_iso_noise"}, default="noise"
+        What the network is told of an image: its noise, so that one network serves all
+        ISOs and ``ADLDenoiser(start=FrozenEstimator(model))`` goes on from it (Table 2a
+        of Qian et al.). "none" is the papers' plain network.
     **shared
-        Those of :class:`skadl.estimators.baselines.base.NetworkBaseline`; here
-        `conditioning` is "noise", so that one network serves all ISOs and
-        ``ADLDenoiser(start=FrozenEstimator(model))`` goes on from it (Table 2a of Qian
-        et al.). "none" is the papers' plain network.
 
     Notes
     -----

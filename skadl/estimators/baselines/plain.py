@@ -15,7 +15,34 @@ OF_TRAINED = {"loss_weighting": "noise", "conditioning": "noise", "safeguard": T
 
 
 class PlainTraining(NetworkBaseline):
-    """Base of what trains on given pairs without selecting any."""
+    """Base of what trains on given pairs without selecting any.
+
+    Parameters
+    ----------
+    start : {"random", "universal"}, path or fitted denoiser, default="random"
+        Where training begins; see `skadl.ADLDenoiser`.
+    n_iter, n_finetune_iter : int or None, default=None
+        Steps of the two parts.
+    finetune_rate : float, default=0.3
+        Where the last steps begin, as a fraction of `learning_rate`.
+    network : str or None, default=None
+        A name of :data:`skadl.network.choice.NETWORKS`. None is that of the start,
+        "unet" for a random one.
+    base_channels, n_levels, mlp_width : int or None, default=None
+        Width and depth of the network, hidden width of the modulation MLPs. None is
+        what the start has: 16, 4 and 32 for a random one.
+    loss_weighting : {"none", "noise"} or None, default=None
+        Whether an image's L1 error counts as it is or in units of its own noise. None
+        is "none" after a random start, as in the paper, "noise" after a trained one.
+    conditioning : str or None, default=None
+        What the network is told of an image; see `skadl.ADLDenoiser`. None is "none"
+        after a random start: a plain U-Net. It is "noise" after a trained one, which
+        knows nothing else.
+    safeguard : bool or None, default=None
+        Whether `predict` holds back corrections that would do an image more harm than
+        good. None is False after a random start, True after a trained one.
+    **shared
+    """
 
     _parameter_constraints: dict = {
         "start": [str, os.PathLike, BaseEstimator],

@@ -41,9 +41,11 @@ class Prabhakar(NetworkBaseline):
         Where the second begin, as a fraction of `learning_rate`.
     source_share : float, default=0.5
         Fraction of a batch that comes from the sources, from one domain at a time.
+    network : {"unet"}, default="unet"
+        What the method is for.
+    conditioning : {"none"}, default="none"
+        The network is told nothing of an image.
     **shared
-        Those of :class:`skadl.estimators.baselines.base.NetworkBaseline`, of which
-        `network` is "unet" and `conditioning` "none".
 
     Notes
     -----

@@ -20,19 +20,10 @@ class TargetOnly(PlainTraining):
 
     Parameters
     ----------
-    start : {"random", "universal"}, path or fitted denoiser, default="random"
-        Where training begins; see `skadl.ADLDenoiser`.
     n_iter, n_finetune_iter : int or None, default=None
         Steps at a constant rate, and steps at a rate that falls to zero. None is 6600
         and 600 after a random start, 1400 and 100 after a trained one.
-    finetune_rate : float, default=0.3
-        Where the second begin, as a fraction of `learning_rate`.
     **shared
-        Those of :class:`skadl.estimators.baselines.base.NetworkBaseline`. Here
-        `loss_weighting`, `conditioning` and `safeguard` are None by default: "none",
-        "none" and False after a random start, as in the paper; "noise", "noise" and
-        True after a trained one, which knows nothing else. `network` and its sizes are
-        None: those of the start.
 
     Notes
     -----

@@ -45,9 +45,9 @@ class TransferLearning(NetworkBaseline):
         Steps on synthetic noise, and on the target pairs.
     finetune_rate : float, default=0.3
         Where the second begin, as a fraction of `learning_rate`.
+    conditioning : {"noise", "sensor_iso_noise"}, default="noise"
+        What the network is told of an image, and what its modulation follows.
     **shared
-        Those of :class:`skadl.estimators.baselines.base.NetworkBaseline`; here
-        `conditioning` is "noise", or "sensor_iso_noise".
 
     Notes
     -----
