@@ -17,6 +17,7 @@ NAMES = (
     "search_methods",
     "own_gate",
     "own_camera",
+    "deblurring",
 )
 
 

@@ -39,6 +39,9 @@ class TargetData:
     validation: Batch  # one fixed patch of each pair, in order: V' is a subset
     gains: np.ndarray  # (n,) system gain, or ISO where the gain is not known
     held_out: np.ndarray = field(default_factory=lambda: np.array([], int))
+    # Whether those held out are a validation set of their own: V' in every iteration,
+    # as in the paper's appendix on other tasks, where no target pair is both.
+    is_fixed: bool = False
 
     @property
     def trainable(self) -> np.ndarray:
@@ -172,7 +175,7 @@ def adapt(
     trainable = target.trainable
     for t in _all_or(iterations, schedule.n_iter):
         if t == 0:  # 2: Q^eval begins with Eval(V', theta_0)
-            v = _draw_validation(target.gains, start, rng)
+            v = _draw_validation(target, start, rng)
             gate.start(learner.evaluate(select(target.validation, v)))
         rate = schedule.learning_rate * _cosine(t / schedule.n_iter)
         # 3: sample S' from some domain S_i
@@ -185,9 +188,7 @@ def adapt(
             continue
         source_part = [sources[draw.domain][i] for i in draw.pair_ids]
         # 4: sample V' from T^adp; the rest is T^train
-        v = _draw_validation(
-            target.gains, start + (end - start) * t / schedule.n_iter, rng
-        )
+        v = _draw_validation(target, start + (end - start) * t / schedule.n_iter, rng)
         t_train = np.setdiff1d(trainable, v)
         if not len(t_train):  # of two or three pairs, some held out: trained on anyway
             t_train = trainable
@@ -264,9 +265,12 @@ def draw_diverse(
 
 
 def _draw_validation(
-    gains: np.ndarray, fraction: float, rng: np.random.RandomState
+    target: TargetData, fraction: float, rng: np.random.RandomState
 ) -> np.ndarray:
     """Draw V' as positions in T^adp."""
+    if target.is_fixed:
+        return target.held_out
+    gains = target.gains
     size = validation_size(fraction, len(gains))
     if len(gains) < FEW_PAIRS:
         return draw_diverse(gains, size, rng)

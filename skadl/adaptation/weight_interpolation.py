@@ -49,6 +49,8 @@ def hold_out(
 
     The held-out ones span the range of gains.
     """
+    if target.is_fixed:
+        return target.trainable, target.held_out
     n_pairs = len(target.pairs)
     held_out = draw_diverse(target.gains, max(1, round(HELD_OUT * n_pairs)), rng)
     return np.setdiff1d(np.arange(n_pairs), held_out), held_out

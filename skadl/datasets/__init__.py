@@ -35,6 +35,10 @@ if TYPE_CHECKING:
         make_harmful_truth as make_harmful_truth,
     )
     from skadl.datasets.simulated.harmful import spoil_pairs as spoil_pairs
+    from skadl.datasets.simulated.motion_blur import blur_scene as blur_scene
+    from skadl.datasets.simulated.motion_blur import (
+        make_motion_kernel as make_motion_kernel,
+    )
     from skadl.datasets.simulated.published import camera_names as camera_names
     from skadl.datasets.simulated.scenes import Scene as Scene
     from skadl.datasets.simulated.scenes import make_scenes as make_scenes
@@ -49,6 +53,7 @@ __getattr__, __dir__, _names = attach(
         "skadl.datasets.simulated.harmful": (
             "SPOILED_KINDS make_harmful_noise make_harmful_truth spoil_pairs"
         ),
+        "skadl.datasets.simulated.motion_blur": "blur_scene make_motion_kernel",
         "skadl.datasets.simulated.published": "camera_names",
         "skadl.datasets.simulated.scenes": "Scene make_scenes",
         **{entry.module: entry.reader_name for entry in DATASETS},

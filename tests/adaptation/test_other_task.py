@@ -5,12 +5,15 @@ What the task brings is here: its pairs, a network, and how a picture may be mir
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from skadl.adaptation.gates import make_gate
+from skadl.adaptation.gates.accept_all import AcceptAll
 from skadl.adaptation.learner import Learner
 from skadl.adaptation.patches import TrainingPair, cut_fixed
 from skadl.adaptation.run import train
@@ -53,20 +56,22 @@ class Sharpener(nn.Module):
         return x + self.conv(x)
 
 
+SCHEDULE = Schedule(
+    n_pretrain_iter=100,
+    n_iter=20,
+    n_finetune_iter=30,
+    learning_rate=5e-3,
+    finetune_rate=0.3,
+    batch_size=4,
+    patch_side=SIDE,
+    symmetry=mirror,
+    source_share=0.75,
+    domain_rates={},
+    val_fraction=(0.2, 0.5),
+)
+
+
 def fit(gate_name: str):
-    schedule = Schedule(
-        n_pretrain_iter=100,
-        n_iter=20,
-        n_finetune_iter=30,
-        learning_rate=5e-3,
-        finetune_rate=0.3,
-        batch_size=4,
-        patch_side=SIDE,
-        symmetry=mirror,
-        source_share=0.75,
-        domain_rates={},
-        val_fraction=(0.2, 0.5),
-    )
     rng = np.random.RandomState(0)
     pairs = tuple(make_blurred(i) for i in range(6))
     target = TargetData(pairs, cut_fixed(pairs, SIDE, rng), np.arange(6.0))
@@ -77,7 +82,7 @@ def fit(gate_name: str):
     learner = Learner(Sharpener(), None, 0.01)
     before = learner.evaluate(target.validation).mean()
     report = train(
-        learner, target, sources, make_gate(gate_name, 40), schedule, rng, Progress(0)
+        learner, target, sources, make_gate(gate_name, 40), SCHEDULE, rng, Progress(0)
     )
     return learner.evaluate(target.validation).mean() - before, report
 
@@ -88,3 +93,33 @@ def test_train__deblurring__sharpens_under_every_gate(gate):
     assert gain > 0.1  # dB, on the target
     assert report.n_offered == 20
     assert [row.domain for row in report.by_domain()] == ["street", "park"]
+
+
+class Unread:
+    """A frame that has a size and cannot be trained on."""
+
+    shape = (24, 24, 3)
+
+
+def test_train__fixed_validation__is_v_in_every_iteration_and_never_trained_on():
+    rng = np.random.RandomState(0)
+    pairs = [make_blurred(i) for i in range(6)]
+    validation = cut_fixed(pairs, SIDE, rng)
+    pairs[3:] = [replace(pair, noisy=Unread(), clean=Unread()) for pair in pairs[3:]]
+    held_out = np.arange(3, 6)
+    target = TargetData(
+        tuple(pairs), validation, np.zeros(6), held_out=held_out, is_fixed=True
+    )
+    sources = {"street": [make_blurred(10 + i) for i in range(4)]}
+    learner, judged = Learner(Sharpener(), None, 0.01), []
+
+    class Watching(AcceptAll):
+        measure_every = 1
+
+        def judge(self, trial):
+            judged.append(trial.after)
+            return super().judge(trial)
+
+    train(learner, target, sources, Watching(), SCHEDULE, rng, Progress(0))
+    assert len(judged) == SCHEDULE.n_iter
+    assert all(len(psnr) == 3 for psnr in judged)
