@@ -28,6 +28,7 @@ import skadl.datasets
 import skadl.estimators.fitting
 from benchmarks.tables.cli import bench
 from skadl.adaptation.gates import Gate
+from skadl.adaptation.stage_record import StageRecord
 from skadl.commands.main import main
 
 ROOT = Path(__file__).parents[1]
@@ -86,6 +87,14 @@ def small_budget(monkeypatch):
         n_pairs = 4 if n_pairs > 30 else n_pairs  # sources
         return make_domain(camera, n_pairs, size=64 if size > 128 else size, **options)
 
+    begin = StageRecord._begin
+
+    def begin_short(
+        record, stage, n_iter
+    ):  # of a baseline, whose stages have no schedule
+        return begin(record, stage, min(n_iter, 2))
+
+    monkeypatch.setattr(StageRecord, "_begin", begin_short)
     monkeypatch.setattr(skadl.estimators.fitting, "Schedule", short_schedule)
     monkeypatch.setattr(skadl.estimators.start, "build_network", tiny_network)
     monkeypatch.setattr(skadl.datasets, "make_domain", small_domain)

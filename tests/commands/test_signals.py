@@ -24,6 +24,9 @@ WAITING = """
     from joblib import Parallel, delayed
     from skadl.commands import main as cli
 
+    # A process that was started in the background ignores it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def work():
         os.write(1, b"working\\n")
         signal.pause()
