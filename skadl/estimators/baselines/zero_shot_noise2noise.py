@@ -21,7 +21,7 @@ class ZeroShotNoise2Noise(PerImageNetwork):
 
     Needs no `fit`, no clean frame and no other frame; the noise is measured in `fit` or
     found in the image. It assumes that noise is independent from pixel to pixel, so row
-    noise stays. About five minutes a megapixel of mosaic on one processor core.
+    noise stays. About half an hour a megapixel of mosaic on one processor core.
 
     Parameters
     ----------
