@@ -69,8 +69,8 @@ class NormalisedMosaic:
         >>> counts = np.arange(12.0).reshape(2, 6)
         >>> zeros = np.zeros(4)
         >>> NormalisedMosaic(counts, "RGGB", zeros, 1.0, zeros).halved().counts
-        array([[1., 2., 4., 5.],
-               [7., 8., 10., 11.]], dtype=float32)
+        array([[ 1.,  2.,  4.,  5.],
+               [ 7.,  8., 10., 11.]], dtype=float32)
         """
         _, height, width = self.shape
         n_rows, n_columns = -(-height // 2), -(-width // 2)

@@ -58,7 +58,8 @@ def test_command__stopped__takes_its_workers_along(number):
     process.send_signal(number)
     # Comes back only when no process has these pipes any more.
     _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (1, b"\nAborted!\n")
+    # After Ctrl-C joblib may add what it found of its own to clean up.
+    assert process.returncode == 1 and errors.startswith(b"\nAborted!\n")
 
 
 def test_command__done__leaves_signals_as_they_were(monkeypatch):

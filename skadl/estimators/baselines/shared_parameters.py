@@ -46,7 +46,6 @@ def _joined_docstring(text: str, base: str) -> str:
     >>> print(_joined_docstring(head + "b : 1\n**shared", head + "a : 2\nb : 3"))
     What.
     <BLANKLINE>
-
     Parameters
     ----------
     b : 1
