@@ -43,13 +43,9 @@ def _joined_docstring(text: str, base: str) -> str:
     r"""Put the entries of the base's parameters that are not told otherwise.
 
     >>> head = "What.\n\nParameters\n----------\n"
-    >>> print(_joined_docstring(head + "b : 1\n**shared", head + "a : 2\nb : 3"))
-    What.
-    <BLANKLINE>
-    Parameters
-    ----------
-    b : 1
-    a : 2
+    >>> joined = _joined_docstring(head + "b : 1\n**shared", head + "a : 2\nb : 3")
+    >>> joined.removeprefix(head)
+    'b : 1\na : 2'
     """
     text, base = inspect.cleandoc(text), inspect.cleandoc(base)
     own = [entry for entry in _entries(text) if entry != _MARK]
