@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 
 import skadl
+from benchmarks.start.harmful_shares import SHARE_POOLS, spoil_share
 from benchmarks.tables.run import Run, RunData, Settings
-from benchmarks.tables.simulation import NO_POOL, simulate
+from benchmarks.tables.simulation import NO_POOL, USEFUL, simulate
 from skadl.data.pool import SourcePool
 from skadl.datasets import get_camera
 from skadl.estimators.adl import ADLDenoiser
@@ -28,6 +29,8 @@ from skadl.noise.sensors import SensorTable
 from skadl.raw.levels import cast_counts
 from skadl.raw.pair import RawPair
 
+DIM = ("start, factor 100 or more", "adapted, factor 100 or more")
+ACCEPTED = ("useful accepted", "harmful accepted")
 HARMED = 0.05  # dB below the start
 _PATTERN_SIDE = 512  # pixels
 
@@ -38,7 +41,7 @@ class Adaptation:
 
     camera: str
     pairs: int
-    pool: str  # of `benchmarks.tables.simulation.POOLS`
+    pool: str  # of `benchmarks.tables.simulation.POOLS` or `SHARE_POOLS`
     seed: int
     is_rough: bool = False
 
@@ -48,12 +51,18 @@ def make_data(adaptation: Adaptation) -> RunData:
     run = Run(
         adaptation.camera,
         adaptation.seed,
-        adaptation.pool,
+        "clean" if adaptation.pool in SHARE_POOLS else adaptation.pool,
         "adl",
         adaptation.pairs,
         "",
     )
     data = simulate(run, Settings())
+    if adaptation.pool in SHARE_POOLS:
+        # The same pairs are harmful in the pool and missing in the one without them.
+        rng = np.random.default_rng(
+            [adaptation.seed, SHARE_POOLS.index(adaptation.pool) // 2]
+        )
+        data = spoil_share(data, adaptation.pool, rng)
     if not adaptation.is_rough:
         return data
     rng = np.random.default_rng(adaptation.seed)
@@ -96,16 +105,19 @@ def measure(adaptation: Adaptation, parameters: dict[str, Any]) -> dict[str, Any
         universal.sensors_ = SensorTable({adaptation.camera: info})
         noisy = _score(None, data.test)
         start, adapted = (_score(m, data.test) for m in (universal, estimator))
+        averaged = _score(estimator.set_params(self_ensemble=True), data.test)
     dim = np.array([pair.noisy.ratio >= 100 for pair in data.test])
     return asdict(adaptation) | {
         "noisy": noisy.mean(),
         "start": start.mean(),
         "adapted": adapted.mean(),
-        "start, factor 100 or more": start[dim].mean(),
-        "adapted, factor 100 or more": adapted[dim].mean(),
+        "self-ensemble": averaged.mean(),  # of the adapted network
+        DIM[0]: start[dim].mean(),
+        DIM[1]: adapted[dim].mean(),
         "below start": int((adapted < start - HARMED).sum()),
         "below noisy": int((adapted < noisy - HARMED).sum()),
         "start below noisy": int((start < noisy - HARMED).sum()),
+        **_accepted(estimator, data),
         "steps": estimator.n_iter_,
         "cpu_seconds": seconds,
         "note": estimator.selection_report_.notes[-1],
@@ -137,13 +149,37 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     table = table.assign(gain=table["adapted"] - table["start"])
     keys = ["is_rough", "pool", "pairs"]
     by_seed = table.groupby([*keys, "seed"])[
-        ["noisy", "start", "adapted", "gain", "cpu_seconds"]
+        [
+            "noisy",
+            "start",
+            "adapted",
+            "gain",
+            "self-ensemble",
+            *DIM,
+            *ACCEPTED,
+            "cpu_seconds",
+        ]
     ].mean()
     groups = by_seed.groupby(level=keys)
     summary = groups.mean().round(2)
     summary["spread of adapted"] = groups["adapted"].std().round(2)
     counts = table.groupby(keys)[["below start", "below noisy", "start below noisy"]]
     return summary.join(counts.sum()).reset_index()
+
+
+def _accepted(estimator: ADLDenoiser, data: RunData) -> dict[str, float]:
+    """Share of the source pairs that a fit took at least once."""
+    report = estimator.selection_report_
+    taken: dict[str, list[bool]] = {"useful": [], "harmful": []}
+    for name, kinds in data.kinds.items():
+        accepted = report.by_pair(name).accepted if name in report.domains else ()
+        for index, kind in enumerate(kinds):
+            is_taken = index < len(accepted) and accepted[index] > 0
+            taken[USEFUL if kind == USEFUL else "harmful"].append(is_taken)
+    return {
+        f"{kind} accepted": np.mean(own) if own else np.nan
+        for kind, own in taken.items()
+    }
 
 
 def _score(model: ADLDenoiser | None, pairs: Sequence[RawPair]) -> np.ndarray:

@@ -23,6 +23,7 @@ from benchmarks.start.export import (
     export_checkpoint,
     export_model,
 )
+from benchmarks.start.harmful_shares import KINDS, spoil_share
 from benchmarks.start.muon import orthogonalise
 from benchmarks.start.networks import NETWORKS, build, noise_of
 from benchmarks.start.noise import SimulatedNoise, add_noise, draw_noise
@@ -34,6 +35,7 @@ from benchmarks.start.training import (
     load_network,
     read_checkpoint,
 )
+from benchmarks.tables.run import RunData
 from skadl.datasets import camera_info, make_domain
 from skadl.network.choice import name_of
 from skadl.network.conditioning import Conditioning
@@ -283,7 +285,8 @@ def test_adaptations_are_measured_once(tmp_path, monkeypatch):
 
     def measure(adaptation, parameters):
         asked.append(adaptation)
-        row = dict.fromkeys(["noisy", "start", "adapted", "cpu_seconds"], 1.0)
+        names = ["noisy", "start", "adapted", "self-ensemble", "cpu_seconds"]
+        row = dict.fromkeys([*names, *adapt.DIM, *adapt.ACCEPTED], 1.0)
         counts = dict.fromkeys(["below start", "below noisy", "start below noisy"], 0)
         return dataclasses.asdict(adaptation) | row | counts
 
@@ -294,6 +297,23 @@ def test_adaptations_are_measured_once(tmp_path, monkeypatch):
     assert len(list(adapt.run(wanted, {}, path))) == 1
     assert asked == wanted
     assert adapt.summarise(pd.read_csv(path))["gain"].item() == 0
+
+
+def test_a_harmful_share_is_missing_in_the_pool_of_sound_pairs_alone():
+    pairs = make_domain("NikonD850", 10, size=32, random_state=0)
+    data = RunData([], {"NikonD850": pairs}, [], {"NikonD850": ["useful"] * 10})
+    spoiled, sound = (
+        spoil_share(data, "two thirds" + end, np.random.default_rng(0))
+        for end in ("", ", sound pairs alone")
+    )
+    own, kinds = spoiled.sources["NikonD850"], spoiled.kinds["NikonD850"]
+    assert [k == "useful" for k in kinds] == [
+        p is q for p, q in zip(own, pairs, strict=True)
+    ]
+    assert set(kinds) - {"useful"} == set(KINDS)
+    kept = [pair for pair, kind in zip(own, kinds, strict=True) if kind == "useful"]
+    assert sound.sources["NikonD850"] == kept
+    assert len(kept) == 3
 
 
 def test_non_local_means_is_told_the_noise_and_removes_it():
