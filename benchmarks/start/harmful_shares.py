@@ -13,7 +13,7 @@ from skadl.raw.mosaic import unpack_bayer
 from skadl.raw.pair import RawPair
 
 SHARES = {"third": 1 / 3, "two thirds": 2 / 3, "nine tenths": 0.9}
-WITHOUT = ", sound pairs alone"
+WITHOUT = " without harm"
 SHARE_POOLS = [name + end for name in SHARES for end in ("", WITHOUT)]
 """Each share, and the same pool without its harmful pairs."""
 

@@ -304,7 +304,7 @@ def test_a_harmful_share_is_missing_in_the_pool_of_sound_pairs_alone():
     data = RunData([], {"NikonD850": pairs}, [], {"NikonD850": ["useful"] * 10})
     spoiled, sound = (
         spoil_share(data, "two thirds" + end, np.random.default_rng(0))
-        for end in ("", ", sound pairs alone")
+        for end in ("", " without harm")
     )
     own, kinds = spoiled.sources["NikonD850"], spoiled.kinds["NikonD850"]
     assert [k == "useful" for k in kinds] == [
