@@ -105,7 +105,7 @@ def measure(adaptation: Adaptation, parameters: dict[str, Any]) -> dict[str, Any
         universal.sensors_ = SensorTable({adaptation.camera: info})
         noisy = _score(None, data.test)
         start, adapted = (_score(m, data.test) for m in (universal, estimator))
-        averaged = _score(estimator.set_params(self_ensemble=True), data.test)
+        averaged = _score(estimator, data.test, self_ensemble=True)
     dim = np.array([pair.noisy.ratio >= 100 for pair in data.test])
     return asdict(adaptation) | {
         "noisy": noisy.mean(),
@@ -182,14 +182,14 @@ def _accepted(estimator: ADLDenoiser, data: RunData) -> dict[str, float]:
     }
 
 
-def _score(model: ADLDenoiser | None, pairs: Sequence[RawPair]) -> np.ndarray:
-    planes = (
-        p.noisy.normalised() if model is None else model.denoise_planes(p.noisy)
-        for p in pairs
-    )
-    return np.array(
-        [
-            clipped_psnr(x, p.clean.normalised())
-            for x, p in zip(planes, pairs, strict=True)
-        ]
-    )
+def _score(
+    model: ADLDenoiser | None, pairs: Sequence[RawPair], self_ensemble: bool = False
+) -> np.ndarray:
+    scores = []
+    for pair in pairs:
+        image = pair.noisy
+        if model is not None:
+            options = {"dtype": np.float32, "self_ensemble": self_ensemble}
+            image = model.predict(image, **options)
+        scores.append(clipped_psnr(image.normalised(), pair.clean.normalised()))
+    return np.array(scores)

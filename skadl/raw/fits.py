@@ -16,6 +16,7 @@ from skadl.raw.levels import check_counts
 from skadl.support.extras import import_extra
 
 FITS_SUFFIXES = frozenset({".fit", ".fits", ".fts", ".fz"})
+_WRONG_SUM = 0  # what astropy returns of one
 _SIGNED_16, _SIGNED_32 = 2**15, 2**31  # BZERO of unsigned counts
 _MOST_COUNT = 65535
 _UNUSUAL_WHITE = (1023, 4095, 16383)  # of 10, 12 and 14 bits, not scaled to 16
@@ -51,6 +52,7 @@ def read_fits(
     with open_fits(path) as hdus, reading(path):
         hdu = image_hdu(hdus, path)
         facts = _facts(hdu, path)
+        _check_sums(hdu, path)
         mosaic = _counts(hdu, path)
     _check_finite(mosaic, path)
     if white_level is None:
@@ -187,6 +189,27 @@ def scaling(header: Any) -> tuple[float, float]:
     if not (np.isfinite([zero, scale]).all() and scale != 0):
         raise ValueError(f"BZERO {zero} and BSCALE {scale} are no numbers to scale by")
     return zero, scale
+
+
+def _check_sums(hdu: Any, path: Path) -> None:
+    """Compare with the file's own sums, where it has them: DATASUM and CHECKSUM.
+
+    Programs that correct a card seldom correct CHECKSUM, so a wrong one is no damage
+    as long as the sum of the counts is right.
+    """
+    if is_compressed(hdu):
+        return  # its sums are those of the compressed bytes, which decompression checks
+    if hdu.verify_datasum() == _WRONG_SUM:
+        raise _RefusedError(
+            f"{path.name} is damaged: its counts do not have the sum that its card "
+            "DATASUM states; copy it from the camera again or leave it out."
+        )
+    if hdu.verify_checksum() == _WRONG_SUM and "DATASUM" not in hdu.header:
+        raise _RefusedError(
+            f"{path.name} is damaged, or a program changed its cards: they do not have "
+            "the sum that the card CHECKSUM states. Copy it from the camera again; if "
+            "a program changed it, delete the card CHECKSUM."
+        )
 
 
 def _counts(hdu: Any, path: Path) -> np.ndarray:

@@ -246,6 +246,29 @@ def test_read_raw__damaged_bytes__are_an_image_or_a_value_error(tmp_path, at, wr
             assert np.isfinite(image.mosaic).all()
 
 
+@pytest.mark.parametrize("sums", ["datasum", True])
+def test_read_raw__counts_against_their_own_sum__are_damaged(tmp_path, sums):
+    path = tmp_path / "a.fits"
+    hdu = fits.PrimaryHDU(counts_of())
+    hdu.header.update(CARDS)
+    hdu.writeto(path, checksum=sums)
+    read_raw(path)
+    content = bytearray(path.read_bytes())
+    content[-2880] ^= 4  # the first count
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="DATASUM"):
+        read_raw(path)
+
+
+def test_read_raw__card_corrected_after_its_sum__is_no_damage(tmp_path):
+    path = tmp_path / "a.fits"
+    hdu = fits.PrimaryHDU(counts_of())
+    hdu.header.update(CARDS)
+    hdu.writeto(path, checksum=True)
+    fits.setval(path, "INSTRUME", value="QHY")
+    assert read_raw(path).sensor == "QHY"
+
+
 @pytest.mark.parametrize("kept", [0, 9, 100, 2880, 3000, 4300])
 def test_read_raw__cut_short__is_damaged(tmp_path, kept):
     path = write(tmp_path / "a.fits", counts_of())
