@@ -16,7 +16,7 @@ _CODES = (
     *(_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES),
     *(*_STRIPS, *_TILES, _TILE_WIDTH, _TILE_HEIGHT, _ROWS_PER_STRIP),
 )
-_UNCOMPRESSED, _JPEG, _CFA_PHOTOMETRIC = 1, 7, 32803
+_UNCOMPRESSED, COMPRESSED_JPEG, _CFA_PHOTOMETRIC = 1, 7, 32803
 _MAKE, _ORIENTATION = 271, 274
 _CFA_PATTERN, _EXIF_POINTER = 33422, 34665
 _HEADER = 8  # bytes
@@ -37,7 +37,7 @@ def why_impossible(tags: TiffTags) -> str | None:
     types = {entry.type for code in _CODES if (entry := tags.mosaic.get(code))}
     if not types <= {SHORT, LONG}:
         return "the tags of its layout are no whole numbers"
-    if not _chunks(tags):
+    if not chunks(tags):
         return "it does not say where its counts lie"
     if _first(tags, _BITS) not in range(8, 33):
         return f"it says that a count has {_first(tags, _BITS)} bits"
@@ -51,13 +51,13 @@ def why_doubtful(tags: TiffTags) -> str | None:
     if not _is_cfa(tags):
         if tags.is_dng:
             return "its tags do not name a mosaic"
-        is_bare = bool(tags.first) and _MAKE not in tags.first and not _chunks(tags)
+        is_bare = bool(tags.first) and _MAKE not in tags.first and not chunks(tags)
         return "it names neither a camera nor where its counts lie" if is_bare else None
     if not tags.is_dng:
         if tags.find(_CFA_PATTERN) is None or _first(tags, _BITS) is None:
             return "it names a mosaic, but not its colours or its bits"
         # What makers do with codes of their own only LibRaw knows.
-        is_plain = _first(tags, _COMPRESSION) in (_UNCOMPRESSED, _JPEG)
+        is_plain = _first(tags, _COMPRESSION) in (_UNCOMPRESSED, COMPRESSED_JPEG)
         missing = _missing_bytes(tags) if is_plain else 0
         return f"its counts reach {missing:,} bytes beyond its end" if missing else None
     if tags.repeated & {*_CODES}:
@@ -69,11 +69,11 @@ def why_doubtful(tags: TiffTags) -> str | None:
         return "its EXIF block is not where it says"
     if _first(tags, _SAMPLES) not in (None, 1):
         return f"it has {_first(tags, _SAMPLES)} counts at a photosite"
-    spans = sorted([*_chunks(tags), (0, _HEADER), *tags.blocks])
+    spans = sorted([*chunks(tags), (0, _HEADER), *tags.blocks])
     for (_, end), (start, _) in zip(spans, spans[1:], strict=False):
         if start < end:
             return "its counts lie where it says that something else lies"
-    found = sum(end - start for start, end in _chunks(tags))
+    found = sum(end - start for start, end in chunks(tags))
     if _first(tags, _COMPRESSION) == _UNCOMPRESSED and found < _needed_bytes(tags):
         return f"its counts have {found:,} bytes, fewer than its size needs"
     return None
@@ -87,7 +87,7 @@ def _first(tags: TiffTags, code: int) -> float | None:
     return next(iter(numbers(tags.mosaic.get(code))), None)
 
 
-def _chunks(tags: TiffTags) -> list[tuple[int, int]]:
+def chunks(tags: TiffTags) -> list[tuple[int, int]]:
     """Where strips and tiles begin and end."""
     return [*_spans(tags, *_STRIPS), *_spans(tags, *_TILES)]
 
@@ -100,7 +100,18 @@ def _spans(tags: TiffTags, places: int, sizes: int) -> Iterator[tuple[int, int]]
 
 
 def _missing_bytes(tags: TiffTags) -> int:
-    return max(0, max((end for _, end in _chunks(tags)), default=0) - tags.n_bytes)
+    return max(0, max((end for _, end in chunks(tags)), default=0) - tags.n_bytes)
+
+
+def compression(tags: TiffTags) -> float | None:
+    """Return the code of how the counts are compressed."""
+    return _first(tags, _COMPRESSION)
+
+
+def chunk_area(tags: TiffTags) -> int:
+    """Count the photosites that a strip or tile has at most."""
+    width, height = (int(_first(tags, code) or 0) for code in (_WIDTH, _HEIGHT))
+    return max(width * height, _tile_area(tags))
 
 
 def _tile_area(tags: TiffTags) -> int:

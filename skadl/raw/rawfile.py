@@ -18,6 +18,7 @@ from skadl.raw.fits import FITS_SUFFIXES, is_fits, read_fits
 from skadl.raw.image import LazyRawImage, RawImage, check_positive
 from skadl.raw.levels import check_counts, level_span
 from skadl.raw.libraw import open_libraw
+from skadl.raw.lossless_jpeg import why_jpeg_impossible
 from skadl.raw.mosaic import CFA_PATTERNS
 from skadl.raw.noise_profile import read_noise_profile, rescale_profile
 from skadl.raw.tiff_tags import TiffTags
@@ -174,7 +175,7 @@ def open_raw(
 
 def _refuse_impossible(tags: TiffTags, path: Path) -> None:
     """Refuse counts that LibRaw would take from where they cannot lie."""
-    fault = why_impossible(tags)
+    fault = why_impossible(tags) or why_jpeg_impossible(path, tags)
     if fault is not None:
         raise ValueError(
             f"{path.name} is damaged or incomplete: {fault}; copy it from the camera's "

@@ -8,6 +8,9 @@ import tifffile
 from dng_files import LONG, RATIONAL, SHORT, TEXT, write_camera_dng
 
 from skadl.raw.data_layout import why_doubtful, why_impossible
+from skadl.raw.dng import write_dng
+from skadl.raw.image import RawImage
+from skadl.raw.lossless_jpeg import jpeg_counts
 from skadl.raw.rawfile import read_raw
 from skadl.raw.tiff_tags import read_tags
 
@@ -64,6 +67,25 @@ def test_read_raw__layout_that_cannot_be__is_refused(tmp_path, change, words):
     path = write_camera_dng(tmp_path / "a.dng", counts(), raw=change)
     with pytest.raises(ValueError, match=rf"a\.dng is damaged.*{words}"):
         read_raw(path)
+
+
+def test_read_raw__jpeg_that_promises_more_than_its_size__is_not_decoded(tmp_path):
+    pytest.importorskip("imagecodecs")
+    sound = tmp_path / "a.dng"
+    image = RawImage(counts(), "RGGB", 512, 4095, "Lab 1", 100.0)
+    write_dng(sound, image, compress=True)
+    content = sound.read_bytes()
+    at = content.index(b"\xff\xc3") + 5  # height and width, after length and bits
+    np.testing.assert_array_equal(read_raw(sound).mosaic, image.mosaic)
+    path = tmp_path / "b.dng"
+    path.write_bytes(content[:at] + b"\x7f\xff\xff\xff" + content[at + 4 :])
+    with pytest.raises(ValueError, match=r"b\.dng is damaged.*counts, where its size"):
+        read_raw(path)
+
+
+@pytest.mark.parametrize("stream", [b"", b"\xff\xd8", b"\xff\xd8\xff", b"\xff" * 40])
+def test_jpeg_counts__stream_that_does_not_say_them__none(stream):
+    assert jpeg_counts(stream) is None
 
 
 @pytest.mark.parametrize(
