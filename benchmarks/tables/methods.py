@@ -16,6 +16,7 @@ from skadl.baselines import AnyDenoiser
 from sklearn.base import clone
 
 from benchmarks.tables.strategies import (
+    AUGMENTED_SHARE,
     STRATEGIES,
     TAKES_NO_SOURCES,
     Strategy,
@@ -108,6 +109,11 @@ def adl_from_start(training: Training) -> Training:
     return training.changed(**changes, source_share=None, **_steps(training))
 
 
+def adl_alone(training: Training) -> Training:
+    """ADL from a trained start on the target's pairs alone."""
+    return adl_from_start(replace(training, sources={}))
+
+
 @dataclass(frozen=True)
 class Calibrated:
     """Noise calibration, and another method from there."""
@@ -166,6 +172,7 @@ METHODS: dict[str, Strategy] = {
     "NoiseCalibration-TargetOnly": Calibrated(_from_start("TargetOnly")),
     "NoiseCalibration-FineTuning": Calibrated(_from_start("FineTuning")),
     "NoiseCalibration-ADL": Calibrated(adl_from_start),
+    "NoiseCalibration-ADL-single": Calibrated(adl_alone),
 }
 """Strategies of Tables 1 and 2, by the name that they have in the tables."""
 # On noisy frames alone, with their own rates and batches: their own steps, and how many
@@ -189,10 +196,16 @@ METHODS |= {
     for name, (n_iter, most) in _ALONE.items()
     if name in set(baselines.__all__) - _MISSING
 }
-EVERY_STRATEGY: dict[str, Strategy] = {**STRATEGIES, **METHODS}
+AUGMENTED: dict[str, Strategy] = {
+    "FineTuning-shot-augmented": Method(
+        "FineTuning", _TWO, {"shot_noise_augmentation": AUGMENTED_SHARE}
+    ),
+}
+EVERY_STRATEGY: dict[str, Strategy] = {**STRATEGIES, **METHODS, **AUGMENTED}
 WITHOUT_SOURCES = TAKES_NO_SOURCES | {
     name
     for name, method in METHODS.items()
-    if isinstance(method, Method) and not method.takes_sources
+    if (isinstance(method, Method) and not method.takes_sources)
+    or (isinstance(method, Calibrated) and method.then is adl_alone)
 }
 """Names of all strategies that are measured on no pool of sources."""

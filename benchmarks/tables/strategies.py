@@ -184,6 +184,16 @@ def fixed_validation(training: Training) -> Training:
     return training.changed(val_fraction=float(start))
 
 
+def random_validation(training: Training) -> Training:
+    """ADL whose V' is drawn without regard to system gain."""
+    return training.changed(diverse_below=0)
+
+
+def shot_augmented(training: Training) -> Training:
+    """ADL with the shot noise augmentation of PMN."""
+    return training.changed(shot_noise_augmentation=AUGMENTED_SHARE)
+
+
 def no_safeguard(training: Training) -> Training:
     """ADL whose predictions hold nothing back."""
     return training.changed(safeguard=False)
@@ -195,6 +205,7 @@ def no_loss_weighting(training: Training) -> Training:
 
 
 ANY_SENSOR = "any"
+AUGMENTED_SHARE = 0.5  # of the images of a batch
 _ISO, _NARROWING = 1000.0, 1e-3
 
 
@@ -282,6 +293,8 @@ STRATEGIES: dict[str, Strategy] = {
     "no-pretraining": no_pretraining,
     "no-finetuning": no_finetuning,
     "fixed-validation": fixed_validation,
+    "random-validation": random_validation,
+    "adl-shot-augmented": shot_augmented,
     "no-loss-weighting": no_loss_weighting,
     "no-safeguard": no_safeguard,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 
 import pandas as pd
@@ -62,6 +63,18 @@ class Table:
         ]
 
 
+CALIBRATED = (
+    "NoiseCalibration",
+    "NoiseCalibration-TargetOnly",
+    "NoiseCalibration-ADL-single",
+    "NoiseCalibration-FineTuning",
+    "NoiseCalibration-ADL",
+    "LED",
+    "LED-sources",
+    "ADL-start",
+)
+"""Of Table 2: "single" and "TargetOnly" see pairs of the new sensor alone."""
+
 TABLES: dict[str, Table] = {
     "table1": Table(
         "Table 1: every method of the paper",
@@ -69,6 +82,20 @@ TABLES: dict[str, Table] = {
         comparisons.compare_methods,
         ("ADL-start", "adl", *(name for name in METHODS if name != "ADL-start")),
         ("clean", "harm"),
+    ),
+    "table2": Table(
+        "Table 2: noise calibration and LED, and ADL after them",
+        "Does ADL add to a calibrated network, and is LED with source sensors enough?",
+        partial(comparisons.compare_methods, best="NoiseCalibration-ADL"),
+        CALIBRATED,
+        ("clean",),
+    ),
+    "table3": Table(
+        "Table 3: shot noise augmentation (PMN)",
+        "What does PMN's augmentation add to ADL and to fine-tuning?",
+        partial(comparisons.compare_methods, best="adl-shot-augmented"),
+        ("adl-shot-augmented", "adl", "FineTuning-shot-augmented", "FineTuning"),
+        ("clean",),
     ),
     "trainings": Table(
         "Ways to train for a new sensor",
@@ -99,10 +126,10 @@ TABLES: dict[str, Table] = {
         ("harm",),
     ),
     "figure3": Table(
-        "Figure 3: PSNR against the number of target pairs",
+        "Figures 3 and 8: PSNR and SSIM against the number of target pairs",
         "How few pairs of the target are enough?",
         comparisons.compare_sizes,
-        ("adl", "fixed-validation", "target-only", "fine-tune"),
+        ("adl", "fixed-validation", "random-validation", "target-only", "fine-tune"),
         ("harm",),
         is_curve=True,
     ),

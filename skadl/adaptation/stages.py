@@ -26,7 +26,7 @@ from skadl.adaptation.patches import (
 from skadl.adaptation.report.decisions import BatchDecision
 from skadl.adaptation.sampling import SourceSampler
 
-FEW_PAIRS = 10  # below this V' is chosen for diverse system gain (section 3.1.2)
+FEW_PAIRS = 10  # below which V' is chosen for diverse system gain (section 3.1.2)
 NON_FINITE = ("non-finite loss", "non-finite evaluation")  # reasons, not a gate's
 WARM_UP = 0.05  # share of pre-training in which the learning rate rises
 
@@ -71,6 +71,8 @@ class Schedule:
         Fractions of source batches that come from domains not drawn like the others.
     val_fraction : tuple of two floats
         k as a fraction of T^adp, at the first and the last iteration.
+    diverse_below : int
+        Of fewer target pairs V' is chosen so that its system gains span the range.
     least_admitted : float
         Share of a domain's pairs that must be let in, or none of them are used: where
         pairs are judged by comparison with others, half; where each is judged by
@@ -91,6 +93,7 @@ class Schedule:
     source_share: float
     domain_rates: Mapping[str, float]
     val_fraction: tuple[float, float]
+    diverse_below: int = FEW_PAIRS
     least_admitted: float = 0.5
     augment: Augmentation | None = None
 
@@ -171,11 +174,10 @@ def adapt(
         sources, gate, schedule.domain_rates, schedule.least_admitted
     )
     n_source = max(1, round(schedule.source_share * schedule.batch_size))
-    start, end = schedule.val_fraction
     trainable = target.trainable
     for t in _all_or(iterations, schedule.n_iter):
         if t == 0:  # 2: Q^eval begins with Eval(V', theta_0)
-            v = _draw_validation(target, start, rng)
+            v = draw_validation(target, schedule, 0, rng)
             gate.start(learner.evaluate(select(target.validation, v)))
         rate = schedule.learning_rate * _cosine(t / schedule.n_iter)
         # 3: sample S' from some domain S_i
@@ -188,7 +190,7 @@ def adapt(
             continue
         source_part = [sources[draw.domain][i] for i in draw.pair_ids]
         # 4: sample V' from T^adp; the rest is T^train
-        v = _draw_validation(target, start + (end - start) * t / schedule.n_iter, rng)
+        v = draw_validation(target, schedule, t, rng)
         t_train = np.setdiff1d(trainable, v)
         if not len(t_train):  # of two or three pairs, some held out: trained on anyway
             t_train = trainable
@@ -264,15 +266,17 @@ def draw_diverse(
     return np.array([rng.choice(stratum) for stratum in np.array_split(order, size)])
 
 
-def _draw_validation(
-    target: TargetData, fraction: float, rng: np.random.RandomState
+def draw_validation(
+    target: TargetData, schedule: Schedule, t: int, rng: np.random.RandomState
 ) -> np.ndarray:
-    """Draw V' as positions in T^adp."""
+    """Draw V' of iteration t as positions in T^adp."""
     if target.is_fixed:
         return target.held_out
     gains = target.gains
+    start, end = schedule.val_fraction
+    fraction = start + (end - start) * t / schedule.n_iter
     size = validation_size(fraction, len(gains))
-    if len(gains) < FEW_PAIRS:
+    if len(gains) < schedule.diverse_below:
         return draw_diverse(gains, size, rng)
     return rng.choice(len(gains), size=size, replace=False)
 

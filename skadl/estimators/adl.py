@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from skadl.adaptation.gates.base import Gate
 from skadl.adaptation.gates.choice import GATES, make_gate
 from skadl.adaptation.run import train
+from skadl.adaptation.stages import FEW_PAIRS
 from skadl.data.pool import SourcePool
 from skadl.estimators.base import NetworkDenoiser
 from skadl.estimators.checkpoints import DEFAULT_EVERY, Checkpoint
@@ -80,6 +81,9 @@ class ADLDenoiser(NetworkDenoiser):
     val_fraction : float or pair of floats, default=(0.2, 0.5)
         Size of the validation subset V' as a fraction of the target pairs, at the
         first and at the last iteration of the second stage.
+    diverse_below : int, default=10
+        Of fewer target pairs than this, V' is chosen so that its system gains span
+        their range (section 3.1.2 of the paper). With 0 it is always drawn at random.
     source_share : float or None, default=None
         Fraction of a batch that comes from the sources in the second stage; the
         rest comes from the target pairs outside V'. None is 0.875 after a trained
@@ -178,6 +182,7 @@ class ADLDenoiser(NetworkDenoiser):
             tuple,
             list,
         ],
+        "diverse_below": [Interval(numbers.Integral, 0, None, closed="left")],
         "source_share": [Interval(numbers.Real, 0, 1, closed="right"), None],
         "renoised_share": [Interval(numbers.Real, 0, 1, closed="both")],
         "n_pretrain_iter": [Interval(numbers.Integral, 0, None, closed="left"), None],
@@ -211,6 +216,7 @@ class ADLDenoiser(NetworkDenoiser):
         gate: str | Callable[[int], Gate] = "evidence",
         queue_size: int = 40,
         val_fraction: float | tuple[float, float] = (0.2, 0.5),
+        diverse_below: int = FEW_PAIRS,
         source_share: float | None = None,
         renoised_share: float = 0.8,
         # Its schedule
@@ -243,6 +249,7 @@ class ADLDenoiser(NetworkDenoiser):
         self.gate = gate
         self.queue_size = queue_size
         self.val_fraction = val_fraction
+        self.diverse_below = diverse_below
         self.source_share = source_share
         self.renoised_share = renoised_share
         self.n_pretrain_iter = n_pretrain_iter
@@ -335,6 +342,7 @@ class ADLDenoiser(NetworkDenoiser):
             source_share=chosen["source_share"],
             domain_rates={RENOISED: self.renoised_share},
             val_fraction=val_fraction,
+            diverse_below=self.diverse_below,
             least_admitted=0.0 if begun.is_trained else 0.5,
         )
         report = train(

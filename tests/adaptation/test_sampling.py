@@ -28,6 +28,7 @@ from skadl.adaptation.sampling import SourceSampler
 from skadl.adaptation.stages import (
     FEW_PAIRS,
     draw_diverse,
+    draw_validation,
     finetune,
     pretrain,
     validation_size,
@@ -199,6 +200,17 @@ def test_draw_diverse__equal_gains__every_image_gets_its_turn():
     rng = np.random.RandomState(0)
     drawn = {int(i) for _ in range(100) for i in draw_diverse(np.ones(6), 2, rng)}
     assert drawn == set(range(6))
+
+
+@pytest.mark.parametrize(("below", "spans"), [(FEW_PAIRS, True), (0, False)])
+def test_draw_validation__few_pairs__span_the_gains_unless_told_otherwise(below, spans):
+    target = make_target(6)
+    schedule = replace(SCHEDULE, val_fraction=(0.34, 0.34), diverse_below=below)
+    rng = np.random.RandomState(0)
+    drawn = [draw_validation(target, schedule, 0, rng) for _ in range(50)]
+    assert {len(v) for v in drawn} == {2}
+    halves = {tuple(np.sort(target.gains[v]) > 3) for v in drawn}
+    assert (halves == {(False, True)}) == spans
 
 
 # Drawing S'

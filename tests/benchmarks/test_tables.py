@@ -357,7 +357,7 @@ def test_bench__list__names_every_table_and_does_nothing(words, tmp_path):
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (["table2"], "known tables are table1"),
+        (["table9"], "known tables are table1"),
         (["--targets", "Kodak"], "CanonEOS70D"),
         (["--seeds", "one"], "--seeds takes integers"),
         (["--target-pairs", "1"], "from 2"),
