@@ -109,12 +109,11 @@ def compare_methods(
         f"`lead of {best}` is its PSNR above the method's on the same images, of the "
         "same seed and pool: mean, in brackets the lowest target. `worst image` is "
         "the lowest gain over the noisy input. Time and memory (peak of the process, "
-        "torch and data in it) are of one fit, `s a MP` of a million predicted pixels. `images` counts those "
-        "tested on: methods that train on each image see fewer, and their means are of "
-        "these alone. Networks are of one size and trained with about as many passes; "
-        "each method has the loss and the conditioning of its own recipe, and `-start` "
-        "begins at the network that comes "
-        "with skadl."
+        "torch and data in it) are of one fit, `s a MP` of a million predicted pixels. "
+        "`images` counts those tested on: methods that train on each image see fewer, "
+        "and their means are of these alone. Networks are of one size and trained with "
+        "about as many passes; each method has the loss and the conditioning of its "
+        "own recipe, and `-start` begins at the network that comes with skadl."
     )
     return {**sections, "Reading": note}
 
