@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from skadl.adaptation.patches import Batch
 from skadl.evaluation.metrics import SMALLEST_MSE
+from skadl.support.allocation import keep_freed_memory
 
 MAX_GRADIENT_NORM = 1.0
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # what the optimizer keeps of a weight
@@ -34,6 +35,7 @@ class Learner:
         weight_decay: float,
         loss_weight: LossWeight | None = None,
     ) -> None:
+        keep_freed_memory()
         self.network = network
         self.device = next(network.parameters()).device
         self.autocast_dtype = autocast_dtype
