@@ -8,27 +8,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-from scipy.optimize import least_squares, nnls
+from scipy.optimize import least_squares
 
 from skadl.noise.clipped_black import ends_at_black
+from skadl.noise.signal_bins import (
+    MIN_PIXELS_IN_BIN,
+    TAIL,
+    sort_into_bins,
+)
 from skadl.raw.image import RawImage
 from skadl.raw.levels import normalise
 from skadl.raw.mosaic import row_sums
 from skadl.raw.pair import RawPair
-from skadl.support.robust import robust_sigma
 
-N_BINS = 16
-MIN_PIXELS_IN_BIN = 64
 QUANTISATION_VARIANCE = 1 / 12  # of an error that is uniform over one count
 LEAST_WHITE = 0.95  # of a residual that may count as noise
 OUTLIER = 5.0  # robust standard deviations
-_TAIL = 12.0  # of them: the tails of real read noise reach far beyond five
 NEARLY_WHITE = 0.98
-MOST_CLIPPED = 0.01  # share of the pixels that a statistic is taken over
-_MOST_AT_BLACK = 0.55  # of a bin, whose upper half then still tells its noise
 _MOST_DETAIL = 2.0  # standard deviations of the residual: beyond is the picture
 _SURE = 4.0  # standard errors from which the clean frame's noise is believed
 _LARGEST_SHARE = 0.5  # of the residual's variance: then both frames are as noisy
@@ -139,8 +137,7 @@ def measure_residual(pair: RawPair) -> Residual:
     step = 1.0 if counts.dtype.kind in "ui" else span / 65535
     least = QUANTISATION_VARIANCE * step**2
     residual = counts - black[:, None, None] - signal
-    every = np.arange(signal.size)
-    binned = _sort_into_bins(every, signal, residual, clipped, at_black, least)
+    binned = sort_into_bins(None, signal, residual, clipped, at_black, least)
     return Residual(
         noisy.iso, signal, residual, clipped, at_black, least, span, **binned
     )
@@ -150,47 +147,8 @@ def only(measured: Residual, keep: np.ndarray) -> Residual:
     """Restrict a residual to some packed pixels (h, w): the others are not known."""
     kept = np.flatnonzero(np.broadcast_to(keep, measured.signal.shape))
     planes = measured.signal, measured.residual, measured.clipped, measured.at_black
-    binned = _sort_into_bins(kept, *planes, measured.least_variance)
+    binned = sort_into_bins(kept, *planes, measured.least_variance)
     return replace(measured, **binned)
-
-
-def _sort_into_bins(
-    pixels: np.ndarray,
-    signal: np.ndarray,
-    residual: np.ndarray,
-    clipped: np.ndarray,
-    at_black: np.ndarray,
-    least: float,
-) -> dict[str, Any]:
-    """Sort flat positions by signal: the fields of a `Residual` that are of bins."""
-    planes = signal, residual, clipped, at_black
-    signal, residual, clipped, at_black = (plane.ravel() for plane in planes)
-    n_bins = max(1, min(N_BINS, pixels.size // MIN_PIXELS_IN_BIN))
-    order = pixels[np.argsort(signal[pixels], kind="stable")]
-    bins, dark = [], []
-    for part in np.array_split(order, n_bins):
-        if clipped[part].mean() > MOST_CLIPPED:
-            continue
-        if at_black[part].mean() <= MOST_CLIPPED:
-            bins.append(part)
-        elif at_black[part].mean() < _MOST_AT_BLACK:
-            dark.append(part)
-    figures = np.array([_centre_and_sigma(residual[part]) for part in bins])
-    centre, sigma = figures.reshape(-1, 2).T
-    sigma = np.maximum(sigma, least**0.5)
-    means = np.array([signal[part].mean() for part in (*dark, *bins)])
-    gain = _rough_gain(means[len(dark) :], sigma**2)
-    variances = [
-        _upper_variance(residual[part], at_black[part], gain**2 * max(mean, 0.0))
-        for part, mean in zip(dark, means, strict=False)
-    ]
-    clipped_black = np.stack([means[: len(dark)], np.maximum(variances, least)], axis=1)
-    return {
-        "bins": tuple(bins),
-        "centre": centre,
-        "sigma": sigma,
-        "clipped_black": clipped_black,
-    }
 
 
 def transfer_curve(pair: RawPair | Residual) -> TransferCurve:
@@ -204,23 +162,25 @@ def transfer_curve(pair: RawPair | Residual) -> TransferCurve:
 
 
 def _measure_curve(measured: Residual) -> TransferCurve:
-    residual, signal = measured.residual, measured.signal
+    residual = measured.residual
+    flat_residual, flat_signal = residual.ravel(), measured.signal.ravel()
     score = np.zeros(residual.size)  # standardised residual, 0 where clipped
     weight = np.zeros(residual.size)  # inverse variance, 0 where clipped
     means, variances = [], []
     for pixels, centre, sigma in zip(
         measured.bins, measured.centre, measured.sigma, strict=True
     ):
-        values = residual.flat[pixels]
-        score[pixels] = np.clip((values - centre) / sigma, -OUTLIER, OUTLIER)
-        is_noise = np.abs(score[pixels]) < OUTLIER
+        values = flat_residual[pixels] - centre
+        scores = np.clip(values / sigma, -OUTLIER, OUTLIER)
+        score[pixels] = scores
+        is_noise = np.abs(scores) < OUTLIER
         # The robust sigma only says where to cut: read noise has heavy tails, and its
         # variance is what adds up with photon noise. Cut at five sigma, read noise
         # would come out up to a fifth too low.
-        is_tail_or_noise = np.abs(values - centre) < _TAIL * sigma
+        is_tail_or_noise = np.abs(values) < TAIL * sigma
         variance = max(values[is_tail_or_noise].var(), measured.least_variance)
         weight[pixels] = is_noise / variance
-        means.append(signal.flat[pixels].mean())
+        means.append(flat_signal[pixels].mean())
         variances.append(variance)
     weight = weight.reshape(residual.shape)
     offset, row_noise = _shared_offsets(residual, weight)
@@ -262,22 +222,28 @@ def _shares_of_clean(score: np.ndarray, measured: Residual) -> np.ndarray:
     detail = np.full(clean.shape, np.inf)
     detail[inner] = (clean[inner] - 0.25 * sum(corners)) / measured.pixel_sigma[inner]
 
-    def share(pixels: np.ndarray) -> tuple[float, bool]:
-        found, fine = score.flat[pixels], detail.flat[pixels]
-        # Where the picture is, its detail would only make the estimate uncertain.
-        usable = (found != 0) & (np.abs(fine) < _MOST_DETAIL)
-        if usable.sum() < MIN_PIXELS_IN_BIN:
+    pixels = np.concatenate(measured.bins)
+    found, fine = score.ravel()[pixels], detail.ravel()[pixels]
+    # Where the picture is, its detail would only make the estimate uncertain.
+    usable = (found != 0) & (np.abs(fine) < _MOST_DETAIL)
+    found, fine = found[usable], fine[usable]
+    products, powers = -found * fine, found**2
+
+    def share(place: slice) -> tuple[float, bool]:
+        part = products[place]
+        if part.size < MIN_PIXELS_IN_BIN:
             return 0.0, False
-        products = -found[usable] * fine[usable]
-        value = products.mean() / np.mean(found[usable] ** 2)
-        error = products.std() / len(products) ** 0.5
+        value = part.mean() / powers[place].mean()
+        error = part.std() / len(part) ** 0.5
         return float(np.clip(value, 0, _LARGEST_SHARE)), value > _SURE * error
 
-    whole, is_sure = share(np.concatenate(measured.bins))
+    whole, is_sure = share(slice(None))
     shares[:] = whole if is_sure else 0.0
     # A clean frame of several exposures is noisier where the longer ones are burnt out.
-    for index, pixels in enumerate(measured.bins):
-        value, is_sure = share(pixels)
+    sizes = np.cumsum([0, *(len(pixels) for pixels in measured.bins)])
+    edges = np.concatenate([[0], np.cumsum(usable)])[sizes]
+    for index, place in enumerate(map(slice, edges[:-1], edges[1:])):
+        value, is_sure = share(place)
         if is_sure:
             shares[n_dark + index] = value
     return shares
@@ -338,47 +304,6 @@ def middle(packed: np.ndarray, side: int) -> np.ndarray:
     """Crop planes of shape (4, h, w) to their middle, at most `side` by `side`."""
     rows, columns = (slice(max(0, (n - side) // 2), None) for n in packed.shape[1:])
     return packed[:, rows, columns][:, :side, :side]
-
-
-def _rough_gain(signal: np.ndarray, variance: np.ndarray) -> float:
-    """Slope of a straight line through signal and variance; 0 where there is none."""
-    if len(signal) < 2:
-        return 0.0
-    design = np.stack([signal, np.ones_like(signal)], axis=1) / variance[:, None]
-    return float(nnls(design, np.ones_like(signal))[0][0])
-
-
-def _upper_variance(
-    residual: np.ndarray, at_black: np.ndarray, third_moment: float
-) -> float:
-    """Variance of noise whose lower part is cut off, by its upper half.
-
-    `third_moment` about the mean is that of shot noise, which reaches further upwards
-    than downwards.
-    """
-    # The median is that of the whole noise while less than half of it is cut.
-    has_median = at_black.mean() < 0.4
-    centre = np.median(residual) if has_median else 0.0
-    above = residual[residual > centre] - centre
-    if not above.size:
-        return 0.0
-    sigma = robust_sigma(above)
-    above = above[above < _TAIL * sigma] if sigma > 0 else above
-    # Half of all pixels should lie above; clipping moves none across the centre.
-    upper = float(np.sum(above**2) / (0.5 * len(residual)))
-    # Of a gamma distribution that half is larger by so much, to 2 % for a skewness of
-    # up to 1.5: about the median and about the mean.
-    excess = 0.535 if has_median else 0.26
-    variance = upper
-    for _ in range(20):
-        skewness = min(third_moment / max(variance, 1e-30) ** 1.5, 2.0)
-        variance = 0.5 * (variance + upper / (1 + excess * skewness))
-    return variance
-
-
-def _centre_and_sigma(values: np.ndarray) -> tuple[float, float]:
-    centre = np.median(values)
-    return centre, robust_sigma(values - centre)
 
 
 def whiteness(score: np.ndarray) -> float:

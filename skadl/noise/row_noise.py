@@ -10,6 +10,7 @@ there is a picture, and little or nothing is taken off.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -72,8 +73,13 @@ class _Strip:
     def __init__(
         self, misfit: np.ndarray, texture: np.ndarray, pixel: np.ndarray
     ) -> None:
-        self._misfit, self._texture, self._pixel = misfit, texture, pixel
+        self._misfit = misfit
         self._differences = np.eye(len(misfit)) - _neighbour_means(len(misfit))
+        self._seen_rows = self._differences @ self._differences.T
+        seen = (self._differences * pixel) @ self._differences.T
+        # What the mean of the differences does not determine must not be singular.
+        seen[np.diag_indices(len(seen))] += texture + 0.01 * pixel
+        self._seen = seen
 
     def offsets(self, row_variance: float) -> np.ndarray:
         """Mean of what rows share, after what was seen."""
@@ -87,11 +93,7 @@ class _Strip:
         return -0.5 * (log_det + self._misfit @ cho_solve(factor, self._misfit))
 
     def _factor(self, row_variance: float) -> tuple[np.ndarray, bool]:
-        seen = self._differences * (row_variance + self._pixel)
-        seen = seen @ self._differences.T
-        # What the mean of the differences does not determine must not be singular.
-        seen[np.diag_indices(len(seen))] += self._texture + 0.01 * self._pixel
-        return cho_factor(seen, lower=True)
+        return cho_factor(row_variance * self._seen_rows + self._seen, lower=True)
 
 
 def _strips(height: int) -> list[tuple[slice, slice]]:
@@ -104,6 +106,7 @@ def _strips(height: int) -> list[tuple[slice, slice]]:
     return strips
 
 
+@lru_cache(maxsize=4)
 def _neighbour_means(height: int) -> np.ndarray:
     """Matrix (h, h) that gives for each row the mean of those about it, mirrored."""
     rows = np.arange(height)

@@ -20,7 +20,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter
 
 from skadl.noise.noise_level import NoiseLevel
-from skadl.noise.residual import MOST_CLIPPED
+from skadl.noise.signal_bins import MOST_CLIPPED
 from skadl.prediction.blocks import BLOCK, stabilised, variance
 
 SQUARE = 64  # packed pixels: side of the squares

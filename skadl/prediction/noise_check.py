@@ -14,7 +14,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from skadl.noise.noise_level import NoiseLevel
-from skadl.noise.residual import MOST_CLIPPED
+from skadl.noise.signal_bins import MOST_CLIPPED
 from skadl.prediction.blocks import variance
 from skadl.raw.mosaic import N_PLANES
 

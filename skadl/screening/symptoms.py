@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from skadl.noise.residual import MIN_PIXELS_IN_BIN, OUTLIER, Residual, middle
+from skadl.noise.residual import OUTLIER, Residual, middle
+from skadl.noise.signal_bins import MIN_PIXELS_IN_BIN
 from skadl.support.robust import robust_sigma
 
 LEAST_BINS = 4  # of a transfer curve: 256 pixels; fewer say nothing
@@ -199,25 +200,28 @@ def _misalignment(frames: _Frames, known: np.ndarray) -> float:
     excess = max(1.0, robust_sigma((frames.residual / frames.sigma)[known]))
     sigma = frames.sigma * excess
     residual = frames.residual / sigma
+    per_sigma = 1 / sigma
     penalty = _penalty(residual)
+    n_known = known.sum()
     evidence = 0.0
     for down, right in _NEIGHBOURS:
         rows, columns = _overlap(height, down), _overlap(width, right)
         here = (slice(None), rows[0], columns[0])
         there = (slice(None), rows[1], columns[1])
         moved = frames.signal[there] - frames.signal[here]
-        moved /= sigma[here]
+        moved *= per_sigma[here]
         np.subtract(residual[here], moved, out=moved)
         # Log likelihood of Gaussian noise, each pixel's bounded: no hot one decides.
-        gained = penalty[here] - _penalty(moved)
-        gained = gained[known[here] & known[there]]
+        gained = np.subtract(penalty[here], _penalty(moved, out=moved), out=moved)
+        gained *= known[here]
+        gained *= known[there]
         gain = float(gained.sum())
-        if gain <= 0:
+        if gain <= evidence * _MISALIGNED[0]:  # no move that is likelier than others
             continue
         # Noise of the clean frame is moved along and gains by chance: its own scatter
         # says how much. Half a squared score of a block is a unit of the logarithm.
         chance = float(np.sqrt((gained**2).sum()))
-        share = 2 * gain / (known.sum() * frames.size**2)
+        share = 2 * gain / (n_known * frames.size**2)
         parts = (
             gain / _MISALIGNED[0],
             gain / chance / _MISALIGNED[1],
@@ -260,21 +264,23 @@ def _exchange(frames: _Frames) -> float:
 def is_hot(residual: np.ndarray, sigma: np.ndarray) -> np.ndarray:
     """Pixels far above or below all neighbours but one: no picture is so sharp."""
     # All but one, since defects come in pairs: the second largest of eight neighbours,
-    # and the second smallest. A running pair takes a quarter of a rank filter's time.
-    height, width = residual.shape[1:]
-    padded = np.pad(residual, ((0, 0), (1, 1), (1, 1)), mode="symmetric")
-    largest, second, smallest, last_but_one = (
-        np.full(residual.shape, start) for start in 2 * (-np.inf,) + 2 * (np.inf,)
+    # and the second smallest. These are looked for in few places: where a pixel stands
+    # out against the neighbours left and right, and against those above and below.
+    padded = _padded(residual)
+    left, right = padded[:, 1:-1, :-2], padded[:, 1:-1, 2:]
+    above, below = padded[:, :-2, 1:-1], padded[:, 2:, 1:-1]
+    limit = OUTLIER * sigma
+    least = np.maximum(np.minimum(left, right), np.minimum(above, below))
+    is_hot = residual - least > limit
+    most = np.minimum(np.maximum(left, right), np.maximum(above, below))
+    is_hot |= most - residual > limit
+    plane, row, column = np.nonzero(is_hot)
+    near = np.sort(
+        [padded[plane, row + 1 + i, column + 1 + j] for i, j in _NEIGHBOURS], axis=0
     )
-    smaller = np.empty_like(largest)
-    for down, right in _NEIGHBOURS:
-        near = padded[:, 1 + down :, 1 + right :][:, :height, :width]
-        np.maximum(second, np.minimum(largest, near, out=smaller), out=second)
-        np.maximum(largest, near, out=largest)
-        np.maximum(smallest, near, out=smaller)
-        np.minimum(last_but_one, smaller, out=last_but_one)
-        np.minimum(smallest, near, out=smallest)
-    return np.maximum(residual - second, last_but_one - residual) > OUTLIER * sigma
+    values = residual[is_hot]
+    is_hot[is_hot] = np.maximum(values - near[-2], near[1] - values) > limit[is_hot]
+    return is_hot
 
 
 def without_offsets(planes: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -306,10 +312,12 @@ def _diagonal_products(planes: np.ndarray) -> np.ndarray:
 
 
 def _diagonal_mean(planes: np.ndarray) -> np.ndarray:
-    padded = np.pad(planes, ((0, 0), (1, 1), (1, 1)), mode="symmetric")
-    corners = padded[:, :-2, :-2] + padded[:, 2:, 2:]
-    corners += padded[:, :-2, 2:] + padded[:, 2:, :-2]
-    return corners / 4
+    # Rows first, then columns: two sums instead of three.
+    padded = _padded(planes)
+    pairs = padded[:, :-2] + padded[:, 2:]
+    corners = pairs[..., :-2] + pairs[..., 2:]
+    corners /= 4
+    return corners
 
 
 def _neighbour_mean(planes: np.ndarray) -> np.ndarray:
@@ -324,11 +332,25 @@ def _overlap(side: int, shift: int) -> tuple[slice, slice]:
     return slice(start, stop), slice(start + shift, stop + shift)
 
 
-def _penalty(score: np.ndarray) -> np.ndarray:
-    return np.minimum(score**2, OUTLIER**2) / 2
+def _penalty(score: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    penalty = np.multiply(score, score, out=out)
+    np.minimum(penalty, OUTLIER**2, out=penalty)
+    penalty /= 2
+    return penalty
+
+
+def _padded(planes: np.ndarray) -> np.ndarray:
+    """Repeat the border of planes (4, h, w): (4, h + 2, w + 2)."""
+    n_planes, height, width = planes.shape
+    padded = np.empty((n_planes, height + 2, width + 2), planes.dtype)
+    padded[:, 1:-1, 1:-1] = planes
+    padded[:, 0, 1:-1], padded[:, -1, 1:-1] = planes[:, 0], planes[:, -1]
+    padded[:, :, 0], padded[:, :, -1] = padded[:, :, 1], padded[:, :, -2]
+    return padded
 
 
 def _bin(planes: np.ndarray) -> np.ndarray:
+    """Sum blocks of 2x2."""
     height, width = (side // 2 * 2 for side in planes.shape[1:])
-    blocks = planes[:, :height, :width]
-    return blocks.reshape(len(planes), height // 2, 2, width // 2, 2).sum(axis=(2, 4))
+    rows = planes[:, :height:2, :width] + planes[:, 1:height:2, :width]
+    return rows[..., ::2] + rows[..., 1::2]
