@@ -21,7 +21,6 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
-    "sphinx.ext.mathjax",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
@@ -34,6 +33,7 @@ exclude_patterns = ["_build", "_ext", "_templates", "gallery/GALLERY_HEADER*"]
 templates_path = ["_templates"]
 html_static_path = ["_static"]
 html_css_files = ["skadl.css"]
+html_js_files = ["tables.js"]
 
 # `name` in a docstring links to what has that name, and is plain text otherwise.
 default_role = "autolink"
@@ -82,7 +82,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"skadl {release}"
 html_show_sourcelink = False
 html_theme_options = {
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 8,
     "navbar_align": "left",
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],

@@ -64,9 +64,9 @@ class Datasets(FactTable):
     def rows(self) -> list[list[str]]:
         """One row a dataset."""
         return [
-            ["dataset", "read with", "size", "mind"],
+            ["dataset", "where", "licence", "size"],
             *(
-                [f"{d.name}: {d.title}", f"`{d.reader}`", d.size, "; ".join(d.notes)]
+                [f"{d.name}: {d.title}", d.obtain[0], d.licence, d.size]
                 for d in DATASETS
             ),
         ]

@@ -118,7 +118,7 @@ class ResultsTable(Directive):
 
 
 def build_table(rows: list[list[str]]) -> nodes.table:
-    """Build a table; parts in backquotes are shown as code.
+    """Build a table; parts in backquotes are shown as code, addresses as links.
 
     Parameters
     ----------
@@ -144,11 +144,14 @@ def _row(cells: list[str]) -> nodes.row:
     row = nodes.row()
     for cell in cells:
         paragraph = nodes.paragraph()
-        for part in re.split(r"(`[^`]*`)", cell):
-            is_code = part.startswith("`")
-            paragraph += (
-                nodes.literal(text=part.strip("`")) if is_code else nodes.Text(part)
-            )
+        for part in re.split(r"(`[^`]*`|https://\S+)", cell):
+            if part.startswith("https://"):
+                short = part.removeprefix("https://").rstrip("/")
+                paragraph += nodes.reference(text=short, refuri=part)
+            elif part.startswith("`"):
+                paragraph += nodes.literal(text=part.strip("`"))
+            else:
+                paragraph += nodes.Text(part)
         entry = nodes.entry()
         entry += paragraph
         row += entry
