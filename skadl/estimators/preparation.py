@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import TypeVar
@@ -25,6 +25,7 @@ from skadl.noise.pair_pattern import LEAST_PAIRS, with_pair_pattern
 from skadl.noise.renoising import RENOISED, renoised_domain
 from skadl.noise.residual import TransferCurve
 from skadl.noise.sensors import SensorInfo, SensorTable
+from skadl.prediction.together import MOST_PIXELS
 from skadl.raw.pair import RawPair
 from skadl.screening.across_pairs import (
     find_duplicates,
@@ -35,10 +36,10 @@ from skadl.screening.screen import (
     FaultKind,
     ResidualAnalysis,
     Screening,
-    analyse_residual,
+    analyse_residuals,
     screen,
 )
-from skadl.screening.witness import judge_pair, middle_of
+from skadl.screening.witness import judge_pair, middle_of_pair
 from skadl.support.progress import Progress
 
 _T = TypeVar("_T")
@@ -89,7 +90,9 @@ def prepare(
     members = {None: plain, **domains}
     progress = Progress(0) if progress is None else progress
     n_members = sum(map(len, members.values()))
-    looks = map(analyse_residual, chain.from_iterable(members.values()))
+    looks = analyse_residuals(
+        list(chain.from_iterable(members.values())), torch.get_num_threads()
+    )
     looks = progress.track("measuring", looks, n_members, unit="pair")
     looks = iter(list(looks))
     residuals = {name: list(islice(looks, len(d))) for name, d in members.items()}
@@ -139,19 +142,13 @@ def prepare(
         for name, domain in domains.items()
     }
     if witness is not None:
-        judged = iter(
-            progress.track(
-                "judging",
-                (
-                    _judge(pair, residual, noise, witness)
-                    for name, domain in domains.items()
-                    for pair, residual, noise in zip(
-                        domain, residuals[name], measured[name], strict=True
-                    )
-                ),
-                n_members - len(pairs),
-                unit="pair",
-            )
+        known = (
+            member
+            for name, domain in domains.items()
+            for member in zip(domain, residuals[name], measured[name], strict=True)
+        )
+        judged = progress.track(
+            "judging", _judge(known, witness), n_members - len(pairs), unit="pair"
         )
         for name, domain in domains.items():
             screenings[name] = list(islice(judged, len(domain)))
@@ -223,10 +220,32 @@ def _with_target_pattern(sensors: SensorTable, pairs: Sequence[RawPair]) -> Sens
 
 
 def _judge(
-    pair: RawPair, residual: ResidualAnalysis, noise: NoiseLevel, witness: Witness
-) -> Screening:
-    planes = witness(middle_of(pair.noisy), noise)
-    return judge_pair(pair, planes, noise, residual.screening)
+    known: Iterable[tuple[RawPair, ResidualAnalysis, NoiseLevel]], witness: Witness
+) -> Iterator[Screening]:
+    """Let a witness judge pairs, as many at a time as a batch of it holds."""
+    for batch in _batches(
+        (middle_of_pair(pair), residual, noise) for pair, residual, noise in known
+    ):
+        pairs, residuals, noise = zip(*batch, strict=True)
+        denoised = witness([pair.noisy for pair in pairs], noise)
+        for pair, residual, level, planes in zip(
+            pairs, residuals, noise, denoised, strict=True
+        ):
+            yield judge_pair(pair, planes, level, residual.screening)
+
+
+def _batches(
+    known: Iterable[tuple[RawPair, ResidualAnalysis, NoiseLevel]],
+) -> Iterator[list[tuple[RawPair, ResidualAnalysis, NoiseLevel]]]:
+    batch, n_pixels = [], 0
+    for member in known:
+        batch.append(member)
+        n_pixels += member[0].noisy.mosaic.size // 4
+        if n_pixels >= MOST_PIXELS:
+            yield batch
+            batch, n_pixels = [], 0
+    if batch:
+        yield batch
 
 
 def _describe_faulty(

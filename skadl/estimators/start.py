@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,12 @@ from skadl.network.unet import ModulationMLPs
 from skadl.noise.noise_level import NoiseLevel, info_of
 from skadl.noise.sensors import SensorTable
 from skadl.prediction.fitted_model import FittedModel
+from skadl.prediction.together import denoise_together
 from skadl.raw.image import RawImage
 from skadl.support.device import resolve_precision
 
-Witness = Callable[[RawImage, NoiseLevel], np.ndarray]
-"""Turns an image and its noise into denoised planes (4, h, w), normalised."""
+Witness = Callable[[Sequence[RawImage], Sequence[NoiseLevel]], list[np.ndarray]]
+"""Turns images and the noise of each into denoised planes (4, h, w), normalised."""
 
 UNIVERSAL_FILE = Path(__file__).with_name("universal.safetensors")
 MOST_RATIO = 300.0  # light factor that the universal network was trained up to
@@ -67,7 +68,7 @@ class Start:
         return self.network is not None
 
     def witness(self, precision: str) -> Witness | None:
-        """Return what denoises an image of known noise; None if nothing is trained."""
+        """Return what denoises images of known noise; None if nothing is trained."""
         if self.network is None:
             return None
         codes = Conditioning("noise", ())
@@ -76,8 +77,11 @@ class Start:
         dtype = resolve_precision(precision, device)
         model = FittedModel(self.network, codes, SensorTable(), dtype, safeguard=True)
 
-        def denoise(image: RawImage, noise: NoiseLevel) -> np.ndarray:
-            return model.denoise_planes(image, info_of(noise, image))
+        def denoise(
+            images: Sequence[RawImage], noise: Sequence[NoiseLevel]
+        ) -> list[np.ndarray]:
+            infos = [info_of(*known) for known in zip(noise, images, strict=True)]
+            return denoise_together(model, images, infos)
 
         return denoise
 

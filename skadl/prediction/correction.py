@@ -7,8 +7,8 @@ and taken off band by band.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,8 +29,8 @@ from skadl.prediction.safeguard import (
     MARGIN,
     Window,
     clip_to_noise,
-    estimate_trust,
     judged_windows,
+    trust_steps,
 )
 from skadl.raw.mosaic import of_mosaic, pack_bayer, unpack_bayer
 
@@ -80,6 +80,19 @@ class Correction:
         return residual
 
 
+@dataclass(frozen=True, eq=False)
+class Look:
+    """A mosaic that a correction wants to see through the network."""
+
+    noise: NoiseLevel  # that the network is told
+    mosaic: NormalisedMosaic
+    is_first: bool  # of the whole frame: its progress is shown
+
+
+Steps = Generator[Look, np.ndarray, Correction]
+"""Yields looks, is sent what the network removes from each, returns a correction."""
+
+
 def correct(
     network_for: Callable[[NoiseLevel], FrameNetwork],
     noisy: NormalisedMosaic,
@@ -96,22 +109,52 @@ def correct(
     `network_for` gives the network that is told a noise level. With the safeguard an
     image that shows another noise than is told of it is denoised by what it shows.
     """
+    steps = correction_steps(noisy, noise, clip_levels, safeguard)
+    told = network = removed = None
+    while True:
+        try:
+            look = steps.send(removed)
+        except StopIteration as end:
+            return end.value
+        if look.noise != told:
+            told, network = look.noise, network_for(look.noise)
+        removed = predict_residual(
+            network,
+            look.mosaic,
+            memory,
+            self_ensemble,
+            track if look.is_first else None,
+        )
+
+
+def correction_steps(
+    noisy: NormalisedMosaic,
+    noise: NoiseLevel,
+    clip_levels: ClipLevels,
+    safeguard: bool,
+    weighs: bool = True,
+) -> Steps:
+    """Find out what to take away, as `correct`, wherever the network runs.
+
+    The safeguard weighs the correction, for one look more, unless told not to.
+    """
     zeros, cfa = np.zeros(4), noisy.cfa
 
-    def removed(network: FrameNetwork, planes: np.ndarray) -> np.ndarray:
-        part = NormalisedMosaic(unpack_bayer(planes, cfa), cfa, zeros, 1.0, zeros)
-        return pack_bayer(predict_residual(network, part, memory, self_ensemble), cfa)
+    def part(planes: np.ndarray) -> NormalisedMosaic:
+        return NormalisedMosaic(unpack_bayer(planes, cfa), cfa, zeros, 1.0, zeros)
 
-    network, seen, wrong, counts = network_for(noise), noise, 1.0, None
+    told = seen = noise  # to the network; as the image shows it
+    wrong, counts = 1.0, None
     windows = judged_windows(*noisy.shape[1:]) if safeguard else []
     for look in range(LOOKS if safeguard else 0):
         if len(windows) == 1:  # a small image: the look is the correction
-            counts = predict_residual(
-                network, noisy, memory, self_ensemble, None if look else track
-            )
+            counts = yield Look(told, noisy, not look)
             removals = [pack_bayer(counts, cfa)]
         else:
-            removals = [removed(network, noisy[window]) for window in windows]
+            removals = []
+            for window in windows:
+                removed = yield Look(told, part(noisy[window]), False)
+                removals.append(pack_bayer(removed, cfa))
         parts = [
             (noisy[window], removal, clip_levels.window(noisy, window))
             for window, removal in zip(windows, removals, strict=True)
@@ -124,9 +167,9 @@ def correct(
         is_borne_out = 1 / TOLERANCE <= wrong / before <= TOLERANCE
         if is_borne_out or look == LOOKS - 1:
             break
-        network = network_for(seen)
+        told = seen
     if counts is None:
-        counts = predict_residual(network, noisy, memory, self_ensemble, track)
+        counts = yield Look(told, noisy, True)
     residual = NormalisedMosaic(counts, cfa, zeros, 1.0, zeros)
     blocks = _block_means(noisy, residual, clip_levels)
     width = noisy.shape[2]
@@ -134,9 +177,10 @@ def correct(
     whole = Correction(noisy, residual, means, seen, None, None)
     if not safeguard:
         return whole
+    if not weighs:
+        return replace(whole, limit=seen)
     levels = wide_level(blocks.level, seen)
-    trust = estimate_trust(
-        lambda planes: removed(network, planes),
+    steps = trust_steps(
         noisy,
         residual,
         whole,
@@ -144,7 +188,15 @@ def correct(
         levels,
         np.random.default_rng(0),  # one image, one result
         MARGIN if factor is not None else CAUTION,
-    ).at(levels)
+    )
+    removed = None
+    while True:
+        try:
+            planes = steps.send(removed)
+        except StopIteration as end:
+            trust = end.value.at(levels)
+            break
+        removed = pack_bayer((yield Look(told, part(planes), False)), cfa)
     trust = BlockMap.of(np.broadcast_to(trust, (4, *trust.shape)), cfa, width)
     return Correction(noisy, residual, means, seen, trust, seen)
 

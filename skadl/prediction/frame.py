@@ -20,6 +20,10 @@ from skadl.raw.symmetry import AS_IT_IS, SYMMETRIES, turn
 Item = TypeVar("Item")
 Track = Callable[[Iterable[Item], int], Iterable[Item]]
 MOST_TILES = 16  # in a batch on a GPU
+NOT_FINITE = (
+    "the network gave NaN or infinity; predict with precision='float32', or fit again "
+    "with a smaller learning_rate."
+)
 
 
 class FrameNetwork:
@@ -189,10 +193,7 @@ def _add_tiles(
             of_mosaic(tile.columns, tiling.sides[1]),
         ]
         if not all(each_band(partial(_add, core, inside), *core.shape[:2])):
-            raise FloatingPointError(
-                "the network gave NaN or infinity; predict with precision='float32', "
-                "or fit again with a smaller learning_rate."
-            )
+            raise FloatingPointError(NOT_FINITE)
 
 
 def _add(core: np.ndarray, target: np.ndarray, rows: slice) -> np.bool_:

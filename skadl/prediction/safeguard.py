@@ -12,7 +12,7 @@ anything seen in training a network leaves dark rings.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -106,6 +106,25 @@ def estimate_trust(
     >>> estimate_trust(half, lit, lit / 2, lit / 2, noise, levels, rng).parts < 0.05
     array([ True])
     """
+    steps = trust_steps(planes, residual, centred, noise, levels, rng, margin)
+    answer = None
+    while True:
+        try:
+            answer = removed(steps.send(answer))
+        except StopIteration as end:
+            return end.value
+
+
+def trust_steps(
+    planes: np.ndarray | NormalisedMosaic,
+    residual: Planes,
+    centred: Planes,
+    noise: NoiseLevel,
+    levels: np.ndarray,
+    rng: np.random.Generator,
+    margin: float = MARGIN,
+) -> Generator[np.ndarray, np.ndarray, Trust]:
+    """Estimate trust: yields planes, and is sent what is removed from each."""
     # Stein: the mean of sum(noise * r(x)) needs no clean frame, it equals the mean of
     # sum(v * dr/dx). Monte-Carlo SURE: a probe b of variance v gives that as the mean
     # of sum(b * (r(x + e b) - r(x))) / e, for one evaluation instead of one a pixel.
@@ -119,7 +138,7 @@ def estimate_trust(
         # Rademacher: of all probes the one whose estimate varies least (Hutchinson).
         signs = 2 * rng.integers(0, 2, part.shape, dtype=np.int8) - 1
         probe = (sigma * signs).astype(part.dtype)
-        change = removed(part + PROBE * probe) - removed_part
+        change = (yield part + PROBE * probe) - removed_part
         responses.append(sum_blocks(probe * change).ravel() / PROBE)
         powers.append(sum_blocks(centred[window] ** 2).ravel())
         rows, columns = (

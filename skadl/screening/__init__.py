@@ -4,6 +4,7 @@ from skadl.screening.screen import (
     ResidualAnalysis,
     Screening,
     analyse_residual,
+    analyse_residuals,
     screen,
     screen_pairs,
 )
@@ -12,6 +13,7 @@ __all__ = [
     "ResidualAnalysis",
     "Screening",
     "analyse_residual",
+    "analyse_residuals",
     "screen",
     "screen_pairs",
 ]

@@ -161,6 +161,11 @@ def middle_of(image: RawImage, shape: tuple[int, int] = (SIDE, SIDE)) -> RawImag
     return image.with_mosaic(mosaic[rows, columns])
 
 
+def middle_of_pair(pair: RawPair) -> RawPair:
+    """Hold the middles of a pair's frames in memory: enough to be judged."""
+    return RawPair(middle_of(pair.noisy), middle_of(pair.clean), pair.scene)
+
+
 def compare_planes(
     noisy: np.ndarray,
     clean: np.ndarray,
