@@ -90,9 +90,17 @@ class FoldedNetwork(nn.Module, ABC):
     def memory(self, dtype: torch.dtype | None) -> tuple[float, float]:
         """Return the bytes that a packed pixel of a tile takes, and those besides."""
 
-    def on_cpu(self, dtype: torch.dtype | None) -> CpuNetwork:
-        """Return what computes the same on a CPU; one's own may cost less."""
+    def on_cpu(
+        self, dtype: torch.dtype | None, memory: MapMemory | None = None
+    ) -> CpuNetwork:
+        """Return what computes the same on a CPU; one's own may cost less.
+
+        `memory` is for its maps; networks that do not run at the same time share it.
+        """
         return _PlainCpuNetwork(self, dtype)
+
+
+MapMemory = dict[str, np.ndarray]  # by what a map is for, of the largest one so far
 
 
 class CpuNetwork(Protocol):

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skadl.network.base import N_PLANES, SLOPE
+from skadl.network.base import N_PLANES, SLOPE, MapMemory
 
 # Of the widest map of a strip. Smaller strips compute more rows twice, larger ones fall
 # out of the cache.
@@ -41,7 +41,7 @@ class StripUNet:
     """Compute what a folded U-Net would remove from an image, on the CPU.
 
     Of `encoder` and `decoder` two convolutions for each level, in forward order;
-    `dtype` of maps and weights, None is float32.
+    `dtype` of maps and weights, None is float32; `memory` is for its maps.
     """
 
     def __init__(
@@ -51,13 +51,16 @@ class StripUNet:
         decoder: Iterable[nn.Conv2d],
         head: nn.Conv2d,
         dtype: torch.dtype | None,
+        memory: MapMemory | None = None,
     ) -> None:
         self.dtype = dtype or torch.float32
-        self._encoder = [_Conv(conv, self.dtype) for conv in encoder]
-        self._decoder = [_Conv(conv, self.dtype) for conv in decoder]
+        self._encoder, self._decoder = (
+            [_Conv(conv.weight, conv.bias, self.dtype) for conv in convs]
+            for convs in (encoder, decoder)
+        )
         self._ups = [_Up(up, self.dtype) for up in ups]
-        self._head = head.weight.to(self.dtype), head.bias.to(self.dtype)
-        self._memory: dict[str, np.ndarray] = {}
+        self._head = _Conv(head.weight, head.bias, self.dtype, rectified=False)
+        self._memory: MapMemory = {} if memory is None else memory
         # Freed at once: from now on glibc serves what is smaller from its heap.
         torch.empty(_HEAP_BLOCK, dtype=torch.uint8)
 
@@ -80,7 +83,7 @@ class StripUNet:
             y = self._decode(y, skips.pop(), level, x)
         if not last:  # no way up at whose end the head could sit
             y = self._result(x)
-            self._remove(x, F.conv2d(skip, *self._head), y, 0)
+            self._remove(x, self._head(skip), y, 0)
         return y
 
     def _result(self, x: Tensor) -> Tensor:
@@ -144,8 +147,7 @@ class StripUNet:
             if level:
                 kept.copy_(y)
             else:  # the head at once, while the strip is in the cache
-                given = F.conv2d(y, *self._head)
-                self._remove(noisy[:, :, start:stop], given, kept, start)
+                self._remove(noisy[:, :, start:stop], self._head(y), kept, start)
         return result
 
     def _strips(
@@ -180,29 +182,37 @@ class StripUNet:
 
 
 class _Conv:
-    """A 3x3 convolution with its leaky ReLU, in one pass where torch can do that.
+    """A convolution, mostly with its leaky ReLU, in one pass where torch can do that.
 
-    Elsewhere it is two, with the same result at the cost of another walk over the map.
+    Elsewhere it is two, with the same result at the cost of another walk over the map;
+    and on one thread torch takes four times as long for one of 1x1, without oneDNN.
     """
 
-    def __init__(self, conv: nn.Conv2d, dtype: torch.dtype) -> None:
-        self.width = conv.out_channels
-        self.weight, self.bias = conv.weight.to(dtype), conv.bias.to(dtype)
+    def __init__(
+        self, weight: Tensor, bias: Tensor, dtype: torch.dtype, rectified: bool = True
+    ) -> None:
+        self.width, self.padding = len(weight), weight.shape[2] // 2
+        self.weight, self.bias = weight.to(dtype), bias.to(dtype)
+        self.rectified = rectified
         self.is_fused = _can_fuse(dtype)
         if self.is_fused:
-            # Padding, stride, dilation, groups; the size of the input is left open.
+            # The size of the input is left open.
             self.weight = torch.ops.mkldnn._reorder_convolution_weight(
-                self.weight, [1, 1], [1, 1], [1, 1], 1, None
+                self.weight, *self._geometry(), None
             )
 
     def __call__(self, x: Tensor) -> Tensor:
         if not self.is_fused:
-            y = F.conv2d(x, self.weight, self.bias, padding=1)
-            return F.leaky_relu(y, SLOPE, inplace=True)
-        geometry = [1, 1], [1, 1], [1, 1], 1  # padding, stride, dilation, groups
+            y = F.conv2d(x, self.weight, self.bias, padding=self.padding)
+            return F.leaky_relu(y, SLOPE, inplace=True) if self.rectified else y
+        then = ("leaky_relu", [SLOPE], "") if self.rectified else ("none", [], "")
         return torch.ops.mkldnn._convolution_pointwise(
-            x, self.weight, self.bias, *geometry, "leaky_relu", [SLOPE], ""
+            x, self.weight, self.bias, *self._geometry(), *then
         )
+
+    def _geometry(self) -> tuple[list[int], list[int], list[int], int]:
+        """Return padding, stride, dilation and groups."""
+        return [self.padding] * 2, [1, 1], [1, 1], 1
 
 
 class _Up:
@@ -210,23 +220,24 @@ class _Up:
 
     def __init__(self, up: nn.ConvTranspose2d, dtype: torch.dtype) -> None:
         self.width = up.out_channels
-        self.weight, self.bias = up.weight.to(dtype), up.bias.to(dtype)
         # Blocks of 2x2 do not overlap, so each is a product of a matrix with the
         # channels of one pixel, a 1x1 convolution: up to six times as fast. But what it
         # gives must be rearranged, which takes longer than it saves for few channels.
         self.as_product = self.width * dtype.itemsize >= _LEAST_PIXEL_BYTES
         if self.as_product:
             # (2C, C, 2, 2) -> (2, 2, C, 2C) -> (4C, 2C, 1, 1)
-            weight = self.weight.permute(2, 3, 1, 0).reshape(4 * self.width, -1, 1, 1)
-            self.weight = weight.contiguous(memory_format=torch.channels_last)
-            self.bias = self.bias.repeat(4)
+            weight = up.weight.permute(2, 3, 1, 0).reshape(4 * self.width, -1, 1, 1)
+            weight = weight.contiguous(memory_format=torch.channels_last)
+            self.product = _Conv(weight, up.bias.repeat(4), dtype, rectified=False)
+        else:
+            self.weight, self.bias = up.weight.to(dtype), up.bias.to(dtype)
 
     def __call__(self, x: Tensor, skip: Tensor) -> Tensor:
         if not self.as_product:
             y = F.conv_transpose2d(x, self.weight, self.bias, stride=2)
             return torch.cat([y, skip], dim=1)
         height, width = x.shape[2:]
-        blocks = F.conv2d(x, self.weight, self.bias).permute(0, 2, 3, 1)
+        blocks = self.product(x).permute(0, 2, 3, 1)
         # Written where the join has it, beside the skip, instead of into a map of its
         # own: (h, w, 2, 2, C) into the first half of (h, 2, w, 2, 2C).
         joined = x.new_empty(height, 2, width, 2, 2 * self.width)

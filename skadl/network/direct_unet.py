@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skadl.network.base import FoldedNetwork, Operations
+from skadl.network.base import FoldedNetwork, MapMemory, Operations
 from skadl.network.cpu import StripUNet
 from skadl.network.folded import FoldedUNet
 from skadl.network.unet import ModulatedUNet
@@ -89,9 +89,11 @@ class FoldedDirectUNet(FoldedNetwork):
         given = self.unet.body(operations, noisy)
         return operations.subtract(noisy, noisy - given)
 
-    def on_cpu(self, dtype: torch.dtype | None) -> StripDirectUNet:
+    def on_cpu(
+        self, dtype: torch.dtype | None, memory: MapMemory | None = None
+    ) -> StripDirectUNet:
         """Return what computes the same strip by strip."""
-        return StripDirectUNet(*self.unet.parts(), dtype)
+        return StripDirectUNet(*self.unet.parts(), dtype, memory)
 
     def memory(self, dtype: torch.dtype | None) -> tuple[float, float]:
         """Return the bytes that a packed pixel of a tile takes, and those besides."""

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skadl.network.base import FoldedNetwork, Operations
+from skadl.network.base import FoldedNetwork, MapMemory, Operations
 from skadl.network.cpu import STRIP_BYTES, StripUNet
 
 
@@ -63,9 +63,11 @@ class FoldedUNet(FoldedNetwork):
             y = operations.convolve(y, conv)
         return operations.convolve(y, self.head, rectified=False)
 
-    def on_cpu(self, dtype: torch.dtype | None) -> StripUNet:
+    def on_cpu(
+        self, dtype: torch.dtype | None, memory: MapMemory | None = None
+    ) -> StripUNet:
         """Return what computes the same strip by strip."""
-        return StripUNet(*self.parts(), dtype)
+        return StripUNet(*self.parts(), dtype, memory)
 
     def parts(self) -> tuple[nn.ModuleList, nn.ModuleList, nn.ModuleList, nn.Conv2d]:
         """Return the arguments that build it."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from skadl.network.base import N_PLANES, TensorOperations
+from skadl.network.base import N_PLANES, MapMemory, TensorOperations
 from skadl.network.cpu import StripUNet
 from skadl.network.folded import FoldedUNet
 from skadl.network.local_transform import (
@@ -36,9 +36,14 @@ class StripLocalUNet(StripUNet):
     n_shown = 2  # maps of four planes
 
     def __init__(
-        self, unet: FoldedUNet, dtype: torch.dtype | None, shot: float, read: float
+        self,
+        unet: FoldedUNet,
+        dtype: torch.dtype | None,
+        shot: float,
+        read: float,
+        memory: MapMemory | None = None,
     ) -> None:
-        super().__init__(*unet.parts(), dtype)
+        super().__init__(*unet.parts(), dtype, memory)
         self._shot, self._floor = shot, noise_floor(shot, read)
 
     def _shown(self, x: Tensor, start: int, stop: int) -> Tensor:

@@ -13,7 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skadl.network.base import N_PLANES, FoldedNetwork, Operations, TensorOperations
+from skadl.network.base import (
+    N_PLANES,
+    FoldedNetwork,
+    MapMemory,
+    Operations,
+    TensorOperations,
+)
 from skadl.network.conditioning import decode_noise
 from skadl.network.folded import FoldedUNet, exact_halo
 from skadl.network.local_cpu import StripLocalUNet
@@ -114,9 +120,11 @@ class FoldedLocalUNet(FoldedNetwork):
         share, rest = operations.split(self.unet.body(operations, features), 2)
         return operations.subtract(noisy, (share * detail + rest) * sigma)
 
-    def on_cpu(self, dtype: torch.dtype | None) -> StripLocalUNet:
+    def on_cpu(
+        self, dtype: torch.dtype | None, memory: MapMemory | None = None
+    ) -> StripLocalUNet:
         """Return what computes the same strip by strip."""
-        return StripLocalUNet(self.unet, dtype, self.shot, self.read)
+        return StripLocalUNet(self.unet, dtype, self.shot, self.read, memory)
 
     def memory(self, dtype: torch.dtype | None) -> tuple[float, float]:
         """Return the bytes that a packed pixel of a tile takes, and those besides."""

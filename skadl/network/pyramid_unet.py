@@ -16,7 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skadl.network.base import N_PLANES, FoldedNetwork, Operations, TensorOperations
+from skadl.network.base import (
+    N_PLANES,
+    FoldedNetwork,
+    MapMemory,
+    Operations,
+    TensorOperations,
+)
 from skadl.network.conditioning import decode_noise, tell_quarter
 from skadl.network.folded import FoldedUNet, unet_reach
 from skadl.network.local_cpu import StripGuidedUNet
@@ -123,9 +129,11 @@ class FoldedGuidedUNet(FoldedLocalUNet):
         removed = (share * view.detail + rest - taken * guide) * view.sigma
         return operations.subtract(noisy, removed)
 
-    def on_cpu(self, dtype: torch.dtype | None) -> StripGuidedUNet:
+    def on_cpu(
+        self, dtype: torch.dtype | None, memory: MapMemory | None = None
+    ) -> StripGuidedUNet:
         """Return what computes the same strip by strip."""
-        return StripGuidedUNet(self.unet, dtype, self.shot, self.read)
+        return StripGuidedUNet(self.unet, dtype, self.shot, self.read, memory)
 
     def memory(self, dtype: torch.dtype | None) -> tuple[float, float]:
         """Return the bytes that a packed pixel of a tile takes, and those besides."""

@@ -32,7 +32,7 @@ from skadl.prediction.safeguard import (
     judged_windows,
     trust_steps,
 )
-from skadl.raw.mosaic import of_mosaic, pack_bayer, unpack_bayer
+from skadl.raw.mosaic import pack_bayer, unpack_bayer
 
 # An image that shows so much more or less noise variance than it is told of has been
 # told wrong: what smooth places show is right to about a third.
@@ -55,7 +55,7 @@ class Correction:
     def denoised(self, rows: slice) -> np.ndarray:
         """Return packed rows of the denoised mosaic (2 n_rows, 2 w), normalised."""
         mosaic = self.noisy.band(rows)
-        residual = self._centred(rows, mosaic)
+        residual = self._centred(mosaic, rows)
         if self.trust is not None:
             residual *= self.trust.band(rows)
         if self.limit is not None:
@@ -67,15 +67,17 @@ class Correction:
         """Read what is removed without its means: a window of planes (4, n, m)."""
         _, rows, columns = window
         _, height, width = self.noisy.shape
-        rows = slice(*rows.indices(height))
-        band = self._centred(rows, self.noisy.band(rows))
-        return pack_bayer(band[:, of_mosaic(columns, width)], self.noisy.cfa)
+        rows, columns = slice(*rows.indices(height)), slice(*columns.indices(width))
+        band = self._centred(self.noisy.band(rows, columns), rows, columns)
+        return pack_bayer(band, self.noisy.cfa)
 
-    def _centred(self, rows: slice, mosaic: np.ndarray) -> np.ndarray:
-        residual = self.residual.band(rows)
+    def _centred(
+        self, mosaic: np.ndarray, rows: slice, columns: slice = np.s_[:]
+    ) -> np.ndarray:
+        residual = self.residual.band(rows, columns)
         shift = variance(self.noise, mosaic - residual)
         np.sqrt(shift, out=shift)
-        shift *= self.means.band(rows)
+        shift *= self.means.band(rows, columns)
         residual -= shift
         return residual
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from skadl.network.base import FoldedNetwork
+from skadl.network.base import FoldedNetwork, MapMemory
 from skadl.prediction.bands import BAND_BYTES, count_threads, each_band
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
 from skadl.prediction.tiling import Tile, Tiling, choose_tiling
@@ -34,17 +34,24 @@ class FrameNetwork:
     whose result of half the size this one is shown, None where it is shown none.
     """
 
-    def __init__(self, folded: FoldedNetwork, dtype: torch.dtype | None) -> None:
+    def __init__(
+        self,
+        folded: FoldedNetwork,
+        dtype: torch.dtype | None,
+        memory: MapMemory | None = None,
+    ) -> None:
         folded, *others = folded.scales()
+        # A coarse frame is complete before a tile of the next finer one begins.
+        memory = {} if memory is None else memory
         self.coarser: FrameNetwork | None = None
         for other in reversed(others):
-            coarser = FrameNetwork(other, dtype)
+            coarser = FrameNetwork(other, dtype, memory)
             coarser.coarser, self.coarser = self.coarser, coarser
         self.multiple, self.halo = folded.multiple, folded.halo
         self.device = next(folded.parameters()).device
         self._folded, self._dtype = folded, dtype
         on_cpu = self.device.type == "cpu"
-        self._cpu_network = folded.on_cpu(dtype) if on_cpu else None
+        self._cpu_network = folded.on_cpu(dtype, memory) if on_cpu else None
         self.bytes_per_pixel, self.fixed_memory = folded.memory(dtype)
         # A thread works with a band and five more like it.
         self.fixed_memory += 6 * BAND_BYTES * count_threads()

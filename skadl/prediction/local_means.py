@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import uniform_filter
+from scipy.sparse import csc_array
 
 from skadl.noise.noise_level import NoiseLevel
 from skadl.noise.signal_bins import MOST_CLIPPED
@@ -119,23 +120,28 @@ class _Levels:
     So a level that rounds otherwise does not move a block from one group to another.
     """
 
-    below: np.ndarray  # (rows, columns), int
-    part: np.ndarray  # (rows, columns), of the group above
+    parts: csc_array  # (n_groups, rows * columns): of each block two, which add to 1
+    shape: tuple[int, int]
 
     @classmethod
     def of(cls, steps: np.ndarray) -> _Levels:
-        below = np.floor(steps).astype(int)
-        return cls(below - below.min(), steps - below)
+        below = np.floor(steps)
+        above = (steps - below).ravel()
+        below = (below - below.min()).astype(np.int32).ravel()
+        parts = np.stack([1 - above, above], axis=1)
+        groups = np.stack([below, below + 1], axis=1)
+        starts = np.arange(0, 2 * below.size + 1, 2, dtype=np.int32)
+        matrix = csc_array(
+            (parts.ravel(), groups.ravel(), starts),
+            shape=(int(below.max()) + 2, below.size),
+        )
+        return cls(matrix, steps.shape)
 
     def gather(self, values: np.ndarray) -> np.ndarray:
-        n_groups = self.below.max() + 2
-        above = self.part * values
-        sums = np.bincount(self.below.ravel(), (values - above).ravel(), n_groups)
-        return sums + np.bincount(self.below.ravel() + 1, above.ravel(), n_groups)
+        return self.parts @ values.ravel()
 
     def spread(self, values: np.ndarray) -> np.ndarray:
-        lower, upper = values[self.below], values[self.below + 1]
-        return lower + self.part * (upper - lower)
+        return (self.parts.T @ values).reshape(self.shape)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,12 +7,15 @@ network pads it as it pads the whole.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 # The first tile touches fresh memory, which the next ones use again: page faults cost
 # about this part of a tile's work more.
 TOUCHING = 0.3
+# A frame may cost so much more in smaller tiles, which need less memory.
+WORTH_MEMORY = 1.02
 
 
 @dataclass(frozen=True)
@@ -72,14 +75,14 @@ class Tiling:
 def choose_tiling(
     sides: tuple[int, int], halo: int, multiple: int, most_pixels: float
 ) -> Tiling:
-    """Cut a frame into the tiles of at most `most_pixels` that cost least, with halo.
+    """Cut a frame into tiles of at most `most_pixels`, of hardly more than least cost.
 
     All in packed pixels. ValueError if not even the smallest tile fits.
 
     >>> choose_tiling((500, 500), halo=48, multiple=8, most_pixels=1e7).shape
     (504, 504)
     >>> choose_tiling((2000, 3000), halo=48, multiple=8, most_pixels=1e6).shape
-    (1048, 824)
+    (736, 1064)
     """
     # Work is in proportion to the pixels computed, those of halos again and again; few
     # large tiles waste less than many small ones, as far as memory goes. There are some
@@ -96,7 +99,9 @@ def choose_tiling(
         raise ValueError(
             f"the smallest tile has {needed} packed pixels, only {int(most_pixels)} fit"
         )
-    return Tiling(sides, min(costs, key=costs.get), halo, multiple)
+    most_cost = WORTH_MEMORY * min(costs.values())
+    shapes = [shape for shape, cost in costs.items() if cost <= most_cost]
+    return Tiling(sides, min(shapes, key=math.prod), halo, multiple)
 
 
 def _lengths(side: int, halo: int, multiple: int) -> dict[int, int]:

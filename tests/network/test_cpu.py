@@ -79,3 +79,15 @@ def test_strips_in_bfloat16_stay_near_float32(kind):
         exact = folded.on_cpu(None).removed(x, *more)
         assert low.dtype == torch.float32
         assert (low - exact).norm() < 0.02 * exact.norm()
+
+
+def test_networks_that_share_memory_give_what_they_give_alone():
+    memory, taken = {}, []
+    x = torch.randn(1, 4, 32, 48, generator=torch.Generator().manual_seed(0))
+    for folded, coarse in scales(3, PyramidUNet):  # the finest, with the largest maps
+        more = coarse(x)
+        shared = folded.on_cpu(None, memory).removed(x, *more).clone()
+        torch.testing.assert_close(shared, folded.on_cpu(None).removed(x, *more))
+        taken.append(sum(part.nbytes for part in memory.values()))
+        x = x[..., ::2, ::2]
+    assert len(set(taken)) == 1

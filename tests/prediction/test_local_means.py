@@ -75,6 +75,9 @@ def test_a_map_is_the_same_in_bands_and_keeps_slopes(height, width, cfa, cut):
     if 0 < cut < height:
         parts = spread.band(slice(0, cut)), spread.band(slice(cut, height))
         np.testing.assert_array_equal(np.concatenate(parts), whole)
+    if 0 < cut < width:
+        part = spread.band(slice(0, height), slice(cut, width))
+        np.testing.assert_array_equal(part, whole[:, 2 * cut :])
     places = [
         np.clip((np.arange(side) + 0.5) / BLOCK - 0.5, 0, n - 1)
         for side, n in ((height, n_rows), (width, n_columns))
