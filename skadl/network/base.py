@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skadl.network.cpu_operations import asinh, mean_of_neighbours
+
 N_PLANES = 4  # R, Gr, Gb, B
 SLOPE = 0.2  # of the leaky ReLU, as in Chen et al.
 
@@ -208,6 +210,8 @@ class TensorOperations:
     @staticmethod
     def average(y: Tensor, reach: int) -> Tensor:
         """(B, C, h, w) -> (B, C, h, w); fewer pixels count at a border."""
+        if y.device.type == "cpu":
+            return mean_of_neighbours(y, reach)
         return F.avg_pool2d(
             y, 2 * reach + 1, stride=1, padding=reach, count_include_pad=False
         )
@@ -225,7 +229,7 @@ class TensorOperations:
     @staticmethod
     def asinh(y: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C, h, w)."""
-        return y.asinh()
+        return asinh(y) if y.device.type == "cpu" else y.asinh()
 
     @staticmethod
     def subtract(noisy: Tensor, noise: Tensor) -> Tensor:

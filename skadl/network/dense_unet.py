@@ -13,7 +13,7 @@ paper's size these are 24 million weights, against 31 million of a plain U-Net.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from types import MappingProxyType
 from typing import Any
 
@@ -30,10 +30,9 @@ from skadl.network.base import (
     Operations,
 )
 from skadl.network.folded import exact_halo, fold_convolution, multiple_of
-from skadl.network.unet import ModulationMLPs, modulate
+from skadl.network.unet import Codes, ModulationMLPs, modulate, upsample_onto
 
 N_GROWING = 4  # 3x3 convolutions of a dense block; the fusion is its fifth layer
-Codes = Iterator[tuple[Tensor, Tensor]]  # gamma and beta of each convolution in turn
 
 
 class ModulatedDenseUNet(ModulatedNetwork):
@@ -116,8 +115,7 @@ class ModulatedDenseUNet(ModulatedNetwork):
             skips.append(y)
         skips.pop()
         for up, block in zip(self.ups, self.decoder, strict=True):
-            y = up(y)  # (B, 2C, h/2, w/2) -> (B, C, h, w)
-            y = torch.cat([y, skips.pop()], dim=1)  # -> (B, 2C, h, w)
+            y = upsample_onto(y, skips.pop(), up)  # -> (B, 2C, h, w)
             y = block(y, codes)  # -> (B, C, h, w)
         return x - self.head(y).to(x.dtype)  # (B, C, h, w) -> (B, 4, h, w)
 

@@ -78,11 +78,12 @@ class LocalUNet(ModulatedUNet):
         Tensor of shape (B, 4, h, w)
             In the dtype of `x`, whatever the precision inside.
         """
+        x = x.contiguous()  # the transform goes plane by plane, the U-Net by pixels
         # (B,) -> (B, 1, 1, 1)
         shot, read = (part[:, None, None, None] for part in decode_noise(metadata))
         view = look(TensorOperations, x, shot, read)
         features = view.features.contiguous(memory_format=torch.channels_last)
-        share, rest = self.body(features, metadata).to(x.dtype).chunk(2, dim=1)
+        share, rest = by_planes(self.body(features, metadata), x).chunk(2, dim=1)
         return x - view.sigma * (share * view.detail + rest)
 
     @torch.no_grad()
@@ -103,6 +104,11 @@ class LocalUNet(ModulatedUNet):
         codes = torch.as_tensor(metadata, device="cpu").double()
         shot, read = (part.item() for part in decode_noise(codes))
         return FoldedLocalUNet(super().fold(metadata), shot, read).eval()
+
+
+def by_planes(given: Tensor, x: Tensor) -> Tensor:
+    """Return what a U-Net gave in the dtype of the planes, channel by channel."""
+    return given.to(x.dtype, memory_format=torch.contiguous_format)
 
 
 class FoldedLocalUNet(FoldedNetwork):

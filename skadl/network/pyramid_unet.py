@@ -27,7 +27,8 @@ from skadl.network.conditioning import decode_noise, tell_quarter
 from skadl.network.folded import FoldedUNet, unet_reach
 from skadl.network.local_cpu import StripGuidedUNet
 from skadl.network.local_transform import DETAIL_SCALE, REACH, LocalView, look
-from skadl.network.local_unet import FoldedLocalUNet, LocalUNet
+from skadl.network.local_unet import FoldedLocalUNet, LocalUNet, by_planes
+from skadl.network.unet import Codes
 
 N_SCALES = 3
 
@@ -64,22 +65,28 @@ class PyramidUNet(LocalUNet):
         Tensor of shape (B, 4, h, w)
             In the dtype of `x`, whatever the precision inside.
         """
-        return self._denoise(x, metadata, N_SCALES)
+        told = [metadata]
+        for _ in range(1, N_SCALES):
+            told.append(tell_quarter(told[-1]))
+        codes = self.modulation.of_parts(torch.cat(told), N_SCALES)
+        # The transform goes plane by plane, the U-Net by pixels.
+        return self._denoise(x.contiguous(), list(zip(told, codes, strict=True)))
 
-    def _denoise(self, x: Tensor, metadata: Tensor, n_scales: int) -> Tensor:
+    def _denoise(self, x: Tensor, scales: list[tuple[Tensor, Codes]]) -> Tensor:
+        metadata, codes = scales[0]
         # (B,) -> (B, 1, 1, 1)
         shot, read = (part[:, None, None, None] for part in decode_noise(metadata))
         view = look(TensorOperations, x, shot, read)
         guide = torch.zeros_like(x)
-        if n_scales > 1:
+        if len(scales) > 1:
             half = _extended(x, 2 * self.multiple)
             half = TensorOperations.halve(half)  # (B, 4, h, w) -> (B, 4, h/2, w/2)
-            coarse = self._denoise(half, tell_quarter(metadata), n_scales - 1)
+            coarse = self._denoise(half, scales[1:])
             coarse = TensorOperations.double(coarse)[..., : x.shape[2], : x.shape[3]]
             guide = guide_of(coarse, x, view)
         features = torch.cat([view.features, guide * DETAIL_SCALE], dim=1)
         features = features.contiguous(memory_format=torch.channels_last)
-        share, rest, taken = self.body(features, metadata).to(x.dtype).chunk(3, dim=1)
+        share, rest, taken = by_planes(self.walk(features, codes), x).chunk(3, dim=1)
         return x - view.sigma * (share * view.detail + rest - taken * guide)
 
     @torch.no_grad()

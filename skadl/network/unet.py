@@ -8,6 +8,7 @@ uses dense blocks: `skadl.network.dense_unet`. Plain ones have a fast form on a 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -22,6 +23,8 @@ from skadl.network.folded import (
     multiple_of,
     with_weights,
 )
+
+Codes = Iterator[Sequence[Tensor]]  # gamma and beta of each convolution in turn
 
 
 class ModulatedUNet(ModulatedNetwork):
@@ -105,7 +108,10 @@ class ModulatedUNet(ModulatedNetwork):
         Tensor of shape (B, C_out, h, w)
             Here what is to be taken off the planes.
         """
-        codes = self.modulation(metadata)  # per convolution: (B, C, 1, 1) twice
+        return self.walk(features, self.modulation(metadata))
+
+    def walk(self, features: Tensor, codes: Codes) -> Tensor:
+        """Run `body` on codes of the images: (B, C, 1, 1) twice per convolution."""
         skips = []
         y = features
         for level, convs in enumerate(self.encoder):
@@ -115,8 +121,7 @@ class ModulatedUNet(ModulatedNetwork):
             skips.append(y)
         skips.pop()
         for up, convs in zip(self.ups, self.decoder, strict=True):
-            y = up(y)  # (B, 2C, h/2, w/2) -> (B, C, h, w)
-            y = torch.cat([y, skips.pop()], dim=1)  # -> (B, 2C, h, w)
+            y = upsample_onto(y, skips.pop(), up)  # -> (B, 2C, h, w)
             y = convs(y, next(codes), next(codes))  # -> (B, C, h, w)
         return self.head(y)  # (B, C, h, w) -> (B, C_out, h, w)
 
@@ -217,14 +222,27 @@ class ModulationMLPs(nn.Module):
             positions[width].append(position)
         self.positions = positions
 
-    def forward(self, metadata: Tensor):
-        """Yield (gamma, beta), each (B, C, 1, 1), for each convolution in turn."""
-        with torch.autocast(metadata.device.type, enabled=False):
+    def forward(self, metadata: Tensor) -> Codes:
+        """Return (gamma, beta), each (B, C, 1, 1), of each convolution in turn."""
+        (codes,) = self.of_parts(metadata, 1)
+        return codes
+
+    def of_parts(self, metadata: Tensor, n_parts: int) -> list[Codes]:
+        """Return what `forward` does of each of so many equal parts of a batch.
+
+        In the precision of the convolutions: else autocast would promote the whole
+        feature map to float32.
+        """
+        device = metadata.device.type
+        dtype = metadata.dtype
+        if torch.is_autocast_enabled(device):
+            dtype = torch.get_autocast_dtype(device)
+        parts = [[None] * len(self.conv_widths) for _ in range(n_parts)]
+        with torch.autocast(device, enabled=False):
             n_mlps = self.weights[0].shape[0]
             h = metadata.expand(n_mlps, *metadata.shape)  # (B, M) -> (n_mlps, B, M)
             for weight, bias in zip(self.weights, self.biases, strict=True):
                 h = F.leaky_relu(torch.baddbmm(bias, h, weight), SLOPE)
-            gammas, betas = ([None] * len(self.conv_widths) for _ in range(2))
             start = 0
             for positions, weight, bias in zip(
                 self.positions.values(),
@@ -234,34 +252,39 @@ class ModulationMLPs(nn.Module):
             ):
                 stop = start + weight.shape[0]
                 out = torch.baddbmm(bias, h[start:stop], weight)  # (2n, B, C)
-                out = out[..., None, None]  # -> (2n, B, C, 1, 1)
                 start = stop
-                for i, position in enumerate(positions):
-                    gammas[position] = 1 + torch.tanh(out[i])
-                    betas[position] = out[len(positions) + i]
-        return zip(gammas, betas, strict=True)
+                gamma, beta = out[..., None, None].chunk(2)  # -> (n, B, C, 1, 1)
+                gamma, beta = (1 + torch.tanh(gamma)).to(dtype), beta.to(dtype)
+                # of a part (n, B / n_parts, C, 1, 1)
+                for part, *codes in zip(
+                    parts,
+                    gamma.chunk(n_parts, dim=1),
+                    beta.chunk(n_parts, dim=1),
+                    strict=True,
+                ):
+                    for position, *of_conv in zip(
+                        positions, *(code.unbind() for code in codes), strict=True
+                    ):
+                        part[position] = of_conv
+        return [iter(part) for part in parts]
 
 
 def modulate(y: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
     """Scale, shift and rectify (B, C, h, w) by (B, C, 1, 1): leaky ReLU of Eq. 6."""
-    # Cast, or autocast would promote the whole feature map to float32.
-    return _ModulatedLeakyReLU.apply(y, gamma.to(y.dtype), beta.to(y.dtype))
+    return F.leaky_relu(torch.addcmul(beta, y, gamma), SLOPE, inplace=True)
 
 
-class _ModulatedLeakyReLU(torch.autograd.Function):
-    """One pass over memory each way; autograd's own chain takes three."""
-
-    @staticmethod
-    def forward(ctx, y: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
-        out = F.leaky_relu_(torch.addcmul(beta, y, gamma), SLOPE)
-        ctx.save_for_backward(y, gamma, out)
-        return out
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        y, gamma, out = ctx.saved_tensors
-        # The sign survives the leaky ReLU, so its output serves as the mask.
-        grad = torch.ops.aten.leaky_relu_backward(grad, out, SLOPE, True)
-        grad_beta = grad.sum(dim=(2, 3), keepdim=True)
-        grad_gamma = (grad * y).sum(dim=(2, 3), keepdim=True)
-        return grad.mul_(gamma), grad_gamma, grad_beta
+def upsample_onto(y: Tensor, skip: Tensor, up: nn.ConvTranspose2d) -> Tensor:
+    """Upsample (B, 2C, h, w), and put it before `skip` (B, C, 2h, 2w)."""
+    if y.device.type != "cpu" or y.dtype != torch.bfloat16:
+        return torch.cat([up(y), skip], dim=1)
+    # On a CPU the weight's gradient of a transposed convolution costs four times as
+    # much in bfloat16 as that of the same four 1x1 convolutions. (2C, C, 2, 2) ->
+    weight = up.weight.permute(2, 3, 1, 0).flatten(0, 2)[..., None, None]  # (4C, 2C)
+    parts = F.conv2d(y, weight, up.bias.repeat(4))  # -> (B, 4C, h, w)
+    batch, _, height, width = y.shape
+    # By pixels: (B, h, w, 2 * 2 * C) -> (B, h, 2, w, 2, C)
+    parts = parts.permute(0, 2, 3, 1).view(batch, height, width, 2, 2, -1)
+    skip = skip.permute(0, 2, 3, 1).view(batch, height, 2, width, 2, -1)
+    y = torch.cat([parts.transpose(2, 3), skip], dim=-1)
+    return y.view(batch, 2 * height, 2 * width, -1).permute(0, 3, 1, 2)
