@@ -306,6 +306,35 @@ def test_search__word_of_a_user__is_answered(word):
     assert any(word in title for title in titles)
 
 
+MOST_WORDS = 30
+ASIDE = re.compile(  # code, tables of results and everything else that is no prose
+    r"^(?P<indent> *)\.\. (?:invisible-)?(?:code-block|results-table|toctree|meta|include|"
+    r"autosummary|csv-table|automodule|currentmodule|\||_)[^\n]*\n"
+    r"(?:(?P=indent) +[^\n]*\n|\n(?=(?P=indent) +\S))*"
+    r"|^ *={3,} +=[^\n]*\n(?:.+\n)+",
+    re.MULTILINE,
+)
+
+
+def sentences(text: str) -> list[str]:
+    text = ASIDE.sub("\n", text + "\n")
+    text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)  # of Markdown
+    text = re.sub(r"::\n\n(?: +[^\n]*\n|\n)+", ":\n\n", text)
+    text = re.sub(r"^ *(?:[-*#]\.? +|\d\. )+", "\n\n", text, flags=re.MULTILINE)
+    text = re.sub(r"^ *\.\. [\w-]+::.*\n(?: +:.*\n)*", "\n", text, flags=re.MULTILINE)
+    text = re.sub(r"^ *[=~-]{4,}.*$", "\n", text, flags=re.MULTILINE)
+    text = re.sub(r"``[^`]+``", "code", text)
+    paragraphs = [" ".join(part.split()) for part in re.split(r"\n\s*\n", text)]
+    return [s for part in paragraphs for s in re.split(r"(?<=[.!?])[)*\"”]* ", part)]
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda p: p.name)
+def test_prose__sentences__are_short(page):
+    words = re.compile(r"[A-Za-z0-9][\w'’/.-]*")
+    found = sentences(page.read_text(encoding="utf-8"))
+    assert not [s for s in found if len(words.findall(s)) > MOST_WORDS]
+
+
 def listed_names() -> list[str]:
     """Full names in the reference's tables."""
     names = []

@@ -28,10 +28,10 @@ def draw():
         scenes="photographs",
         random_state=1,
     )
-    figure = Figure((11, 7.4), layout="constrained")
-    axes = figure.subplots(3, len(KINDS))
+    figure = Figure((6, 9.4), layout="constrained")
+    axes = figure.subplots(len(KINDS), 3)
     limit = None
-    for column, (kind, title) in zip(axes.T, KINDS.items(), strict=True):
+    for row, (kind, title) in zip(axes, KINDS.items(), strict=True):
         pair = pairs[PAIR]
         if kind is not None:
             spoiled, _ = spoil_pairs(pairs, kind, 1.0, random_state=0)
@@ -41,15 +41,15 @@ def draw():
         residual = residual.mean(axis=0)
         if limit is None:
             limit = 4 * float(np.std(residual))
-        column[0].imshow(render(pair.noisy, display=display))
-        column[1].imshow(render(pair.clean, display=display))
-        column[2].imshow(residual, cmap="gray", vmin=-limit, vmax=limit)
-        column[0].set_title(title, fontsize=12)
+        row[0].imshow(render(pair.noisy, display=display))
+        row[1].imshow(render(pair.clean, display=display))
+        row[2].imshow(residual, cmap="gray", vmin=-limit, vmax=limit)
+        row[0].set_ylabel(title, fontsize=13)
         (seen,) = screen_pairs([pair])
         verdict = "no fault" if not seen.is_faulty else f"severity {seen.score:.1f}"
-        column[2].set_xlabel(verdict, fontsize=12)
+        row[2].set_xlabel(verdict, fontsize=13)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
-    for axis, name in zip(axes[:, 0], ("noisy", "clean", "residual"), strict=True):
-        axis.set_ylabel(name, fontsize=13)
+    for axis, name in zip(axes[0], ("noisy", "clean", "residual"), strict=True):
+        axis.set_title(name, fontsize=14)
     return figure
