@@ -67,8 +67,28 @@ def page_names(pages: list[Path]) -> list[str]:
     return [path.relative_to(DOCS).as_posix() for path in pages]
 
 
+@pytest.fixture(scope="module")
+def tiny_start(tmp_path_factory):
+    """One model of the shape of skadl's own, that the fits of all pages begin at."""
+    pairs = skadl.datasets.make_domain("SonyA7S2", 2, size=32, random_state=0)
+    denoiser = skadl.ADLDenoiser(
+        start="random",
+        network="pyramid_unet",
+        base_channels=2,
+        n_levels=2,
+        mlp_width=4,
+        n_pretrain_iter=1,
+        n_finetune_iter=1,
+        batch_size=1,
+        random_state=0,
+    )
+    path = tmp_path_factory.mktemp("start") / "tiny.safetensors"
+    denoiser.fit(pairs).save(path)
+    return path
+
+
 @pytest.fixture
-def small_budget(monkeypatch):
+def small_budget(monkeypatch, tiny_start):
     """Fits of a few steps with a tiny network, on small frames."""
     schedule = skadl.estimators.fitting.Schedule
     build = skadl.estimators.start.build_network
@@ -94,6 +114,7 @@ def small_budget(monkeypatch):
     ):  # of a baseline, whose stages have no schedule
         return begin(record, stage, min(n_iter, 2))
 
+    monkeypatch.setattr(skadl.estimators.start, "UNIVERSAL_FILE", tiny_start)
     monkeypatch.setattr(StageRecord, "_begin", begin_short)
     monkeypatch.setattr(skadl.estimators.fitting, "Schedule", short_schedule)
     monkeypatch.setattr(skadl.estimators.start, "build_network", tiny_network)
