@@ -274,11 +274,18 @@ def noise_of_pair(
             [np.log(curve.variance / model) / 0.1, pull * (parameters - start)]
         )
 
+    def jacobian(parameters: np.ndarray) -> np.ndarray:
+        shot, read = np.exp(parameters)
+        parts = np.stack([shot * signal, np.full_like(signal, read)], axis=1)
+        return np.vstack([-parts / (parts.sum(axis=1)[:, None] * 0.1), np.diag(pull)])
+
     # Far from any sensor; the bounds only keep the exponentials finite.
     lower = np.array([-25.0, np.log(curve.variance.min()) - 6])
     upper = np.array([25.0, 50.0])
     start_inside = np.clip(start, lower + 1e-6, upper - 1e-6)
-    found = least_squares(misfit, start_inside, bounds=(lower, upper), loss="soft_l1")
+    found = least_squares(
+        misfit, start_inside, jacobian, bounds=(lower, upper), loss="soft_l1"
+    )
     found_gain, found_variance = np.exp(found.x)
     return float(found_gain), float(found_variance)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import shift as move
 from skimage.registration import phase_cross_correlation
 
 from skadl.noise.residual import (
@@ -19,6 +18,7 @@ from skadl.noise.residual import (
     noise_of_pair,
 )
 from skadl.raw.mosaic import pack_bayer, unpack_bayer
+from skadl.screening.moving import move, slope_along
 from skadl.screening.symptoms import (
     LEAST_BINS,
     brightness_slope,
@@ -26,7 +26,7 @@ from skadl.screening.symptoms import (
     is_hot,
     without_offsets,
 )
-from skadl.support.robust import robust_sigma
+from skadl.support.robust import median, robust_sigma
 
 _LEAST_SIDE = 16  # packed pixels that a shift can be told on
 _FARTHEST = 0.25  # of the side: less overlap proves nothing
@@ -135,9 +135,11 @@ def _graded_sigma(measured: Residual) -> np.ndarray:
     low, high = curve.variance.min(), curve.variance.max()
     rise = max((high - low) / max(curve.signal.max(), 1e-9), 1e-9)
     gain, read_variance = noise_of_pair(curve, rise, low)
-    typical = measured.signal.copy()
+    signal = measured.signal.ravel()
+    typical = signal.copy()
     for pixels in measured.bins:
-        typical.flat[pixels] = np.median(measured.signal.flat[pixels])
+        typical[pixels] = median(signal[pixels])
+    typical = typical.reshape(measured.signal.shape)
     variance, of_bin = (
         gain * np.maximum(x, 0) + read_variance for x in (measured.signal, typical)
     )
@@ -163,8 +165,7 @@ class _Frames:
             return self.clean, inside
         if (by == np.rint(by)).all():
             return np.roll(self.clean, by.astype(int), axis=(1, 2)), inside
-        planes = [move(plane, by, order=3, mode="nearest") for plane in self.clean]
-        return np.stack(planes), inside
+        return move(self.clean, by), inside
 
     def light(self, by: np.ndarray) -> float:
         """Brightness of the noisy frame relative to the moved clean one, above 0."""
@@ -304,13 +305,9 @@ def _step(
 
 
 def _changes(frames: _Frames, at: np.ndarray) -> tuple[np.ndarray, ...]:
-    """How the moved clean frame changes with rows and columns, a packed pixel."""
-    changes = []
-    for step in np.diag([_STEP, _STEP]):
-        ahead, _ = frames.moved(at + step)
-        behind, _ = frames.moved(at - step)
-        changes.append((ahead - behind) / (2 * _STEP))
-    return tuple(changes)
+    """How the moved clean frame, by whole pixels, changes with rows and columns."""
+    moved, _ = frames.moved(at)
+    return tuple(-slope_along(moved, axis, _STEP) for axis in (1, 2))
 
 
 def _steepness(planes: np.ndarray, cfa: str) -> tuple[np.ndarray, np.ndarray]:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import maximum_filter, uniform_filter
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from skadl.noise.residual import OUTLIER, whiteness
 from skadl.screening.alignment import Aligned
 from skadl.screening.symptoms import without_offsets
-from skadl.support.robust import robust_sigma
+from skadl.support.robust import median, robust_sigma
 
 BLOCK = 4  # packed pixels a side
 _WIDER = 3  # blocks a side, of the second look for what is larger and fainter
@@ -52,7 +52,7 @@ def find_motion(aligned: Aligned) -> Motion:
     count = count * usable
     power = _sum_blocks(score**2).sum(axis=0) * usable
     moved = np.zeros(usable.shape, bool)
-    limit = chi2.isf(_CHANCE / (2 * usable.sum()), 4)
+    limit = chdtri(4, _CHANCE / (2 * usable.sum()))
     for size in (1, _WIDER):
         # A moving sum of blocks; uniform_filter gives their mean.
         window = (1, size, size)
@@ -66,7 +66,7 @@ def find_motion(aligned: Aligned) -> Motion:
         found = usable & (evidence.sum(axis=0) > limit)
         # Fine detail that moved cancels in the mean of a block, not in its squares.
         powers = uniform_filter(power, size, mode="constant") * size**2
-        centre = np.median(powers[usable])
+        centre = median(powers[usable])
         spread = robust_sigma(powers[usable] - centre)
         # Squares of a Gaussian score have the variance 2, in 4 planes of 4x4 pixels.
         least = np.sqrt(2 * 4 * BLOCK**2) * size

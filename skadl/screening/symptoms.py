@@ -124,23 +124,33 @@ def brightness_slope(
     # drawn towards -1. Diagonal neighbours do not share it, nor row or column noise:
     # an instrument (Durbin 1954), correlated with the picture and not with the errors.
     # Of what is not known nothing counts: beside a lamp it would decide alone.
-    instrument = _diagonal_mean(signal * known) * known
-    scale = (instrument * signal / sigma**2).sum()
-    power = (instrument**2 / sigma**2).sum()
+    instrument = _diagonal_mean(signal * known)
+    instrument *= known
+    instrument /= sigma
+    signal, residual = signal / sigma, residual / sigma
+    scale = (instrument * signal).sum()
+    power = (instrument**2).sum()
     if not scale > 1e-9 * power or power == 0:
         return 0.0, np.inf
-    slope = float((instrument * residual / sigma**2).sum() / scale)
+    slope = float((instrument * residual).sum() / scale)
     # Hot pixels pull no harder than five standard deviations (Huber's M-estimate, by
     # modified residuals).
+    score = np.empty_like(residual)
+
+    def bound(slope: float) -> None:
+        np.multiply(signal, -slope, out=score)
+        np.add(score, residual, out=score)
+        np.clip(score, -OUTLIER, OUTLIER, out=score)
+
     for _ in range(3):
-        score = np.clip((residual - slope * signal) / sigma, -OUTLIER, OUTLIER)
-        slope += float((instrument * score / sigma).sum() / scale)
-    score = np.clip((residual - slope * signal) / sigma, -OUTLIER, OUTLIER)
+        bound(slope)
+        slope += float((instrument * score).sum() / scale)
+    bound(slope)
     spread = np.sqrt((known * score**2).sum() / known.sum())
     chance = max(spread, 1.0) * np.sqrt(power)
     # As if all pixels were independent, or the parts of an 8x8 grid (sandwich
     # estimate): light that drifts over a smooth scene is alike in many pixels.
-    parts = grid_sums((instrument * score / sigma).sum(axis=0))
+    parts = grid_sums((instrument * score).sum(axis=0))
     clustered = np.sqrt((parts**2).sum() * parts.size / (parts.size - 1))
     return slope, float(max(chance, clustered) / scale)
 
@@ -156,13 +166,13 @@ def _resolutions(
         if halvings and min(frames.signal.shape[1:]) < 2 * _LEAST_SIDE:
             return
         if halvings:
-            n_known = _bin(frames.n_known)
+            n_known = sum_2x2(frames.n_known)
             count = np.maximum(n_known, 1)
-            variance = _bin((frames.sigma * frames.n_known) ** 2)
-            levelled = _bin(levelled * frames.n_known) / count
+            variance = sum_2x2((frames.sigma * frames.n_known) ** 2)
+            levelled = sum_2x2(levelled * frames.n_known) / count
             frames = _Frames(
-                _bin(frames.residual * frames.n_known) / count,
-                _bin(frames.signal * frames.n_known) / count,
+                sum_2x2(frames.residual * frames.n_known) / count,
+                sum_2x2(frames.signal * frames.n_known) / count,
                 np.sqrt(np.where(n_known > 0, variance, 1.0)) / count,
                 n_known,
                 2 * frames.size,
@@ -248,7 +258,7 @@ def _exchange(frames: _Frames) -> float:
     # weigh, and the weight cannot favour pixels by their own noise.
     weight = known / (1 + _neighbour_mean(signal**2)) ** 2
     shared = -weight * residual * signal
-    blocks = _bin(_bin(known)) == 16
+    blocks = sum_2x2(sum_2x2(known)) == 16
     if shared.sum() <= 0 or not blocks.any():
         return 0.0
     # Frames that are equal have no noise to share; without a smooth part none is seen.
@@ -256,7 +266,7 @@ def _exchange(frames: _Frames) -> float:
     power = max((weight * residual**2).sum(), least)
     chance = np.sqrt((shared**2).sum())
     # Noise would be everywhere; a noisy frame out of focus misses edges only.
-    everywhere = np.quantile(_bin(_bin(signal**2))[blocks] / 16, 0.1)
+    everywhere = np.quantile(sum_2x2(sum_2x2(signal**2))[blocks] / 16, 0.1)
     share = min(shared.sum() / power, everywhere)
     return severity(shared.sum() / chance, share, _EXCHANGED)
 
@@ -285,9 +295,17 @@ def is_hot(residual: np.ndarray, sigma: np.ndarray) -> np.ndarray:
 
 def without_offsets(planes: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Subtract the weighted means of planes, then of their rows and columns."""
-    for axes in ((1, 2), (2,), (1,)):
-        total = (weight * planes).sum(axes, keepdims=True)
-        planes = planes - total / np.maximum(weight.sum(axes, keepdims=True), 1e-300)
+    by_row, by_column = weight.sum(axis=2), weight.sum(axis=1)  # (4, h), (4, w)
+    totals = by_row.sum(axis=1), by_row, by_column
+    whole, rows, columns = (np.maximum(total, 1e-300) for total in totals)
+    weighted = weight * planes
+    mean = weighted.sum(axis=(1, 2)) / whole
+    planes = planes - mean[:, None, None]
+    np.multiply(weight, planes, out=weighted)
+    means = weighted.sum(axis=2) / rows
+    planes -= means[:, :, None]
+    np.multiply(weight, planes, out=weighted)
+    planes -= (weighted.sum(axis=1) / columns)[:, None]
     return planes
 
 
@@ -349,7 +367,7 @@ def _padded(planes: np.ndarray) -> np.ndarray:
     return padded
 
 
-def _bin(planes: np.ndarray) -> np.ndarray:
+def sum_2x2(planes: np.ndarray) -> np.ndarray:
     """Sum blocks of 2x2."""
     height, width = (side // 2 * 2 for side in planes.shape[1:])
     rows = planes[:, :height:2, :width] + planes[:, 1:height:2, :width]

@@ -26,7 +26,7 @@ from skadl.raw.image import RawImage
 from skadl.raw.pair import RawPair
 from skadl.screening.screen import Screening
 from skadl.screening.sky import sky_between_stars
-from skadl.screening.symptoms import grid_sums, severity, without_offsets
+from skadl.screening.symptoms import grid_sums, severity, sum_2x2, without_offsets
 from skadl.support.robust import robust_sigma
 
 SIDE = 256  # packed pixels in the middle of a frame that are looked at
@@ -37,7 +37,8 @@ _SHIFT_SHARE = 0.0012  # of the noise's variance that the shift explains: 0.05 d
 _PROCESSED = (6.0, 0.1)  # correlation of neighbours in the residual
 _SMOOTHED = (4.0, 0.3)  # share of the fine detail that the clean frame lacks
 _SMOOTHED_SHARE = 0.15  # of the noise's variance; a denoiser leaves a tenth
-_BLOCKS = (1, 2, 4, 8)  # packed pixels a side, at which disagreement is looked at
+# Packed pixels a side, at which disagreement is looked at; each twice the last.
+_BLOCKS = (1, 2, 4, 8)
 _DISAGREEMENT = 2.5  # mean square of blocks' means, in units of the noise's
 _LOCAL_SIDE = 4  # packed pixels a side, of the blocks that motion is seen in
 _LOCAL = 60.0  # squared means of four planes in units of the noise's
@@ -272,15 +273,17 @@ def _shift(
     # A sharp edge is known no better than to a part of its steepness.
     weight = known / (sigma**2 + (0.1 * steep) ** 2)
     changes = -slopes
-    normal = np.einsum("iphw,phw,jphw->ij", changes, weight, changes)
+    weighted = changes * weight
+    normal = np.array([[(x * y).sum() for y in changes] for x in weighted])
     nothing = np.zeros(2), np.inf, 0.0, np.zeros_like(difference)
     if not np.linalg.cond(normal) < 1e8:
         return nothing
     limit = OUTLIER * sigma + steep
     bounded = np.clip(difference, -limit, limit)
-    shift = np.linalg.solve(normal, np.einsum("iphw,phw->i", changes, weight * bounded))
-    explained = np.einsum("i,iphw->phw", shift, changes)
-    scores = (changes * (weight * (bounded - explained))).sum(axis=1)  # (2, h, w)
+    aims = [(x * bounded).sum() for x in weighted]
+    shift = np.linalg.solve(normal, aims)
+    explained = shift[0] * changes[0] + shift[1] * changes[1]
+    scores = (weighted * (bounded - explained)).sum(axis=1)  # (2, h, w)
     parts = grid_sums(scores).reshape(2, -1)
     inverse = np.linalg.inv(normal)
     covariance = inverse @ (parts @ parts.T) @ inverse.T * parts.shape[1]
@@ -310,11 +313,13 @@ def _disagreement(
 ) -> float:
     """Mean square of blocks' means over that of the noise, at the worst size."""
     worst = 0.0
+    scores = _block_scores(difference, sigma, known, 1)
     for size in _BLOCKS:
         if min(difference.shape[1:]) < 8 * size:
             break
-        sums, variances = _block_scores(difference, sigma, known, size)
+        sums, variances = scores if size == 1 else map(sum_2x2, scores)
         worst = max(worst, float((sums**2).sum() / max(variances.sum(), 1e-300)))
+        scores = sums, variances
     return worst
 
 
@@ -338,9 +343,10 @@ def _block_scores(
 
 
 def _blocks(planes: np.ndarray, size: int) -> np.ndarray:
-    n_rows, n_columns = (side // size for side in planes.shape[1:])
-    inner = planes[:, : n_rows * size, : n_columns * size]
-    return inner.reshape(len(planes), n_rows, size, n_columns, size).sum(axis=(2, 4))
+    """Sum over blocks; `size` is a power of two."""
+    for _ in range(size.bit_length() - 1):
+        planes = sum_2x2(planes)
+    return planes
 
 
 def _correlation(score: np.ndarray, known: np.ndarray) -> tuple[float, float]:
