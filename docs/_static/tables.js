@@ -5,6 +5,7 @@ document.addEventListener("DOMContentLoaded", () => {
     for (const row of table.querySelectorAll("tbody tr")) {
       [...row.cells].forEach((cell, place) => {
         if (titles[place]) cell.dataset.title = titles[place];
+        if (!cell.textContent.trim()) cell.classList.add("is-empty");
       });
     }
   }

@@ -26,4 +26,6 @@ def draw():
         random_state=0,
     )
     denoiser.fit(pairs, source_pairs=SourcePool(sources))
-    return plot_acceptance(denoiser.selection_report_, n_epochs=8)
+    figure = plot_acceptance(denoiser.selection_report_, n_epochs=8)
+    figure.set_size_inches(5.6, 3.2)
+    return figure

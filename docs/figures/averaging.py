@@ -13,7 +13,7 @@ STYLES = {400: "o-", 1600: "s--", 6400: "^-."}
 
 def draw():
     """Average simulated frames of one scene and compare with the truth."""
-    figure = Figure((8, 4.2), layout="constrained")
+    figure = Figure((5.6, 4.2), layout="constrained")
     axes = figure.add_subplot()
     scene = make_scenes("photographs", 1, 128, random_state=1)
     colours = colormaps["viridis"]([0, 0.45, 0.8])

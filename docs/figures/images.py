@@ -14,7 +14,7 @@ def draw():
     images = pd.read_csv(IMAGES).query(
         "strategy == 'adl' and pool == 'harm' and target_pairs == 6"
     )
-    figure = Figure((8, 4.4), layout="constrained")
+    figure = Figure((5.6, 4.4), layout="constrained")
     axes = figure.add_subplot()
     colours = colormaps["viridis"]([0, 0.45, 0.8])
     styles = zip(images.groupby("target"), colours, "o^s", strict=False)

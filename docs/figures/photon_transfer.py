@@ -10,4 +10,6 @@ def draw():
     pairs = make_domain(
         "SonyA7S2", 6, size=256, iso=[100, 800, 6400], ratio=30, random_state=0
     )
-    return plot_photon_transfer(pairs, calibrate_sensor(pairs))
+    figure = plot_photon_transfer(pairs, calibrate_sensor(pairs))
+    figure.set_size_inches(5.6, 4.4)
+    return figure

@@ -14,7 +14,7 @@ IMAGES = 4  # in V'
 
 def draw():
     """Offer subsets of unchanging images to queues of several sizes."""
-    figure = Figure((8, 4.2), layout="constrained")
+    figure = Figure((5.6, 4.2), layout="constrained")
     axes = figure.add_subplot()
     rng = np.random.default_rng(0)
     images = rng.normal(35, SPREAD, (RUNS, 1, 20))

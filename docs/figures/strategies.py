@@ -23,7 +23,7 @@ def draw():
     runs = pd.read_csv(RUNS).query("target_pairs == 6")
     runs = runs.assign(gain=runs["psnr"] - runs["noisy"])
     targets = sorted(runs["target"].unique())
-    figure = Figure((9, 4.6), layout="constrained")
+    figure = Figure((5.6, 6), layout="constrained")
     axes = figure.add_subplot()
     colours = colormaps["viridis"]([0.85, 0.85, 0.65, 0.5, 0.3, 0.0])
     for step, (strategy, pool, label, marker) in enumerate(STRATEGIES):
@@ -34,7 +34,7 @@ def draw():
     axes.axhline(0, color="#444444", linewidth=1)
     axes.set_xticks(range(len(targets)), targets, fontsize=12)
     axes.set_ylabel("gain over the noisy input (dB)", fontsize=12)
-    axes.set_title("Six target pairs, one third of the sources harmful", loc="left")
+    axes.set_title("Six target pairs, a third of the sources harmful", loc="left")
     axes.grid(axis="y", color="#dddddd", linewidth=0.6)
-    figure.legend(loc="outside lower center", ncols=2, fontsize=11)
+    figure.legend(loc="outside lower center", ncols=1, fontsize=11)
     return figure
