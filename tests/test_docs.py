@@ -130,11 +130,12 @@ PAGES_WITH_CODE = [page for page in PAGES if blocks(page)]
 def test_page__code__runs(page, small_budget, monkeypatch, tmp_path, capsys):
     """All blocks of a page in order, in one session and an empty folder.
 
-    A block of language text is what the code before it printed, in a fit of full length:
-    here the figures may be others.
+    A block of language text is what the code before it printed, in a fit of full
+    length: here the figures may be others.
     """
     monkeypatch.chdir(tmp_path)
     names: dict = {}
+    printed = ""
     for language, line, text in blocks(page):
         if language == "console":
             run_commands(text)
