@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+import numpy as np
 import pytest
 
 from skadl.support.progress import Progress
@@ -77,3 +80,47 @@ def test_progress__items_that_fail__pass_the_error_on():
 
     with pytest.raises(FloatingPointError, match="diverged"):
         list(Progress(1).track("adaptation", items(), 5))
+
+
+# Seconds of each of 600 iterations
+STEPS = np.where(np.arange(600) % 4, 0.05, 0.12)  # the gate measures in one of four
+DURATIONS = {
+    "even": STEPS,
+    "slow at first": STEPS + 3 * (np.arange(600) == 0),
+    "noisy": STEPS * np.exp(0.3 * np.random.RandomState(0).standard_normal(600)),
+    "ever slower": STEPS * np.linspace(1, 1.4, 600),
+    "an evaluation now and then": STEPS + 0.5 * (np.arange(600) % 30 == 0),
+    "long": 4 * STEPS,
+}
+
+
+@pytest.mark.parametrize("first", [0, 200])
+@pytest.mark.parametrize("kind", DURATIONS)
+def test_progress__time_left__is_right_from_the_tenth_second(
+    kind, first, capsys, monkeypatch
+):
+    now = 0.0
+    monkeypatch.setattr("tqdm.std.time", lambda: now)
+    durations = DURATIONS[kind]
+
+    def items():
+        nonlocal now
+        for duration in durations:
+            now += duration
+            yield None
+
+    total = first + len(durations)
+    for _ in Progress(1).track("adaptation", items(), total, first=first):
+        pass
+    shown = re.findall(
+        r"\| (\d+)/\d+ \[(\d+):(\d+)<(\d+):(\d+)", capsys.readouterr().err
+    )
+    assert len(shown) > 100
+    n_checked = 0
+    for count, minutes, seconds, *left in shown:
+        true = durations[int(count) - first :].sum()
+        if 60 * int(minutes) + int(seconds) >= 10 and true >= 5:
+            n_checked += 1
+            given = 60 * int(left[0]) + int(left[1])
+            assert abs(given - true) <= 0.2 * true + 1  # whole seconds are shown
+    assert n_checked > 50
