@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import click
@@ -215,9 +216,17 @@ def judging(gate: Gate) -> Callable[[], Verdict]:
 
 
 def time_adaptation(
-    gate: str, base_channels: int, n_levels: int, side: int, n_iter: int
+    gate: str,
+    base_channels: int,
+    n_levels: int,
+    side: int,
+    n_iter: int,
+    **parameters: Any,
 ) -> pd.DataFrame:
-    """Time the parts of each iteration of an adaptation in which all is rejected."""
+    """Time the parts of each iteration of an adaptation in which all is rejected.
+
+    `parameters` are further ones of `ADLDenoiser`.
+    """
     clock = IterationClock()
     estimator = ADLDenoiser(
         start="random",
@@ -229,6 +238,7 @@ def time_adaptation(
         base_channels=base_channels,
         n_levels=n_levels,
         random_state=0,
+        **parameters,
     )
     gate_class = type(make_gate(gate, 20))
     with (

@@ -278,3 +278,46 @@ def test_kills__a_few__all_end_as_if_undisturbed(benchmark, tmp_path):
         torch.set_num_threads(n_threads)
     assert len(found) == 3 and (found.outcome == kills.SAME).all()
     assert kills.tabulate(found).iloc[-1].tolist() == ["all", 3, 3, 0]
+
+
+# threads.py, gpu.py
+
+
+def test_threads__known_times__gain_and_share_of_the_peak(benchmark):
+    threads = benchmark("speed.threads")
+    rows = [
+        ("unet:2/2", precision, n, 0, ms, ms)
+        for precision, n, ms in [
+            ("float32", 1, 40.0),
+            ("float32", 2, 25.0),
+            (threads.PLAIN, 1, 90.0),
+            (threads.PLAIN, 2, 50.0),
+        ]
+    ]
+    columns = ["network", "precision", "threads", "round", "ms", "cpu_ms"]
+    timings = pd.DataFrame(rows, columns=columns).assign(gflop=2.0)
+    timings["peak"] = timings.threads.map({1: 100.0, 2: 160.0})
+    table = threads.tabulate(timings)
+    ours = table.iloc[0]
+    assert ours["gain of threads"] == "1.60"
+    assert ours["gain over the plain loop"] == "2.00"
+    assert ours["of the peak, 1 threads"] == "50%"
+    assert ours["of the peak, 2 threads"] == "50%"
+
+
+def test_threads__toy_size__every_contestant_takes_its_turns(benchmark):
+    threads = benchmark("speed.threads")
+    contestants = [threads.Contestant("unet:2/2", threads.PLAIN, 1)]
+    timings = threads.take_turns(contestants, 8, 2, rounds=2, steps=2)
+    assert len(timings) == 2 * 2
+    assert (timings.ms > 0).all()
+
+
+def test_gpu__toy_size_on_a_cpu__measures_every_part(run_benchmark, tmp_path):
+    words = "--device cpu --network unet:2/2 --network pyramid_unet:2/2 --side 16"
+    words += " --batch-size 2 --steps 2 --iterations 2 --megapixels 0.01 --matrix 64"
+    output = run_benchmark("speed.gpu", *words.split(), "--no-compile", "--no-tests")
+    timings = pd.read_csv(tmp_path / "gpu.csv")
+    assert (timings[["step", "no waiting", "gflop", "of the peak"]] > 0).all(axis=None)
+    assert timings.graph.isna().all()
+    assert "validation, evidence" in output and "MP/s" in output
