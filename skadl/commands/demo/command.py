@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -38,8 +37,8 @@ CAMERAS = camera_names()
     type=click.Choice(tuple(SIZES)),
     default="full",
     show_default=True,
-    help="full: a few minutes. tiny: under a minute, to see that all works; too "
-    "little training to judge by.",
+    help="full: one to two minutes. tiny: to see that all works; too little training "
+    "to judge by.",
 )
 @click.option(
     "--seed",
@@ -58,11 +57,12 @@ CAMERAS = camera_names()
 def demo(out: Path, target: str, size: str, seed: int, force: bool) -> None:
     """Show on simulated cameras what skadl does and gains.
 
-    One camera plays a new one, of which only twenty noisy/clean pairs exist. Three
-    denoisers are trained for it with equally many steps: on these pairs only; on
-    pairs of other cameras, some of them harmful, and then on these; and by adaptive
-    domain learning (ADL), which chooses among the others. The results are printed
-    and written to a folder: a report, pictures, and RAW files (DNG).
+    One camera plays a new one, of which only twelve noisy/clean pairs exist. The
+    network that comes with skadl denoises it without any training. Then it is adapted
+    twice with equally many steps: on pairs of other cameras, one harmful set among
+    them, and then on its own; and by adaptive domain learning (ADL), which chooses
+    among the others. The results are printed and written to a folder: a report,
+    pictures, and RAW files (DNG).
     """
     if importlib.util.find_spec("matplotlib") is None:
         raise click.ClickException(
@@ -70,7 +70,12 @@ def demo(out: Path, target: str, size: str, seed: int, force: bool) -> None:
             "Install it with: python -m pip install 'skadl[plot]'"
         )
     from skadl.commands.demo.folder import FILES, check_folder, write_folder
-    from skadl.commands.demo.page import describe_setting, summarise, wrap
+    from skadl.commands.demo.page import (
+        NEXT_STEPS,
+        describe_setting,
+        summarise,
+        wrap,
+    )
     from skadl.commands.demo.run import run_demo
 
     try:
@@ -93,8 +98,6 @@ def demo(out: Path, target: str, size: str, seed: int, force: bool) -> None:
             announce=lambda sentence: say(wrap(sentence)),
         )
     say(["", summarise(result), ""])
-    if size == "tiny":
-        say(["This was the tiny size: too little training to judge by.", ""])
     try:
         write_folder(result, out)
     except OSError as error:
@@ -102,18 +105,8 @@ def demo(out: Path, target: str, size: str, seed: int, force: bool) -> None:
     width = max(map(len, FILES))
     say([f"Written to the folder {out}:"])
     say(f"  {name:<{width}}  {what}" for name, what in FILES.items())
-    say(
-        [
-            "",
-            f"Open first:  {out / 'report.html'}",
-            f"Try next:    {_next(target, size, out)}",
-        ]
-    )
-
-
-def _next(target: str, size: str, out: Path) -> str:
-    """Choose the command that shows most after this one."""
+    say(["", f"Open first:  {out / 'report.html'}", "", "Next:"])
     if size == "tiny":
-        return "skadl demo"
-    other = CAMERAS[(CAMERAS.index(target) + 1) % len(CAMERAS)]
-    return f"skadl demo --target {other} --out {shlex.quote(f'{out}-{other}')}"
+        say(["  the whole demonstration", "    skadl demo"])
+    for what, command in NEXT_STEPS:
+        say([f"  {what}", f"    {command}"])

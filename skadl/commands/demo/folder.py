@@ -10,17 +10,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from skadl.commands.demo.page import to_html
-from skadl.commands.demo.run import DemoResult
-from skadl.plots import plot_acceptance, plot_before_after
+from skadl.commands.demo.page import describe_pictures, picture_file, to_html
+from skadl.commands.demo.run import ADL, EVERYTHING, START, DemoResult
+from skadl.plots import display_settings, plot_acceptance, render
 from skadl.raw.dng import write_dng
 from skadl.raw.image import RawImage
 from skadl.raw.mosaic import spread_planes
 
 FILES = {
     "report.html": "everything on one page",
-    "before_after.png": "a picture before and after denoising, and its errors",
+    picture_file("noisy"): "a picture as the camera gives it",
+    picture_file(START): "the same denoised without training",
+    picture_file(EVERYTHING): "after training on all sources",
+    picture_file(ADL): "after ADL",
+    picture_file("clean"): "without noise, to compare with",
     "acceptance.png": "which source batches ADL took, over time",
     "noisy.dng": "the noisy picture as a RAW file, at full brightness",
     "denoised.dng": "the same after ADL; develop both in any RAW program",
@@ -71,16 +76,14 @@ def write_folder(result: DemoResult, folder: str | Path) -> Path:
 
 
 def _write_files(result: DemoResult, folder: Path) -> None:
-    shown = result.data.shown
-    figure = plot_before_after(
-        shown.noisy,
-        result.denoised,
-        shown.clean,
-        titles=("noisy", "denoised by ADL", "clean"),
-    )
-    figure.savefig(folder / "before_after.png")
+    shown, adapted = result.data.shown, result.denoised[ADL]
+    pictures = {"noisy": shown.noisy, **result.denoised, "clean": shown.clean}
+    display = display_settings(shown.clean)
+    for name in describe_pictures(result):
+        picture = Image.fromarray(render(pictures[name], display=display))
+        picture.save(folder / picture_file(name))
     plot_acceptance(result.report).savefig(folder / "acceptance.png")
-    denoised = write_dng(folder / "denoised.dng", _brightened(result.denoised))
+    denoised = write_dng(folder / "denoised.dng", _brightened(adapted))
     # One white balance for both, or they could not be compared.
     write_dng(folder / "noisy.dng", _brightened(shown.noisy), template=denoised)
     result.report.save(folder / "report.npz")

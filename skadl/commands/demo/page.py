@@ -6,9 +6,17 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from skadl.commands.demo.run import HARMFUL_DOMAINS, DemoResult, Row
+from skadl.commands.demo.run import (
+    ADL,
+    EVERYTHING,
+    HARMFUL_DOMAIN,
+    N_SOURCE_CAMERAS,
+    START,
+    DemoResult,
+    Row,
+)
 from skadl.commands.demo.sizes import Budget
-from skadl.datasets import camera_names
+from skadl.evaluation.metrics import clipped_psnr
 from skadl.support.text import aligned, percent
 
 _WIDTH = 78
@@ -25,26 +33,35 @@ _PAGE = """<!DOCTYPE html>
 <meta name="viewport" content="width=device-width">
 <title>skadl demo: {target}</title>
 <style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 62em; margin: 2em auto;
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 64em; margin: 2em auto;
        padding: 0 1em; color: #222; background: #fff }}
+.table {{ overflow-x: auto }}
 table {{ border-collapse: collapse }}
-th, td {{ padding: .2em .9em; text-align: right; border-bottom: 1px solid #ddd }}
+th, td {{ padding: .2em .6em; text-align: right; border-bottom: 1px solid #ddd }}
 th:first-child, td:first-child {{ text-align: left }}
-img {{ max-width: 100% }}
+img {{ max-width: 100%; display: block }}
+.pictures {{ display: grid; gap: 1em;
+            grid-template-columns: repeat(auto-fill, minmax(min(100%, 480px), 1fr)) }}
+figure {{ margin: 0 }}
+pre {{ overflow-x: auto; background: #f4f4f4; padding: .8em }}
 </style>
 <h1>A denoiser for a new camera: {target}</h1>
 <p>{setting}</p>
 <h2>Result on {n_scenes} scenes that no training saw</h2>
-{scores}
+<div class="table">{scores}</div>
 <p><small>{legend}</small></p>
 <p><strong>{verdict}</strong></p>
-<h2>Before and after</h2>
+<h2>One picture, five times</h2>
 <p>{shown}</p>
-<p><img src="before_after.png" alt="The noisy, the denoised and the clean picture"></p>
-<h2>Which source batches ADL took</h2>
+<div class="pictures">
+{pictures}
+</div>
+<h2>What ADL took, and what it refused</h2>
 <p>{selection}</p>
-{acceptance}
+<div class="table">{acceptance}</div>
 <p><img src="acceptance.png" alt="Share of batches taken, by domain and time"></p>
+<h2>Next</h2>
+{steps}
 <h2>Files beside this page</h2>
 <ul>
 {files}
@@ -53,15 +70,27 @@ img {{ max-width: 100% }}
 """
 
 
+NEXT_STEPS = (
+    ("your own photographs, without any pair", "skadl denoise photos --out denoised"),
+    ("pairs of your own camera: are they good?", "skadl check pairs"),
+    (
+        "a denoiser for it",
+        "skadl fit pairs --simulated-sources --out model.safetensors",
+    ),
+)
+"""What to do after the demonstration: in words, and the command."""
+TOO_LITTLE = "This was the tiny size: too little training to judge by."
+
+
 def describe_setting(target: str, budget: Budget) -> str:
     """Say in a paragraph what is simulated and what can be learnt from."""
-    n_others = len([name for name in camera_names() if name != target])
     return (
         "All cameras here are simulated, with noise as measured on real ones. "
         f"{target} plays a new camera, of which only {budget.n_target_pairs} pairs of "
-        f"a noisy and a clean frame exist. To learn from, there are also {n_others} "
-        f"other cameras and {len(HARMFUL_DOMAINS)} harmful sets (wrong noise, wrong "
-        f"ground truth), {budget.n_source_pairs} pairs each."
+        "a noisy and a clean frame exist. A network that denoises any camera comes "
+        "with skadl and never saw this one. To adapt it there are also "
+        f"{N_SOURCE_CAMERAS} other cameras, and one source whose ground truth is "
+        f"wrong, with {budget.n_source_pairs} pairs each."
     )
 
 
@@ -92,55 +121,68 @@ def summarise(result: DemoResult) -> str:
 
 
 def describe_gains(result: DemoResult) -> str:
-    """Say in a sentence how ADL compares with each of the others."""
-    *others, adl = result.rows
-    parts = [
-        f"{_difference(adl.score.psnr - other.score.psnr)} {phrase}"
-        for other, phrase in zip(
-            others,
-            (
-                "the noisy input",
-                "training on the new sensor alone",
-                "training on all sources and then the new sensor",
-            ),
-            strict=True,
-        )
-    ]
-    return f"ADL is {parts[0]}, {parts[1]}, and {parts[2]}."
+    """Say what the start gains, the adaptation, and the choice of data."""
+    if not result.budget.is_telling:
+        return TOO_LITTLE
+    psnr = {row.name: row.score.psnr for row in result.rows}
+    noisy = result.rows[0].score.psnr
+    return (
+        "Without any pair, the network that comes with skadl is "
+        f"{_difference(psnr[START] - noisy)} the noisy input. Adapted to the new "
+        f"camera by ADL, it is {_difference(psnr[ADL] - psnr[START])} that. Trained on "
+        "all sources, the harmful one too, and then on the new camera, it is "
+        f"{_difference(psnr[EVERYTHING] - psnr[ADL])} ADL."
+    )
 
 
 def describe_selection(result: DemoResult) -> str:
-    """Say how much ADL took of the other cameras and of the harmful sets."""
+    """Say how much ADL took of the other cameras and of the harmful set."""
     domains = result.data.sources.domains
     rows = {row.domain: row for row in result.report.by_domain()}
-    cameras = [rows[name] for name in domains if name not in HARMFUL_DOMAINS]
+    cameras = [rows[name] for name in domains if name != HARMFUL_DOMAIN]
     n_offered = sum(row.offered for row in cameras)
     taken = sum(row.accepted for row in cameras) / max(n_offered, 1)
-    wrong_noise, wrong_truth = (percent(rows[name].rate) for name in HARMFUL_DOMAINS)
     sentences = (
-        f"ADL took {percent(taken)} of the batches of other cameras and {wrong_truth} "
-        "of those with a wrong ground truth, which shows in what is left of a pair: "
-        "noisy minus clean must be noise. Of the pairs that carry the name of a camera "
-        f"and another noise it took {wrong_noise}: it measures the noise of each pair "
-        "and does not trust the label."
+        f"ADL took {percent(taken)} of the batches of other cameras and "
+        f"{percent(rows[HARMFUL_DOMAIN].rate)} of those of {HARMFUL_DOMAIN!r}. Its "
+        "clean frames are moved, black, or of another scene. That shows in what is "
+        "left of a pair: noisy minus clean must be noise."
     )
     made = [name for name in result.report.domains if name not in domains]
     if made:
         sentences += (
             f" Pairs named {' or '.join(made)} are clean frames of the others with the "
-            "noise that was measured on the new sensor's pairs."
+            "noise that was measured on the new camera's pairs."
         )
     return sentences
 
 
 def describe_shown(result: DemoResult) -> str:
-    """Say in a sentence what the picture shows."""
+    """Say in a sentence what the pictures show."""
     noisy = result.data.shown.noisy
     light = "" if noisy.ratio == 1 else f" with 1/{noisy.ratio:g} of the light"
     return (
-        f"A photograph as {result.target} sees it at ISO {noisy.iso:g}{light}: noisy, "
-        "denoised by ADL, and clean; a part of it enlarged, and the error that is left."
+        f"A photograph as {result.target} sees it at ISO {noisy.iso:g}{light}, pixel "
+        "for pixel, all in the same exposure and colours."
     )
+
+
+def describe_pictures(result: DemoResult) -> dict[str, str]:
+    """Caption each picture, by the name of its row; the clean one is the last."""
+    shown = result.data.shown
+    clean = shown.clean.normalised()
+    captions = {
+        "noisy": "noisy, as the camera gives it",
+        START: "the network that comes with skadl, no training",
+        EVERYTHING: "trained on all sources, the harmful one too",
+        ADL: "adapted by ADL",
+    }
+    images = {"noisy": shown.noisy, **result.denoised}
+    captions = {
+        name: f"{what}: {clipped_psnr(images[name].normalised(), clean):.1f} dB"
+        for name, what in captions.items()
+    }
+    return captions | {"clean": "clean, to compare with"}
 
 
 def to_html(result: DemoResult, files: Mapping[str, str]) -> str:
@@ -149,6 +191,15 @@ def to_html(result: DemoResult, files: Mapping[str, str]) -> str:
     body = "".join(
         f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>"
         for row in _score_rows(result)
+    )
+    pictures = "\n".join(
+        f'<figure><img src="{picture_file(name)}" alt="{escape(caption)}">'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+        for name, caption in describe_pictures(result).items()
+    )
+    steps = "\n".join(
+        f"<p>{escape(what[0].upper() + what[1:])}:</p>\n<pre>{escape(command)}</pre>"
+        for what, command in NEXT_STEPS
     )
     links = "\n".join(
         f'<li><a href="{name}">{name}</a>: {escape(what)}</li>'
@@ -164,8 +215,19 @@ def to_html(result: DemoResult, files: Mapping[str, str]) -> str:
         shown=escape(describe_shown(result)),
         selection=escape(describe_selection(result)),
         acceptance=result.report._repr_html_(),
+        pictures=pictures,
+        steps=steps,
         files=links,
     )
+
+
+def picture_file(name: str) -> str:
+    """Name the file of a picture.
+
+    >>> picture_file("all sources")
+    'picture-all-sources.png'
+    """
+    return f"picture-{name.replace(' ', '-')}.png"
 
 
 def wrap(paragraph: str) -> list[str]:
@@ -174,11 +236,11 @@ def wrap(paragraph: str) -> list[str]:
 
 
 def _score_rows(result: DemoResult) -> list[tuple[str, ...]]:
-    noisy, *trained = result.rows
+    noisy, *others = result.rows
     shown = [(noisy.name, *_decibels_and_ssim(noisy), "", "")]
-    for row in trained:
+    for row in others:
         worst = round(row.worst_gain(noisy), 2) + 0.0  # never -0.00
-        rest = f"{worst:+.2f} dB", f"{row.seconds:.0f} s"
+        rest = f"{worst:+.2f} dB", f"{row.seconds:.0f} s" if row.seconds else "none"
         shown.append((row.name, *_decibels_and_ssim(row), *rest))
     return shown
 

@@ -12,41 +12,39 @@ class Budget:
     """Numbers of pairs, sizes of mosaics and lengths of the trainings."""
 
     n_target_pairs: int  # of the new sensor, to fit on
-    n_source_pairs: int  # of each other camera and of each harmful set
+    n_source_pairs: int  # of each other camera and of the harmful set
     n_test_pairs: int  # of the new sensor, to measure on
     side: int  # of these mosaics, in pixels
     shown: tuple[int, int]  # height and width of the picture's mosaic, in pixels
-    # Of the stages of ADL; the other trainings take as many iterations in total.
-    n_pretrain_iter: int
-    n_iter: int
-    n_finetune_iter: int
+    n_iter: int  # on the sources, of each training
+    n_finetune_iter: int  # on the new sensor's pairs, after it
     duration: str  # what to tell who waits
-    # Further parameters of `ADLDenoiser`, the same for all trainings.
-    network: Mapping[str, Any] = field(default_factory=dict)
+    is_telling: bool = True  # whether it is enough training to judge by
+    # Further parameters, the same for all trainings.
+    steps: Mapping[str, Any] = field(default_factory=dict)
 
 
 SIZES = {
     "tiny": Budget(
-        n_target_pairs=20,
-        n_source_pairs=8,
-        n_test_pairs=8,
+        n_target_pairs=6,
+        n_source_pairs=4,
+        n_test_pairs=4,
         side=128,
         shown=(320, 480),
-        n_pretrain_iter=100,
-        n_iter=300,
-        n_finetune_iter=100,
+        n_iter=20,
+        n_finetune_iter=4,
         duration="half a minute",
-        network={"base_channels": 8, "n_levels": 3, "patch_size": 32},
+        is_telling=False,
+        steps={"patch_size": 64, "batch_size": 4},
     ),
     "full": Budget(
-        n_target_pairs=20,
-        n_source_pairs=40,
-        n_test_pairs=24,
-        side=256,
-        shown=(320, 480),
-        n_pretrain_iter=300,
-        n_iter=1400,
-        n_finetune_iter=300,
-        duration="four minutes",
+        n_target_pairs=12,
+        n_source_pairs=20,
+        n_test_pairs=16,
+        side=192,
+        shown=(640, 960),
+        n_iter=300,
+        n_finetune_iter=30,
+        duration="one to two minutes",
     ),
 }
