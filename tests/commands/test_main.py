@@ -43,10 +43,9 @@ def run(monkeypatch, tmp_path):
         n_test_pairs=2,
         side=48,
         shown=(64, 64),
-        n_pretrain_iter=1,
         n_iter=2,
         n_finetune_iter=1,
-        network={"base_channels": 2, "n_levels": 2, "mlp_width": 4, "batch_size": 2},
+        steps={"patch_size": 32, "batch_size": 2},
     )
     monkeypatch.setitem(SIZES, "tiny", minute)
     monkeypatch.chdir(tmp_path)

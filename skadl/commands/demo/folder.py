@@ -29,7 +29,7 @@ FILES = {
     "acceptance.png": "which source batches ADL took, over time",
     "noisy.dng": "the noisy picture as a RAW file, at full brightness",
     "denoised.dng": "the same after ADL; develop both in any RAW program",
-    "report.npz": "every decision; open with skadl.DataSelectionReport.load",
+    "report.npz": "every decision, for skadl.DataSelectionReport.load",
     "results.csv": "PSNR and SSIM of each test scene",
     "results.json": "the numbers of the tables",
 }

@@ -43,6 +43,7 @@ img {{ max-width: 100%; display: block }}
 .pictures {{ display: grid; gap: 1em;
             grid-template-columns: repeat(auto-fill, minmax(min(100%, 480px), 1fr)) }}
 figure {{ margin: 0 }}
+figure img {{ width: 100% }}
 pre {{ overflow-x: auto; background: #f4f4f4; padding: .8em }}
 </style>
 <h1>A denoiser for a new camera: {target}</h1>
@@ -71,12 +72,9 @@ pre {{ overflow-x: auto; background: #f4f4f4; padding: .8em }}
 
 
 NEXT_STEPS = (
-    ("your own photographs, without any pair", "skadl denoise photos --out denoised"),
-    ("pairs of your own camera: are they good?", "skadl check pairs"),
-    (
-        "a denoiser for it",
-        "skadl fit pairs --simulated-sources --out model.safetensors",
-    ),
+    ("denoise your own photographs", "skadl denoise photos --out denoised"),
+    ("check pairs of your own camera", "skadl check pairs"),
+    ("adapt to it", "skadl fit pairs --simulated-sources --out mine.safetensors"),
 )
 """What to do after the demonstration: in words, and the command."""
 TOO_LITTLE = "This was the tiny size: too little training to judge by."
@@ -162,8 +160,8 @@ def describe_shown(result: DemoResult) -> str:
     noisy = result.data.shown.noisy
     light = "" if noisy.ratio == 1 else f" with 1/{noisy.ratio:g} of the light"
     return (
-        f"A photograph as {result.target} sees it at ISO {noisy.iso:g}{light}, pixel "
-        "for pixel, all in the same exposure and colours."
+        f"A photograph as {result.target} sees it at ISO {noisy.iso:g}{light}, all "
+        "in the same exposure and colours."
     )
 
 
