@@ -120,7 +120,7 @@ def check(
             result = check_pairs(
                 checked,
                 iso_range=iso_range,
-                denoiser=_universal() if denoises else None,
+                denoiser=universal_denoiser() if denoises else None,
                 verbose=verbose,
             )
         except (OSError, ValueError) as error:
@@ -142,7 +142,7 @@ def check(
         raise click.exceptions.Exit(1)
 
 
-def _universal() -> Denoiser:
+def universal_denoiser() -> Denoiser:
     """Denoise with the network that comes with skadl, told the noise of the pair."""
     from numpy import float32
 

@@ -10,10 +10,9 @@ there is a picture, and little or nothing is taken off.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_solve_banded, cholesky_banded
 
 _REACH = 4  # rows of a plane, above and below, that a row is compared with
 _PART = 16  # packed pixels: least length of the parts of a row
@@ -73,27 +72,32 @@ class _Strip:
     def __init__(
         self, misfit: np.ndarray, texture: np.ndarray, pixel: np.ndarray
     ) -> None:
-        self._misfit = misfit
-        self._differences = np.eye(len(misfit)) - _neighbour_means(len(misfit))
-        self._seen_rows = self._differences @ self._differences.T
-        seen = (self._differences * pixel) @ self._differences.T
+        self._misfit, self._differences = misfit, _differences(len(misfit))
+        # Covariance of the misfits, that of row noise of variance 1 apart.
+        self._by_rows = _covariance(self._differences, np.ones(len(misfit)))
+        self._by_pixels = _covariance(self._differences, pixel)
         # What the mean of the differences does not determine must not be singular.
-        seen[np.diag_indices(len(seen))] += texture + 0.01 * pixel
-        self._seen = seen
+        self._by_pixels[0] += texture + 0.01 * pixel
 
     def offsets(self, row_variance: float) -> np.ndarray:
         """Mean of what rows share, after what was seen."""
-        weights = cho_solve(self._factor(row_variance), self._misfit)
-        return row_variance * (self._differences.T @ weights)
+        weights = cho_solve_banded(self._factor(row_variance), self._misfit)
+        spread = self._differences * weights[:, None]  # (h, 2 * _REACH + 1)
+        total = np.zeros(len(weights) + 2 * _REACH)
+        for place, part in enumerate(spread.T):
+            total[place : place + len(part)] += part
+        return row_variance * total[_REACH:-_REACH]
 
     def log_likelihood(self, row_variance: float) -> float:
         """Of the misfits, if rows share offsets of this variance."""
         factor = self._factor(row_variance)
-        log_det = 2 * np.log(np.diag(factor[0])).sum()
-        return -0.5 * (log_det + self._misfit @ cho_solve(factor, self._misfit))
+        log_det = 2 * np.log(factor[0][0]).sum()
+        weights = cho_solve_banded(factor, self._misfit)
+        return -0.5 * (log_det + (self._misfit * weights).sum())
 
     def _factor(self, row_variance: float) -> tuple[np.ndarray, bool]:
-        return cho_factor(row_variance * self._seen_rows + self._seen, lower=True)
+        seen = row_variance * self._by_rows + self._by_pixels
+        return cholesky_banded(seen, lower=True), True
 
 
 def _strips(height: int) -> list[tuple[slice, slice]]:
@@ -106,17 +110,40 @@ def _strips(height: int) -> list[tuple[slice, slice]]:
     return strips
 
 
-@lru_cache(maxsize=4)
-def _neighbour_means(height: int) -> np.ndarray:
-    """Matrix (h, h) that gives for each row the mean of those about it, mirrored."""
+def _differences(height: int) -> np.ndarray:
+    """Weights (h, 2 * _REACH + 1) of rows from `_REACH` above to as many below.
+
+    Of what a row differs by from the mean of those about it, mirrored at the border.
+    """
     rows = np.arange(height)
-    means = np.zeros((height, height))
+    weights = np.zeros((height, 2 * _REACH + 1))
+    weights[:, _REACH] = 1.0
     for distance in range(1, _REACH + 1):
         for neighbours in (np.abs(rows - distance), rows + distance):
             beyond = neighbours >= height
             neighbours = np.where(beyond, 2 * (height - 1) - neighbours, neighbours)
-            np.add.at(means, (rows, neighbours), 1 / (2 * _REACH))
-    return means
+            np.add.at(weights, (rows, neighbours - rows + _REACH), -1 / (2 * _REACH))
+    return weights
+
+
+def _covariance(differences: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Covariance of differences of rows of these variances, as its lower diagonals.
+
+    A full matrix takes a hundred times as long, and threads that wait for each other.
+    """
+    height, width = differences.shape
+    scaled = np.zeros(differences.shape)
+    for place in range(width):
+        rows = slice(max(0, _REACH - place), height - max(0, place - _REACH))
+        beside = slice(rows.start + place - _REACH, rows.stop + place - _REACH)
+        scaled[rows, place] = differences[rows, place] * variance[beside]
+    diagonals = np.zeros((width, height))
+    for below in range(min(width, height)):
+        products = (
+            differences[below:, : width - below] * scaled[: height - below, below:]
+        )
+        diagonals[below, : height - below] = products.sum(axis=1)
+    return diagonals
 
 
 def _misfits(
