@@ -40,8 +40,8 @@ READING = """\
 CPU is the processor time of this process and of those that it started, wall the time
 that passed; on a busy machine only the former means much. A pool that is larger than
 the draws of a fit is prepared in part, so fewer pairs may be prepared than there are.
-Up to 400 re-noised ones are made besides, in the same time. Memory is by how much the highest use of this process grew while
-it prepared, the prepared pairs with it."""
+Up to 400 re-noised ones are made besides, in the same time. Memory is by how much the
+highest use of this process grew while it prepared, the prepared pairs with it."""
 
 
 @click.command(name="preparation")
