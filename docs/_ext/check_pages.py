@@ -1,6 +1,6 @@
 """Measure every page of the built site in headless Chromium, at two widths.
 
-    python docs/_ext/check_pages.py docs/_build/html
+    python docs/_ext/check_pages.py docs/_build/html [PAGE.html ...]
 
 Says which pages are taller than 5,000 pixels at 1280, scroll sideways, cut off a table
 or a picture, or ask the network for anything. Ends with exit code 1 if one does.
@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 TALLEST = 5000
@@ -70,12 +71,13 @@ def find_chromium() -> str | None:
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
-def measure(site: Path, chromium: str) -> list[dict]:
-    """Height, width and faults of each page at each width."""
+def measure(site: Path, chromium: str, names: Sequence[str] = ()) -> list[dict]:
+    """Height, width and faults of each page, or of the named ones, at each width."""
     pages = sorted(
         path.resolve().as_uri()
         for path in site.rglob("*.html")
         if not {"_static", "_modules"} & set(path.relative_to(site).parts)
+        and (not names or path.relative_to(site).as_posix() in names)
     )
     page = HARNESS.replace("PAGES", json.dumps(pages))
     page = page.replace("WIDTHS", json.dumps(WIDTHS))
@@ -129,7 +131,7 @@ if __name__ == "__main__":
     browser = find_chromium()
     if browser is None:
         sys.exit("no Chromium found; install one to measure the pages.")
-    everything = measure(Path(sys.argv[1]), browser)
+    everything = measure(Path(sys.argv[1]), browser, sys.argv[2:])
     wrong = faults(everything)
     print("\n".join(wrong) or f"{len(everything)} views of pages, none with a fault")
     sys.exit(bool(wrong))
