@@ -34,9 +34,8 @@ function measure(page, width) {
       const right = box => box.getBoundingClientRect().right;
       const seen = box => box.offsetParent !== null;
       const main = doc.querySelector("article") || doc.body;
-      const cut = [...main.querySelectorAll("img, table, figure, pre")].filter(box => {
-        if (!seen(box) || right(box) <= width + 1) return false;
-        return box.tagName !== "PRE";
+      const cut = [...main.querySelectorAll("img, table, figure, code")].filter(box => {
+        return seen(box) && right(box) > width + 1 && !box.closest("pre");
       }).map(box =>
         box.tagName + " " + (box.alt || box.textContent).trim().slice(0, 40));
       for (const box of main.querySelectorAll("*")) {
