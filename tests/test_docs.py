@@ -216,8 +216,9 @@ def without_times(output: str) -> str:
 
 
 def without_figures(output: str) -> str:
-    """Output without numbers, lines and spaces."""
-    return re.sub(r"[-+]?\d+(\.\d+)?(e[-+]\d+)?", "#", " ".join(output.split()))
+    """Output without numbers, or signs that there is none, and without line breaks."""
+    joined = " ".join(output.split())
+    return re.sub(r"[-+]?\d+(\.\d+)?(e[-+]\d+)?( %)?|(?<= )-(?= )", "#", joined)
 
 
 def check_shell_line(line: str) -> None:
