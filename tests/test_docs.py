@@ -301,6 +301,16 @@ def test_benchmark__defaults__harm_no_test_image():
     assert min(float(row["psnr"]) - float(row["noisy"]) for row in rows) > -0.05
 
 
+def test_compare__own_method__has_the_places_that_the_page_names():
+    page = (DOCS / "guide/compare_methods.rst").read_text(encoding="utf-8")
+    from benchmarks.tables.methods import METHODS, Method
+    from skadl.estimators.baselines import _BASELINES
+
+    assert _BASELINES["FineTuning"] == "fine_tuning"  # as the page's line
+    (line,) = re.findall(r"Method\(.*?takes_sources=False\)", page)
+    assert isinstance(eval(line, {"Method": Method}), type(METHODS["FineTuning"]))
+
+
 def test_package__modules__open_no_connection():
     """What the pages say of photographs: nothing is sent, nothing is downloaded."""
     clients = {"http", "requests", "socket", "urllib", "ftplib", "httpx", "aiohttp"}
