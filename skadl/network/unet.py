@@ -111,7 +111,18 @@ class ModulatedUNet(ModulatedNetwork):
         return self.walk(features, self.modulation(metadata))
 
     def walk(self, features: Tensor, codes: Codes) -> Tensor:
-        """Run `body` on codes of the images: (B, C, 1, 1) twice per convolution."""
+        """Run `body` on codes that were made before.
+
+        Parameters
+        ----------
+        features : Tensor of shape (B, C, h, w)
+        codes : iterator of Tensor of shape (B, C, 1, 1)
+            Scale and shift of each convolution in turn.
+
+        Returns
+        -------
+        Tensor of shape (B, C_out, h, w)
+        """
         skips = []
         y = features
         for level, convs in enumerate(self.encoder):
