@@ -45,7 +45,7 @@ NETWORKS = (
 N_WARM_UP = 3
 READING = """\
 `step`: `Learner.step`, as a fit takes it. `no waiting`: the same without asking whether
-loss and gradient are finite, for which the host waits twice a step. `compiled`: the
+loss and gradient are finite, for which the host waits once a step. `compiled`: the
 network through `torch.compile`; `first` is what its first step took, in seconds.
 `graph`: a step without waiting recorded as a CUDA graph and played again: what the
 device needs when the host is no limit. `of the peak`: operations of convolutions and

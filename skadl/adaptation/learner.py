@@ -68,12 +68,12 @@ class Learner:
         ):
             denoised = self.network(batch.noisy, batch.metadata)
         loss = self._loss(denoised, batch)
-        value = loss.item()
-        if not math.isfinite(value):
-            return math.nan
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, MAX_GRADIENT_NORM)
-        finite = math.isfinite(norm.item())
+        # Both at once: a GPU is waited for only here. An infinite loss may well have a
+        # finite gradient.
+        value, norm = torch.stack([loss.detach(), norm]).tolist()
+        finite = math.isfinite(value) and math.isfinite(norm)
         if finite:
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from click import ClickException
 from click.testing import CliRunner
 
-from skadl import ADLDenoiser
+from skadl import ADLDenoiser, load_pairs, read_raw
 from skadl.adaptation.gates import Trial, Verdict
 from skadl.datasets import SPOILED_KINDS
 from skadl.screening.screen import FAULTS
@@ -321,3 +322,23 @@ def test_gpu__toy_size_on_a_cpu__measures_every_part(run_benchmark, tmp_path):
     assert (timings[["step", "no waiting", "gflop", "of the peak"]] > 0).all(axis=None)
     assert timings.graph.isna().all()
     assert "validation, evidence" in output and "MP/s" in output
+
+
+# times.py
+
+
+def test_times__files__are_read_by_the_commands(benchmark, tmp_path):
+    times = benchmark("speed.times")
+    times.write_pairs(tmp_path / "pairs", 2, 64)
+    pairs = load_pairs(tmp_path / "pairs", iso=times.ISO, ratio=1)
+    assert [pair.noisy.mosaic.shape for pair in pairs] == [(64, 64)] * 2
+    times.write_photographs(tmp_path / "photographs", 1, 0.3)
+    (path,) = (tmp_path / "photographs").iterdir()
+    assert read_raw(path, iso=times.ISO).mosaic.size == pytest.approx(3e5, rel=0.2)
+
+
+def test_times__a_command__takes_processor_time_and_may_fail(benchmark):
+    times = benchmark("speed.times")
+    assert times.run("version", ["--version"])["processor"] > 0
+    with pytest.raises(ClickException, match="nonsense"):
+        times.run("nonsense", ["nonsense"])
