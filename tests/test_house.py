@@ -135,7 +135,7 @@ def test_command__help__loads_nothing_heavy():
     assert not loaded_by(COMMAND, "--help") & {"torch", "sklearn", "scipy", "numpy"}
 
 
-COMMANDS = ["calibrate", "check", "datasets", "demo", "denoise", "fit", "info", "plan"]
+COMMANDS = ["app", "calibrate", "check", "datasets", "demo", "denoise", "fit", "info", "plan"]
 
 
 @pytest.mark.parametrize(

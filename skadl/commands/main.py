@@ -18,6 +18,10 @@ from skadl.support.text import printable_line
 # Name: module, and the line for it in `skadl --help`; a test compares the line with
 # the first sentence of the command.
 _COMMANDS = {
+    "app": (
+        "skadl.commands.app.command",
+        "Denoise photographs, check pairs and fit in a browser.",
+    ),
     "calibrate": (
         "skadl.commands.calibrate",
         "Measure a camera on the dark frames and flats of RAW files in FOLDER.",

@@ -1,0 +1,144 @@
+"""The page's addresses, served to this machine and to this page alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from skadl.commands.app.pictures import MOST_SIDE, Window
+from skadl.commands.app.session import Session
+
+_PAGE = Path(__file__).parent / "page"
+_TYPES = {"": "index.html", "app.js": "app.js", "app.css": "app.css"}
+_HEADERS = {
+    # Nothing from elsewhere, and no other page may show this one.
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+class OwnPageOnly:
+    """Refuses what other pages ask, also under another name of this machine.
+
+    A page from elsewhere may send requests to 127.0.0.1, and may give its own name that
+    address; the headers Host, Origin and Sec-Fetch-Site tell.
+    """
+
+    def __init__(self, app: ASGIApp, port: int) -> None:
+        self.app = app
+        self.hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
+        self.origins = {f"http://{host}" for host in self.hosts}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] == "http":
+            headers = Request(scope).headers
+            origin = headers.get("origin")
+            if (
+                headers.get("host") not in self.hosts
+                or (origin is not None and origin not in self.origins)
+                or headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+            ):
+                refused = PlainTextResponse(
+                    "skadl answers its own page on this machine only.", 403
+                )
+                await refused(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+def make_app(session: Session, port: int) -> Starlette:
+    """Build the application of one session, for the port that it is served at."""
+
+    def page(request: Request) -> Response:
+        name = _TYPES[request.url.path.lstrip("/")]
+        return FileResponse(_PAGE / name, headers=_HEADERS)
+
+    def state(request: Request) -> Response:
+        return _json(session.state())
+
+    def facts(request: Request) -> Response:
+        return _json(session.facts(request.path_params["number"]))
+
+    def picture(request: Request) -> Response:
+        asked = request.query_params
+        window = Window(
+            *(int(asked[name]) for name in ("x", "y", "width", "height")),
+            side=int(asked.get("side", MOST_SIDE)),
+        )
+        strength = asked.get("strength")
+        drawn = session.picture(
+            request.path_params["number"],
+            window,
+            None if strength is None else float(strength),
+        )
+        return Response(drawn, media_type="image/png", headers=_HEADERS)
+
+    def check_picture(request: Request) -> Response:
+        path = session.check_picture(request.path_params["number"])
+        return FileResponse(path, headers=_HEADERS)
+
+    async def upload(request: Request) -> Response:
+        path = session.upload_path(request.query_params.get("name", ""))
+        with path.open("wb") as file:
+            async for part in request.stream():
+                await run_in_threadpool(file.write, part)
+        return _json(session.add_upload(path))
+
+    actions: dict[str, Callable[[dict], Any]] = {
+        "open": lambda said: session.open(said["place"]),
+        "remove": lambda said: session.remove(said["number"]),
+        "denoise": lambda said: session.denoise(said["number"]).as_dict(),
+        "write": lambda said: session.write(
+            said["numbers"], said["out"], said["strength"]
+        ).as_dict(),
+        "check": lambda said: session.check(said["place"]).as_dict(),
+        "fit": lambda said: session.fit(
+            said["place"], said["model"], bool(said["sources"])
+        ).as_dict(),
+        "model": lambda said: session.use_model(said["path"]),
+        "cancel": lambda said: session.worker.jobs[said["number"]].stop.set(),
+    }
+
+    async def act(request: Request) -> Response:
+        action = actions.get(request.path_params["action"])
+        if action is None:
+            return _json({"error": "no such action"}, 404)
+        said = await request.json()
+        return _json(await run_in_threadpool(action, said))
+
+    def refuse(request: Request, error: Exception) -> Response:
+        if isinstance(error, (KeyError, TypeError)):
+            return _json({"error": f"the request lacks or mistakes {error}."}, 400)
+        return _json({"error": str(error)}, 400)
+
+    kinds = (ValueError, OSError, ArithmeticError, KeyError, TypeError)
+    return Starlette(
+        routes=[
+            *(Route(f"/{name}", page) for name in _TYPES),
+            Route("/api/state", state),
+            Route("/api/file/{number:int}", facts),
+            Route("/api/file/{number:int}/picture", picture),
+            Route("/api/check/{number:int}/picture", check_picture),
+            Route("/api/upload", upload, methods=["POST"]),
+            Route("/api/{action:str}", act, methods=["POST"]),
+        ],
+        middleware=[Middleware(OwnPageOnly, port=port)],
+        exception_handlers=dict.fromkeys(kinds, refuse),
+    )
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    return JSONResponse(content, status, headers=_HEADERS)
