@@ -135,7 +135,17 @@ def test_command__help__loads_nothing_heavy():
     assert not loaded_by(COMMAND, "--help") & {"torch", "sklearn", "scipy", "numpy"}
 
 
-COMMANDS = ["app", "calibrate", "check", "datasets", "demo", "denoise", "fit", "info", "plan"]
+COMMANDS = [
+    "app",
+    "calibrate",
+    "check",
+    "datasets",
+    "demo",
+    "denoise",
+    "fit",
+    "info",
+    "plan",
+]
 
 
 @pytest.mark.parametrize(
