@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
-from skadl.raw.image import check_positive
+from skadl.raw.image import LazyRawImage, check_positive
 from skadl.raw.pair import RawPair, check_pairs_sequence, read_pair
 from skadl.screening.across_pairs import (
     check_set,
@@ -23,6 +24,10 @@ from skadl.screening.result import PairCheck
 from skadl.screening.saturation import mask_beyond
 from skadl.screening.screen import mask_saturated, screen
 from skadl.support.progress import Progress
+from skadl.support.side_by_side import MOST_PROCESSES, side_by_side
+
+_SECONDS = (5e-3, 5e-7)  # that a pair takes, and each of its pixels
+_SECONDS_OF_FILE = 0.5
 
 
 def check_pairs(
@@ -89,10 +94,21 @@ def check_pairs(
     if not checked:
         raise ValueError("got no pairs to check; give at least one RawPair.")
     iso_range = _check_iso_range(iso_range)
-    measured: list[PairMeasurements | Exception] = []
-    # One pair at a time, so that memory holds no more.
-    for pair in Progress(verbose).track("checking", checked, len(checked)):
-        measured.append(_measure(pair, denoiser))
+    # A pair at a time in each process, so that memory holds no more. A denoiser has
+    # threads of its own.
+    measured = list(
+        Progress(verbose).track(
+            "checking",
+            side_by_side(
+                partial(_measure, denoiser=denoiser),
+                checked,
+                sum(map(_seconds, checked)),
+                1 if denoiser else MOST_PROCESSES,
+            ),
+            len(checked),
+            unit="pair",
+        )
+    )
     levels = _levels(checked, measured)
     for index, (pair, found) in enumerate(zip(checked, measured, strict=True)):
         if isinstance(found, PairMeasurements):
@@ -117,6 +133,13 @@ def _measure(
     if saturation is not None:
         masked = mask_beyond(pair, saturation)
     return sharpen(measured, masked, denoiser)
+
+
+def _seconds(pair: RawPair) -> float:
+    """About how long a pair takes to be measured."""
+    if isinstance(pair.noisy, LazyRawImage):  # to be read
+        return _SECONDS_OF_FILE
+    return _SECONDS[0] + _SECONDS[1] * pair.noisy.mosaic.size
 
 
 def _levels(
