@@ -116,8 +116,8 @@ class ModulatedUNet(ModulatedNetwork):
         Parameters
         ----------
         features : Tensor of shape (B, C, h, w)
-        codes : iterator of Tensor of shape (B, C, 1, 1)
-            Scale and shift of each convolution in turn.
+        codes : iterator of sequences of Tensor of shape (B, C, 1, 1)
+            Scale (gamma) and shift (beta) of each convolution in turn.
 
         Returns
         -------
