@@ -22,7 +22,7 @@ TALLEST = 5000
 WIDTHS = (1280, 390)
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 # Looked up, not read.
-LONG = ("api/", "changelog.html", "genindex.html", "py-modindex.html", "gallery/")
+LONG = ("api/", "changelog.html", "genindex.html", "py-modindex.html")
 HARNESS = """<!doctype html><meta charset="utf-8"><body><script>
 const pages = PAGES, widths = WIDTHS, found = [];
 function measure(page, width) {
