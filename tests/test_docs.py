@@ -46,7 +46,7 @@ BLOCK = re.compile(
     re.MULTILINE,
 )
 # The long commands are only parsed; they have tests of their own.
-LONG_COMMANDS = ("demo",)
+LONG_COMMANDS = ("app", "demo")
 TABLES = ["python", "-m", "benchmarks.tables"]
 
 

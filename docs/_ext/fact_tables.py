@@ -15,6 +15,7 @@ from skadl.evaluation.protocols import PROTOCOLS
 
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 FOR = {
+    "app": "`skadl app`, a page in the browser",
     "plot": "pictures: `skadl.plots` and `skadl demo`",
     "fits": "FITS frames, and stars that drift",
     "dng": "DNG files compressed without loss",
