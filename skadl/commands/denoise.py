@@ -145,6 +145,18 @@ _POSITIVE = click.FloatRange(0, min_open=True)
     show_default=True,
     help="cpu, cuda, or auto: a GPU if there is one.",
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "torch", "onnxruntime", "openvino"]),
+    default="auto",
+    show_default=True,
+    help="What computes on a CPU; pip install 'skadl[openvino]' brings openvino.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16", "int8"]),
+    help="int8: in 8 bits, with OpenVINO.  [default: what suits the processor]",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
 def denoise(
     raws: tuple[Path, ...],
@@ -166,6 +178,8 @@ def denoise(
     jobs: int,
     memory: float,
     device: str,
+    engine: str,
+    precision: str | None,
     as_json: bool,
 ) -> None:
     """Denoise RAW files of any Bayer camera, with the network of skadl or your own.
@@ -250,6 +264,8 @@ def denoise(
             "strength": strength,
             "self_ensemble": self_ensemble,
             "memory_limit": memory,
+            "engine": engine,
+            "precision": precision,
         },
         compress=compress,
         gps=gps,

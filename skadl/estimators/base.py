@@ -118,6 +118,8 @@ class RawDenoiser(BaseEstimator, ABC):
         dtype: DTypeLike | None = None,
         memory_limit: float = DEFAULT_MEMORY_LIMIT,
         n_jobs: int | None = None,
+        engine: str = "auto",
+        precision: str | None = None,
     ) -> Any:
         """Denoise one image or a list of them.
 
@@ -155,6 +157,17 @@ class RawDenoiser(BaseEstimator, ABC):
         n_jobs : int, optional
             Images of a list to predict at a time, each in a process with its own
             `memory_limit`, on a GPU in threads; -1 is one for each processor.
+        engine : {"auto", "torch", "onnxruntime", "openvino"}, default="auto"
+            What computes the convolutions on a CPU, with the same result up to
+            rounding. The last two need ``pip install "skadl[onnxruntime]"`` or
+            ``"skadl[openvino]"``. "auto" is OpenVINO for ``precision="int8"``, else
+            torch, which was as fast.
+        precision : {"float32", "bfloat16", "int8"}, optional
+            Of the convolutions of this prediction, instead of the model's own.
+            "int8" rounds what the inner convolutions read and their weights to 8
+            bits: for processors without bfloat16, with OpenVINO, and for a network
+            that sees an image in units of its noise, such as the one that comes with
+            skadl. onnxruntime knows no "bfloat16" and computes in float32.
 
         Returns
         -------
@@ -170,6 +183,8 @@ class RawDenoiser(BaseEstimator, ABC):
             If sensor or ISO is missing or unknown, the noise of a sensor never seen
             is not known and cannot be estimated, the image or an argument cannot be
             used, or `memory_limit` is too low for the image.
+        ImportError
+            If the engine is not installed.
         FloatingPointError
             If the result is not finite.
 
@@ -181,7 +196,9 @@ class RawDenoiser(BaseEstimator, ABC):
             what is known of it contradicts the image.
         """
         model = self.fitted_model()
-        options = PredictOptions(strength, bool(self_ensemble), dtype, memory_limit)
+        options = PredictOptions(
+            strength, bool(self_ensemble), dtype, memory_limit, engine, precision
+        )
         progress = Progress(self.verbose)
         if not isinstance(raw, (list, tuple)):
             track = partial(progress.track, "denoising")

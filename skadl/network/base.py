@@ -88,6 +88,10 @@ class FoldedNetwork(nn.Module, ABC):
         """
         return (self,)
 
+    def body_unet(self) -> FoldedNetwork | None:
+        """Return the U-Net that does most of the work, for other engines than torch."""
+        return None
+
     @abstractmethod
     def memory(self, dtype: torch.dtype | None) -> tuple[float, float]:
         """Return the bytes that a packed pixel of a tile takes, and those besides."""

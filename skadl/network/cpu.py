@@ -12,7 +12,7 @@ side than it keeps, one for each of its two 3x3 convolutions, and computes them 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -61,8 +61,13 @@ class StripUNet:
         self._ups = [_Up(up, self.dtype) for up in ups]
         self._head = _Conv(head.weight, head.bias, self.dtype, rectified=False)
         self._memory: MapMemory = {} if memory is None else memory
+        self._body: Callable[[Tensor], Tensor] | None = None
         # Freed at once: from now on glibc serves what is smaller from its heap.
         torch.empty(_HEAP_BLOCK, dtype=torch.uint8)
+
+    def run_in(self, body: Callable[[Tensor], Tensor] | None) -> None:
+        """Leave the convolutions to a function of all that they are shown, or not."""
+        self._body = body
 
     @torch.no_grad()
     def removed(self, x: Tensor) -> Tensor:
@@ -71,6 +76,11 @@ class StripUNet:
         The next call writes its own result into the same memory.
         """
         x = x.contiguous(memory_format=torch.channels_last)
+        if self._body is not None:
+            result = self._result(x)
+            given = self._body(self._shown(x, 0, x.shape[2]))
+            self._remove(x, given, result, 0)
+            return result
         skips = []
         y = x
         last = len(self._ups)

@@ -95,6 +95,10 @@ class FoldedDirectUNet(FoldedNetwork):
         """Return what computes the same strip by strip."""
         return StripDirectUNet(*self.unet.parts(), dtype, memory)
 
+    def body_unet(self) -> FoldedUNet:
+        """Return the U-Net, for other engines than torch."""
+        return self.unet
+
     def memory(self, dtype: torch.dtype | None) -> tuple[float, float]:
         """Return the bytes that a packed pixel of a tile takes, and those besides."""
         return self.unet.memory(dtype)

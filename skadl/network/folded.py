@@ -73,6 +73,10 @@ class FoldedUNet(FoldedNetwork):
         """Return the arguments that build it."""
         return self.encoder, self.ups, self.decoder, self.head
 
+    def body_unet(self) -> FoldedUNet:
+        """Return the U-Net, for other engines than torch."""
+        return self
+
     def memory(self, dtype: torch.dtype | None) -> tuple[float, float]:
         """Return the bytes that a packed pixel of a tile takes, and those besides."""
         widest = self.head.in_channels * (4 if dtype is None else dtype.itemsize)

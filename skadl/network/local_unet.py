@@ -132,6 +132,10 @@ class FoldedLocalUNet(FoldedNetwork):
         """Return what computes the same strip by strip."""
         return StripLocalUNet(self.unet, dtype, self.shot, self.read, memory)
 
+    def body_unet(self) -> FoldedUNet:
+        """Return the U-Net, for other engines than torch."""
+        return self.unet
+
     def memory(self, dtype: torch.dtype | None) -> tuple[float, float]:
         """Return the bytes that a packed pixel of a tile takes, and those besides."""
         by_pixel, fixed = self.unet.memory(dtype)

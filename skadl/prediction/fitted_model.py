@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 
 import numpy as np
 import torch
 
 from skadl.network.base import ModulatedNetwork
 from skadl.network.conditioning import Conditioning
+from skadl.network.engines import choose_engine
+from skadl.network.quantised import Ranges, find_ranges
 from skadl.noise.clipped_black import signal_where_clipped
 from skadl.noise.frame_offsets import FrameOffsets, find_offsets, shown_noise
 from skadl.noise.noise_level import NoiseLevel, expected_noise
 from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.prediction.bands import each_band
+from skadl.prediction.calibration import calibration_planes
 from skadl.prediction.clipping import ClipLevels
 from skadl.prediction.correction import Correction, correct
 from skadl.prediction.frame import FrameNetwork, Track
@@ -30,6 +33,7 @@ from skadl.prediction.normalised_mosaic import NormalisedMosaic
 from skadl.raw.image import RawImage
 from skadl.raw.levels import cast_counts
 from skadl.raw.mosaic import crop_to_even, pack_bayer, pad_to_even
+from skadl.support.device import resolve_precision
 
 GIB = 2**30
 _WAY_OUT = (
@@ -131,6 +135,22 @@ class FittedModel(ImageModel):
         each_band(fill, *correction.noisy.shape[1:])
         return np.ascontiguousarray(result[:height, :width])
 
+    def _engine(self, options: PredictOptions) -> tuple[str, torch.dtype | None]:
+        """Choose what computes the convolutions, and in which precision."""
+        device = next(self.network.parameters()).device
+        dtype = self.autocast_dtype
+        if options.precision == "int8":
+            if not self.network.needs_noise:
+                raise ValueError(
+                    "precision='int8' is for networks that see an image in units of "
+                    "its noise, network='pyramid_unet' and 'local_unet': others need "
+                    "finer steps. Leave precision out."
+                )
+            dtype = torch.int8
+        elif options.precision is not None:
+            dtype = resolve_precision(options.precision, device)
+        return choose_engine(options.engine, dtype, device), dtype
+
     def _correct(
         self,
         image: RawImage,
@@ -152,12 +172,20 @@ class FittedModel(ImageModel):
             image.mosaic, image.cfa, image.black_planes, scale, zeros, fixed
         )
         noise = shown_noise(info, image, offsets)
+        engine, dtype = self._engine(options)
 
         @lru_cache(maxsize=1)  # asked for its memory first, then for its work
         def network_for(noise: NoiseLevel) -> FrameNetwork:
             facts = image.sensor, image.iso, image.ratio, noise
-            codes = self.conditioning.vector(*facts)
-            return FrameNetwork(self.network.fold(codes), self.autocast_dtype)
+            folded = self.network.fold(self.conditioning.vector(*facts))
+
+            @cache
+            def ranges() -> Ranges:
+                planes = calibration_planes(noise, white=image.ratio)
+                return find_ranges(folded, torch.from_numpy(planes))
+
+            in_8_bits = ranges if dtype == torch.int8 else None
+            return FrameNetwork(folded, dtype, engine, in_8_bits)
 
         offset = info.offset_at(image.iso) * (image.ratio / info.span)
         correction = correct(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import cache, partial
 from typing import TypeVar
 
 import numpy as np
 import torch
 
 from skadl.network.base import FoldedNetwork, MapMemory
+from skadl.network.engines import Body, bytes_kept, engine_body
+from skadl.network.quantised import Ranges, quantise
 from skadl.prediction.bands import BAND_BYTES, count_threads, each_band
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
 from skadl.prediction.tiling import Tile, Tiling, choose_tiling
@@ -20,6 +22,9 @@ from skadl.raw.symmetry import AS_IT_IS, SYMMETRIES, turn
 Item = TypeVar("Item")
 Track = Callable[[Iterable[Item], int], Iterable[Item]]
 MOST_TILES = 16  # in a batch on a GPU
+# Packed. For less a session costs more than it saves: the windows of a photograph, by
+# which its noise is judged, may ask for a network each time.
+LEAST_PIXELS_IN_ENGINE = 50_000
 NOT_FINITE = (
     "the network gave NaN or infinity; predict with precision='float32', or fit again "
     "with a smaller learning_rate."
@@ -29,15 +34,19 @@ NOT_FINITE = (
 class FrameNetwork:
     """The network of one image on its device, run on as much as memory holds.
 
-    `dtype` of the convolutions; None is float32. A packed pixel of a tile takes
-    `bytes_per_pixel`, and `fixed_memory` is taken besides. `coarser` is the network
-    whose result of half the size this one is shown, None where it is shown none.
+    `dtype` of the convolutions; None is float32. On a CPU `engine` computes them, one
+    of `skadl.network.engines`, which for int8 needs `ranges` of the network's maps. A
+    packed pixel of a tile takes `bytes_per_pixel`, and `fixed_memory` is taken besides.
+    `coarser` is the network whose result of half the size this one is shown, None where
+    it is shown none.
     """
 
     def __init__(
         self,
         folded: FoldedNetwork,
         dtype: torch.dtype | None,
+        engine: str = "torch",
+        ranges: Callable[[], Ranges] | None = None,
         memory: MapMemory | None = None,
     ) -> None:
         folded, *others = folded.scales()
@@ -45,14 +54,32 @@ class FrameNetwork:
         memory = {} if memory is None else memory
         self.coarser: FrameNetwork | None = None
         for other in reversed(others):
-            coarser = FrameNetwork(other, dtype, memory)
+            coarser = FrameNetwork(other, dtype, engine, ranges, memory)
             coarser.coarser, self.coarser = self.coarser, coarser
         self.multiple, self.halo = folded.multiple, folded.halo
         self.device = next(folded.parameters()).device
         self._folded, self._dtype = folded, dtype
         on_cpu = self.device.type == "cpu"
-        self._cpu_network = folded.on_cpu(dtype, memory) if on_cpu else None
-        self.bytes_per_pixel, self.fixed_memory = folded.memory(dtype)
+        # In another engine what is around the convolutions is computed in float32.
+        own_dtype = dtype if engine == "torch" else None
+        self._body: Callable[[], Body] | None = None
+        self._cpu_network = folded.on_cpu(own_dtype, memory) if on_cpu else None
+        self.bytes_per_pixel, self.fixed_memory = folded.memory(own_dtype)
+        if engine != "torch":
+            unet = folded.body_unet()
+            if unet is None:
+                raise ValueError(
+                    f"engine={engine!r} computes U-Nets of plain convolutions, which "
+                    "this network is none of; use engine='torch'."
+                )
+            self.bytes_per_pixel += bytes_kept(unet)
+
+            @cache
+            def body() -> Body:
+                in_8_bits = quantise(unet, ranges()) if ranges else unet
+                return engine_body(in_8_bits, engine, dtype)
+
+            self._body = body
         # A thread works with a band and five more like it.
         self.fixed_memory += 6 * BAND_BYTES * count_threads()
         if self.coarser is not None:
@@ -95,6 +122,9 @@ class FrameNetwork:
         # channels_last
         x, *more = (torch.from_numpy(y).permute(0, 3, 1, 2) for y in (tiles, *coarse))
         if self._cpu_network is not None:
+            if self._body is not None:
+                is_large = x.shape[2] * x.shape[3] >= LEAST_PIXELS_IN_ENGINE
+                self._cpu_network.run_in(self._body() if is_large else None)
             y = self._cpu_network.removed(x, *more)
         else:
             x, *more = (y.to(self.device) for y in (x, *more))

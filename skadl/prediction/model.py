@@ -19,6 +19,8 @@ from skadl.raw.levels import cast_counts, denormalise
 from skadl.raw.mosaic import crop_to_even, pad_to_even, unpack_bayer
 
 DEFAULT_MEMORY_LIMIT = 1.5
+ENGINES = ("auto", "torch", "onnxruntime", "openvino")
+PRECISIONS = ("float32", "bfloat16", "int8")
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,17 @@ class PredictOptions:
     """How an image shall be denoised; checked when it is made.
 
     strength from 0 (as it is) to 1; self_ensemble averages over the symmetries of the
-    mosaic; dtype of the result, None for that of the image; memory_limit in GiB.
+    mosaic; dtype of the result, None for that of the image; memory_limit in GiB. engine
+    and precision of the convolutions, as in `choose_engine`; None is the precision of
+    the model.
     """
 
     strength: float = 1.0
     self_ensemble: bool = False
     dtype: Any = None
     memory_limit: float = DEFAULT_MEMORY_LIMIT
+    engine: str = "auto"
+    precision: str | None = None
 
     def __post_init__(self) -> None:
         is_real = isinstance(self.strength, numbers.Real)
@@ -41,6 +47,16 @@ class PredictOptions:
                 f"strength must be a number from 0 to 1, got {self.strength!r}."
             )
         check_positive("memory_limit", self.memory_limit)
+        if self.engine not in ENGINES:
+            raise ValueError(
+                f"engine must be one of {', '.join(map(repr, ENGINES))}, got "
+                f"{self.engine!r}."
+            )
+        if self.precision not in (None, *PRECISIONS):
+            raise ValueError(
+                f"precision must be one of {', '.join(map(repr, PRECISIONS))}, or None "
+                f"for the model's own, got {self.precision!r}."
+            )
         if self.dtype is not None and np.dtype(self.dtype).kind not in "uif":
             raise TypeError(
                 f"dtype must be one of numbers, such as np.float32, got {self.dtype!r}."

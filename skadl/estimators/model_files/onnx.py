@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
 
 import skadl
 from skadl.estimators.base import RawDenoiser
-from skadl.network.base import N_PLANES, SLOPE, FoldedNetwork
+from skadl.network.base import N_PLANES, FoldedNetwork
+from skadl.network.onnx_graph import OPSET, GraphMap, GraphOperations
 from skadl.noise.noise_level import expected_noise
 from skadl.noise.sensors import SensorInfo
 from skadl.prediction.fitted_model import FittedModel
-from skadl.raw.mosaic import mirrored_axes
 from skadl.support.extras import import_extra
 from skadl.support.writing import atomic_write, check_folder
 
-OPSET = 17  # onnxruntime 1.12 and OpenVINO 2022.1 know it
 METADATA_ENTRY = "skadl"
 
 
@@ -116,8 +113,8 @@ def onnx_model(network: FoldedNetwork, cfa: str, metadata: Mapping[str, Any]) ->
     """
     from onnx import TensorProto, checker, helper
 
-    operations = _GraphOperations(cfa)
-    network.run(operations, _Map(operations, "noisy"))
+    operations = GraphOperations(cfa)
+    network.run(operations, GraphMap(operations, "noisy"))
     operations.nodes[-1].output[0] = "denoised"
 
     shape = ["batch", N_PLANES, "height", "width"]
@@ -140,129 +137,3 @@ def onnx_model(network: FoldedNetwork, cfa: str, metadata: Mapping[str, Any]) ->
     )
     checker.check_model(model, full_check=True)
     return model
-
-
-@dataclass(frozen=True)
-class _Map:
-    """What flows through a graph, by its name."""
-
-    graph: _GraphOperations
-    name: str
-
-    def __add__(self, other: _Map | float) -> _Map:
-        return self.graph.add("Add", self, other)
-
-    def __sub__(self, other: _Map | float) -> _Map:
-        return self.graph.add("Sub", self, other)
-
-    def __mul__(self, other: _Map | float) -> _Map:
-        return self.graph.add("Mul", self, other)
-
-    def __truediv__(self, other: _Map | float) -> _Map:
-        return self.graph.add("Div", self, other)
-
-
-class _GraphOperations:
-    """The operations of a folded network as nodes of a graph."""
-
-    def __init__(self, cfa: str) -> None:
-        self.cfa = cfa
-        self.nodes, self.constants = [], []
-
-    def convolve(self, y: _Map, conv: nn.Conv2d, rectified: bool = True) -> _Map:
-        side = conv.kernel_size[0]
-        weights = self._add_weights(conv)
-        y = self.add("Conv", y, *weights, kernel_shape=[side] * 2, pads=[side // 2] * 4)
-        return self.add("LeakyRelu", y, alpha=SLOPE) if rectified else y
-
-    def pool(self, y: _Map) -> _Map:
-        return self.add("MaxPool", y, kernel_shape=[2, 2], strides=[2, 2])
-
-    def upsample(self, y: _Map, up: nn.ConvTranspose2d) -> _Map:
-        weights = self._add_weights(up)
-        return self.add(
-            "ConvTranspose", y, *weights, kernel_shape=[2, 2], strides=[2, 2]
-        )
-
-    def join(self, y: _Map, skip: _Map) -> _Map:
-        return self.add("Concat", y, skip, axis=1)
-
-    def split(self, y: _Map, n_parts: int) -> tuple[_Map, ...]:
-        names = [f"Split_{len(self.nodes)}_{part}" for part in range(n_parts)]
-        self._add_node("Split", [y.name], names, axis=1)
-        return tuple(_Map(self, name) for name in names)
-
-    def halve(self, y: _Map) -> _Map:
-        return self.add("AveragePool", y, kernel_shape=[2, 2], strides=[2, 2])
-
-    def double(self, y: _Map) -> _Map:
-        scales = _Map(self, self._add_constant("scales", np.array([1, 1, 2, 2])))
-        none = _Map(self, "")  # no region of interest
-        return self.add("Resize", y, none, scales, mode="linear")
-
-    def average(self, y: _Map, reach: int) -> _Map:
-        return self.add(
-            "AveragePool",
-            y,
-            kernel_shape=[2 * reach + 1] * 2,
-            pads=[reach] * 4,
-            count_include_pad=0,
-        )
-
-    def rectify(self, y: _Map) -> _Map:
-        return self.add("Relu", y)
-
-    def root(self, y: _Map) -> _Map:
-        return self.add("Sqrt", y)
-
-    def asinh(self, y: _Map) -> _Map:
-        return self.add("Asinh", y)
-
-    def subtract(self, noisy: _Map, noise: _Map) -> _Map:
-        return self.add("Sub", noisy, noise)
-
-    def add(self, kind: str, *inputs: _Map | float, **attributes: Any) -> _Map:
-        """Add a node, and a constant for each input that is a number."""
-        output = f"{kind}_{len(self.nodes)}"
-        names = [
-            y.name if isinstance(y, _Map) else self._add_constant("number", np.array(y))
-            for y in inputs
-        ]
-        self._add_node(kind, names, [output], **attributes)
-        return _Map(self, output)
-
-    def _add_node(
-        self, kind: str, inputs: list[str], outputs: list[str], **attributes: Any
-    ) -> None:
-        from onnx import helper
-
-        self.nodes.append(helper.make_node(kind, inputs, outputs, **attributes))
-
-    def _add_weights(self, conv: nn.Conv2d | nn.ConvTranspose2d) -> list[_Map]:
-        return [
-            _Map(self, self._add_constant(kind, _mirrored(values, self.cfa)))
-            for kind, values in {"weight": conv.weight, "bias": conv.bias}.items()
-        ]
-
-    def _add_constant(self, kind: str, array: np.ndarray) -> str:
-        from onnx import numpy_helper
-
-        if not np.isfinite(array).all():
-            raise ValueError(
-                "the network holds NaN or infinity; fit again with a smaller "
-                "learning_rate."
-            )
-        name = f"{kind}_{len(self.nodes)}"
-        self.constants.append(numpy_helper.from_array(array.astype(np.float32), name))
-        return name
-
-
-def _mirrored(values: Tensor, cfa: str) -> np.ndarray:
-    """Mirror a kernel: the network knows RGGB geometry, the planes have that of `cfa`.
-
-    That is the same as mirroring the planes before and after.
-    """
-    array = values.numpy()
-    if array.ndim == 4:
-        array = np.flip(array, mirrored_axes(cfa))
-    return np.ascontiguousarray(array)

@@ -1,0 +1,33 @@
+"""An image to find the ranges of a network's maps with, for 8 bits."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from skadl.noise.noise_level import NoiseLevel
+from skadl.raw.mosaic import N_PLANES
+
+SIDE = 256  # packed pixels
+_N_RECTANGLES = 400
+_DARKEST = 1e-4  # of white
+
+
+def calibration_planes(noise: NoiseLevel, white: float) -> np.ndarray:
+    """Draw planes (1, 4, SIDE, SIDE), float32, with the noise of an image.
+
+    Rectangles that cover one another, of every size and of every level up to `white`,
+    in grey and in colours. The same at each call.
+    """
+    rng = np.random.default_rng(0)
+    clean = np.zeros((N_PLANES, SIDE, SIDE))
+    for _ in range(_N_RECTANGLES):
+        top, left = rng.integers(-SIDE // 4, SIDE, 2)
+        height, width = (SIDE / 2 * 2.0 ** -rng.uniform(0, 6, 2)).astype(int) + 1
+        grey = rng.uniform(np.log(_DARKEST), 0)
+        colour = np.exp(np.minimum(grey + 0.3 * rng.standard_normal(N_PLANES), 0))
+        rows = slice(max(top, 0), max(top + height, 0))
+        columns = slice(max(left, 0), max(left + width, 0))
+        clean[:, rows, columns] = white * colour[:, None, None]
+    sigma = np.sqrt(noise.shot * clean + noise.read)
+    noisy = clean + sigma * rng.standard_normal(clean.shape)
+    return noisy.astype(np.float32)[None]
