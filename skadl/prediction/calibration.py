@@ -12,11 +12,12 @@ _N_RECTANGLES = 400
 _DARKEST = 1e-4  # of white
 
 
-def calibration_planes(noise: NoiseLevel, white: float) -> np.ndarray:
+def calibration_planes(noise: NoiseLevel) -> np.ndarray:
     """Draw planes (1, 4, SIDE, SIDE), float32, with the noise of an image.
 
-    Rectangles that cover one another, of every size and of every level up to `white`,
-    in grey and in colours. The same at each call.
+    Rectangles that cover one another, of every size and of every level up to white, in
+    grey and in colours. The same at each call. What a light factor lifts above white is
+    not among them: ranges that hold it too are too wide for the rest (1 to 3 dB).
     """
     rng = np.random.default_rng(0)
     clean = np.zeros((N_PLANES, SIDE, SIDE))
@@ -27,7 +28,7 @@ def calibration_planes(noise: NoiseLevel, white: float) -> np.ndarray:
         colour = np.exp(np.minimum(grey + 0.3 * rng.standard_normal(N_PLANES), 0))
         rows = slice(max(top, 0), max(top + height, 0))
         columns = slice(max(left, 0), max(left + width, 0))
-        clean[:, rows, columns] = white * colour[:, None, None]
+        clean[:, rows, columns] = colour[:, None, None]
     sigma = np.sqrt(noise.shot * clean + noise.read)
     noisy = clean + sigma * rng.standard_normal(clean.shape)
     return noisy.astype(np.float32)[None]

@@ -181,7 +181,7 @@ class FittedModel(ImageModel):
 
             @cache
             def ranges() -> Ranges:
-                planes = calibration_planes(noise, white=image.ratio)
+                planes = calibration_planes(noise)
                 return find_ranges(folded, torch.from_numpy(planes))
 
             in_8_bits = ranges if dtype == torch.int8 else None
