@@ -96,7 +96,7 @@ def _time_predict(
 ) -> list[dict]:
     model, frame = draw_model(name, precision), draw_frame(megapixels)
     clock = _Clock(FrameNetwork.removed)
-    FrameNetwork.removed = lambda network, tiles: clock(network, tiles)
+    FrameNetwork.removed = lambda network, *tiles: clock(network, *tiles)
     n_megapixels = frame.mosaic.size / 1e6
     whole, inside = [], []
     for _ in range(n_frames):

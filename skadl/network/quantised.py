@@ -23,6 +23,9 @@ from skadl.network.onnx_graph import GraphMap, GraphOperations
 # How far channels are brought together: 0 not at all, 1 until all have one range.
 # Halfway maps and weights share the loss, as in SmoothQuant.
 TOGETHER = 0.5
+# Of a channel's values. What lies beyond, at the sharpest edges, is cut off, and the
+# rest has finer steps: with all of them images in good light lost 0.04 dB, not 0.02.
+INSIDE = 0.999
 _SMALLEST = 1e-6  # part of the loudest channel that a silent one is taken for
 
 Ranges = dict[nn.Module, tuple[Tensor, Tensor]]  # of each channel that a module gives
@@ -127,7 +130,9 @@ class _Watching(TensorOperations):
         return self._note(up, up(y))
 
     def _note(self, module: nn.Module, y: Tensor) -> Tensor:
-        low, high = torch.aminmax(y[0].flatten(1), dim=1)
+        values = y[0].flatten(1).sort(dim=1).values
+        last = int(INSIDE * values.shape[1]) - 1
+        low, high = values[:, -1 - last], values[:, last]
         self.ranges[module] = low.clamp(max=0), high.clamp(min=0)
         return y
 
