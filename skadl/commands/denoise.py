@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from skadl.commands.parameters import level_options
-from skadl.commands.terminal import cannot_write, failure, show_warning
+from skadl.commands.terminal import cannot_write, failure, say, show_warning
 
 if TYPE_CHECKING:
     from skadl.commands.denoise_files import FileResult
@@ -120,6 +120,12 @@ _POSITIVE = click.FloatRange(0, min_open=True)
     help="Average over flips and rotations: a little better, eight times slower.",
 )
 @click.option("--compress", is_flag=True, help="Lossless JPEG inside the DNG.")
+@click.option(
+    "--preview",
+    is_flag=True,
+    help="A JPEG beside each result: before and after, pixel for pixel. Of several "
+    "files also contact-sheet.jpg.",
+)
 @click.option("--gps", is_flag=True, help="Carry the position into the DNG too.")
 @click.option(
     "--jobs",
@@ -174,6 +180,7 @@ def denoise(
     strength: float,
     self_ensemble: bool,
     compress: bool,
+    preview: bool,
     gps: bool,
     jobs: int,
     memory: float,
@@ -269,6 +276,7 @@ def denoise(
         },
         compress=compress,
         gps=gps,
+        preview=preview,
         history=_history(model, strength, self_ensemble),
     )
     # One bar: over the tiles of a lone file, else over the files.
@@ -290,6 +298,18 @@ def denoise(
                 bar.write(f"Error: {result.error}", file=sys.stderr)
             elif not as_json:
                 bar.write(printable_line(_outcome(result)), file=sys.stdout)
+    previews = [result.preview for result in results if result.preview is not None]
+    if len(previews) > 1:
+        from skadl.commands.previews import write_sheet
+
+        try:
+            sheet = write_sheet(out, previews)
+        except OSError as error:
+            raise click.ClickException(cannot_write(out, error)) from error
+        if not as_json:
+            say([f"Previews: {sheet}"])
+    elif previews and not as_json:
+        say([f"Preview: {previews[0]}"])
     if as_json:
         name = UNIVERSAL if model is None else str(model)
         record = {"model": name, "files": [_record(r) for r in results]}
@@ -349,6 +369,8 @@ def _record(result: FileResult) -> dict[str, Any]:
         return record | {"status": "failed", "error": result.error}
     record |= {"status": "kept" if result.is_kept else "written"}
     record |= {"output": str(result.output), "seconds": result.seconds}
+    if result.preview is not None:
+        record["preview"] = str(result.preview)
     if result.noise is not None:
         gain_error, read_noise_error = result.noise.errors
         record["noise"] = {

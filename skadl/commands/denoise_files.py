@@ -49,6 +49,7 @@ class BatchOptions:
     predict: dict[str, Any] = field(default_factory=dict)  # of `ADLDenoiser.predict`
     compress: bool = False  # of a DNG, as in `write_dng`
     gps: bool = False
+    preview: bool = False  # a small picture beside each result
     history: str | None = None  # what is done, in words, for a DNG
 
 
@@ -65,6 +66,7 @@ class FileResult:
     noise: FoundNoise | None = None  # that a model by noise was told of
     # Pixels that got their neighbours' value; None where no fixed pattern is known.
     n_hot: int | None = None
+    preview: Path | None = None  # if one was asked for
 
 
 def find_raw_files(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
@@ -161,11 +163,11 @@ def denoise_file(
 ) -> FileResult:
     """Read, denoise and write one file, replacing an older result."""
     start, name, noise = time.perf_counter(), task.source.name, None
-    n_hot = None
+    n_hot = preview = None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            noise, n_hot = _denoise_file(model, task, options)
+            noise, n_hot, preview = _denoise_file(model, task, options)
             error = None
         except MemoryError:
             error = "denoising it needs more memory than there is."
@@ -190,12 +192,13 @@ def denoise_file(
         ),
         noise=noise,
         n_hot=n_hot,
+        preview=preview,
     )
 
 
 def _denoise_file(
     model: ADLDenoiser, task: FileResult, options: BatchOptions
-) -> tuple[FoundNoise | None, int | None]:
+) -> tuple[FoundNoise | None, int | None, Path | None]:
     with _silent_libraw():
         image = _read(task.source, options)
     sensor, noise = _sensor(model, image, options)
@@ -209,29 +212,37 @@ def _denoise_file(
     # reconstruction of highlights where they see a count above.
     counts = np.minimum(denoised.mosaic, np.float32(image.mosaic.max()))
     denoised = denoised.with_mosaic(counts)
+    _write(task, denoised, options)
+    preview = None
+    if options.preview:
+        from skadl.commands.previews import preview_path, write_preview
+
+        preview = preview_path(task.output)
+        write_preview(preview, image, denoised)
+    return noise, n_hot, preview
+
+
+def _write(task: FileResult, denoised: RawImage, options: BatchOptions) -> None:
     suffix = task.output.suffix.lower()
     if suffix in FITS_SUFFIXES:
         write_fits(task.output, denoised, task.source, history=options.history)
-        return noise, n_hot
-    if suffix != ".dng":
+    elif suffix != ".dng":
         write_image(task.output, denoised)
-        return noise, n_hot
-    if is_fits(task.source):  # whose colours are not known
+    elif is_fits(task.source):  # whose colours are not known
         write_dng(
             task.output, denoised, compress=options.compress, history=options.history
         )
-        return noise, n_hot
-    with _silent_libraw():  # which reads the colours
-        write_dng(
-            task.output,
-            denoised,
-            task.source,
-            gps=options.gps,
-            compress=options.compress,
-            history=options.history,
-            noise_reduction=options.predict.get("strength", 1.0),
-        )
-    return noise, n_hot
+    else:
+        with _silent_libraw():  # which reads the colours
+            write_dng(
+                task.output,
+                denoised,
+                task.source,
+                gps=options.gps,
+                compress=options.compress,
+                history=options.history,
+                noise_reduction=options.predict.get("strength", 1.0),
+            )
 
 
 def _read(path: Path, options: BatchOptions) -> RawImage:

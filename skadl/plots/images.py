@@ -72,7 +72,7 @@ def plot_before_after(
     pictures = [render(image, display=display) for image in planes]
     height, width = pictures[0].shape[:2]
     if crop is None:
-        crop = _busiest_square(pictures[-1])
+        crop = busiest_square(pictures[-1])
     rows, columns = _check_crop(crop, height, width)
 
     aspects = [height / width, len(rows) / len(columns)]
@@ -145,7 +145,7 @@ def _outline(axis: Axes, rows: range, columns: range) -> None:
         )
 
 
-def _busiest_square(picture: np.ndarray) -> tuple[int, int, int, int]:
+def busiest_square(picture: np.ndarray) -> tuple[int, int, int, int]:
     """Find the square, a quarter of the short side, with the strongest gradients."""
     grey = picture.mean(axis=2)
     height, width = grey.shape
