@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from html import escape
 
-from skadl.data.store.patch_store import PatchStore
+from skadl.data.store.patch_store import PatchStore, StoredImage
+from skadl.raw.image import UNREADABLE, LazyRawImage, RawImage, small_planes
 from skadl.raw.pair import RawPair, check_pairs_sequence
+from skadl.raw.thumbnail import thumbnails
+from skadl.support.html import escaped, table
+
+_MOST_SHOWN = 12  # domains with a picture in a notebook: each is a file to read
 
 
 class SourcePool:
@@ -90,6 +96,48 @@ class SourcePool:
             for name, members in self._domains.items()
         )
         return f"SourcePool({', '.join(counts)})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                escaped(name),
+                str(len(members)),
+                _known_isos(members),
+                _first_frame(members) if place < _MOST_SHOWN else "",
+            )
+            for place, (name, members) in enumerate(self._domains.items())
+        ]
+        header = ("source domain", "pairs", "ISO", "first noisy frame")
+        return f"<div><div><b>SourcePool</b></div>{table(header, rows)}</div>"
+
+
+def _original(image: RawImage) -> RawImage:
+    """Return the frame that a store would build, so that showing it builds nothing."""
+    return image.original if isinstance(image, StoredImage) else image
+
+
+def _known_isos(members: Sequence[RawPair]) -> str:
+    """Say the range of ISOs, of the frames whose ISO is known without their file."""
+    frames = [_original(pair.noisy) for pair in members]
+    isos = [
+        frame.iso
+        for frame in frames
+        if not isinstance(frame, LazyRawImage) or frame.is_known("iso")
+    ]
+    if not isos:
+        return "in the files"
+    low, high = min(isos), max(isos)
+    known = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    return known if len(isos) == len(frames) else f"{known}, others in the files"
+
+
+def _first_frame(members: Sequence[RawPair]) -> str:
+    try:
+        _, small = small_planes(_original(members[0].noisy))
+    except UNREADABLE as error:
+        return escaped(error, 400)
+    (address,) = thumbnails([small])
+    return f'<img src="{escape(address)}" alt="noisy" style="max-height:96px">'
 
 
 def _group_by_sensor(pairs: Sequence[RawPair]) -> dict[str, tuple[RawPair, ...]]:

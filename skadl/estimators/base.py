@@ -23,6 +23,7 @@ from skadl.estimators.model_files.parameters import parameters_to_save
 from skadl.estimators.model_files.reader import ModelFile
 from skadl.estimators.model_files.writer import write_model_file
 from skadl.estimators.validation import check_meta
+from skadl.estimators.view import fitted_html
 from skadl.evaluation.metrics import clipped_psnr
 from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.prediction.fitted_model import FittedModel
@@ -269,6 +270,20 @@ class RawDenoiser(BaseEstimator, ABC):
     def _prefer(self) -> str | None:
         """Choose what joblib works with where images are predicted side by side."""
         return None
+
+    def _repr_html_inner(self) -> str:
+        return super()._repr_html_inner() + self._fitted_html()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if "text/html" in bundle:  # not with set_config(display="text")
+            bundle["text/html"] += self._fitted_html()
+        return bundle
+
+    def _fitted_html(self) -> str:
+        if not hasattr(self, "sensors_"):
+            return ""
+        return fitted_html(self.sensors_, getattr(self, "selection_report_", None))
 
     def __sklearn_tags__(self):
         """Tell scikit-learn that the input is not a 2-D array."""

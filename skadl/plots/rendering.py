@@ -7,9 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skadl.raw.image import RawImage
-
-MIDDLE_GREY = 0.18  # linear light
-_GAIN_LIMIT = 8.0  # beyond it, a white balance only colours the noise
+from skadl.raw.tone import fitting_exposure, grey_world, linear_rgb, srgb_bytes
 
 
 @dataclass(frozen=True)
@@ -75,19 +73,12 @@ def display_settings(
     >>> display_settings(planes).white_balance
     (2.0, 1.0, 4.0)
     """
-    rgb = _linear_rgb(image)
+    rgb = linear_rgb(checked_planes(image))
     if white_balance is None:
-        means = np.clip(rgb, 0, 1).mean(axis=(0, 1), dtype=np.float64)
-        gains = np.ones(3)
-        if means.min() > 0:
-            gains = np.clip(means[1] / means, 1 / _GAIN_LIMIT, _GAIN_LIMIT)
-        white_balance = tuple((gains / gains.min()).round(6).tolist())
+        white_balance = grey_world(rgb)
     if exposure is None:
         checked = Display(1.0, white_balance)
-        balanced = rgb @ np.array(checked.white_balance)
-        middle, high = np.percentile(balanced / 3, (50, 99))
-        brightest = max(high, middle / MIDDLE_GREY)
-        exposure = float(1 / brightest) if brightest > 1e-6 else 1.0
+        exposure = fitting_exposure(rgb, checked.white_balance)
     return Display(exposure, white_balance)
 
 
@@ -136,10 +127,7 @@ def render(
     elif exposure is not None or white_balance is not None:
         raise ValueError("give render either display or exposure and white_balance.")
     factors = np.float32(display.exposure) * np.array(display.white_balance, np.float32)
-    linear = np.clip(_linear_rgb(image) * factors, 0, 1)
-    curved = 1.055 * linear ** np.float32(1 / 2.4) - 0.055
-    encoded = np.where(linear <= 0.0031308, 12.92 * linear, curved)
-    return np.rint(255 * encoded).astype(np.uint8)
+    return srgb_bytes(linear_rgb(checked_planes(image)), factors)
 
 
 def checked_planes(image: RawImage | np.ndarray) -> np.ndarray:
@@ -153,8 +141,3 @@ def checked_planes(image: RawImage | np.ndarray) -> np.ndarray:
     if not np.isfinite(planes).all():
         raise ValueError("an image to show must be finite; got NaN or infinity.")
     return planes.astype(np.float32, copy=False)
-
-
-def _linear_rgb(image: RawImage | np.ndarray) -> np.ndarray:
-    red, green_r, green_b, blue = checked_planes(image)
-    return np.stack([red, (green_r + green_b) / 2, blue], axis=-1)

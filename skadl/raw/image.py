@@ -15,9 +15,13 @@ import numpy as np
 from skadl.raw.levels import black_planes, level_span, normalise
 from skadl.raw.mosaic import check_cfa, crop_to_even, pack_bayer
 from skadl.raw.noise_profile import NoiseProfile, check_noise_profile
+from skadl.raw.thumbnail import shrink, thumbnails
+from skadl.support.html import escaped, picture, view
 
 # All that a file says beside its counts.
 HEADER_FIELDS = ("cfa", "black_level", "white_level", "sensor", "iso", "ratio")
+# What stops a file from being read; a view in a notebook shows it instead.
+UNREADABLE = (OSError, ValueError, ImportError, MemoryError)
 # Far beyond any camera and any unit; single precision holds what is made of them.
 _RANGES = {"iso": (1e-3, 1e9), "ratio": (1e-6, 1e6), "white_level": (1e-9, 1e12)}
 _MOST_DIGESTED = 2**18  # pixels of a frame, spread over it
@@ -105,6 +109,14 @@ class RawImage:
             f"iso={self.iso:g}, ratio={self.ratio:g})"
         )
 
+    def _repr_html_(self) -> str:
+        try:
+            shape, small = small_planes(self)
+        except UNREADABLE as error:
+            return f"<p>{escaped(repr(self))}: {escaped(error, 400)}</p>"
+        (address,) = thumbnails([small])
+        return view("RawImage", _facts(self, shape), [picture(address, self.sensor)])
+
     @property
     def black_planes(self) -> np.ndarray:
         """Black levels in plane order R, Gr, Gb, B, float64 of shape (4,)."""
@@ -184,6 +196,10 @@ class LazyRawImage(RawImage):
             self._read()
         return self._header
 
+    def is_known(self, name: str) -> bool:
+        """Whether a field is known without reading the file."""
+        return name in self.overrides or self._header is not None
+
     @property
     def mosaic(self) -> np.ndarray:  # noqa: D102 (documented on RawImage)
         return self._read().mosaic
@@ -207,6 +223,29 @@ def _header_property(name: str) -> property:
 
 for _name in HEADER_FIELDS:
     setattr(LazyRawImage, _name, _header_property(_name))
+
+
+def small_planes(image: RawImage) -> tuple[tuple[int, int], np.ndarray]:
+    """Read a frame once: shape of its mosaic, and normalised planes of a thumbnail."""
+    mosaic = image.mosaic
+    small = shrink(pack_bayer(crop_to_even(mosaic), image.cfa))
+    planes = normalise(small, image.black_planes, image.white_level, image.ratio)
+    return mosaic.shape, planes
+
+
+def _facts(image: RawImage, shape: tuple[int, int]) -> dict[str, str]:
+    height, width = shape
+    levels = np.unique(np.asarray(image.black_level, float))
+    facts = {
+        "file": image.path and image.path.name,
+        "sensor": image.sensor,
+        "ISO": f"{image.iso:g}",
+        "light factor": f"{image.ratio:g}",
+        "size": f"{width} x {height} pixels, {image.cfa}",
+        "black level": " to ".join(f"{b:g}" for b in sorted({levels[0], levels[-1]})),
+        "white level": f"{image.white_level:g}",
+    }
+    return {name: fact for name, fact in facts.items() if fact}
 
 
 def content_digest(image: RawImage) -> str:

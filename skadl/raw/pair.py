@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from skadl.raw.image import RawImage
+from skadl.raw.image import UNREADABLE, RawImage, small_planes
+from skadl.raw.thumbnail import thumbnails
+from skadl.support.html import escaped, picture, view
 
 # Arrays contradict their levels if most lies this far outside, as parts of the range
 # (a dark frame lies at its black level), or if anything lies so many ranges away.
@@ -63,6 +65,26 @@ class RawPair:
     def ratio(self) -> float:
         """Light factor of the noisy frame."""
         return self.noisy.ratio
+
+    def _repr_html_(self) -> str:
+        frames = (self.noisy, self.clean)
+        try:
+            (shape, noisy), (_, clean) = map(small_planes, frames)
+        except UNREADABLE as error:
+            return f"<p>RawPair: {escaped(error, 400)}</p>"
+        facts = {
+            "files": ", ".join(frame.path.name for frame in frames if frame.path),
+            "scene": "" if self.scene is None else str(self.scene),
+            "sensor": self.sensor,
+            "ISO": f"{self.iso:g}",
+            "light factor": f"{self.ratio:g}",
+            "size": f"{shape[1]} x {shape[0]} pixels, {self.noisy.cfa}",
+        }
+        return view(
+            "RawPair",
+            {name: fact for name, fact in facts.items() if fact},
+            list(map(picture, thumbnails([noisy, clean]), ("noisy", "clean"))),
+        )
 
 
 def read_pair(pair: RawPair) -> RawPair:

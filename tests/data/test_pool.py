@@ -9,7 +9,8 @@ import pytest
 
 from skadl.data.pool import SourcePool
 from skadl.data.store.patch_store import PatchStore, StoredImage
-from skadl.raw.pair import check_pairs_sequence, make_pairs
+from skadl.raw.image import LazyRawImage, RawImage
+from skadl.raw.pair import RawPair, check_pairs_sequence, make_pairs
 
 
 @pytest.fixture
@@ -89,3 +90,33 @@ def test_check_pairs_sequence__wrong_item__says_which_and_what_to_do(pairs):
 
 def test_check_pairs_sequence__object_array__is_a_tuple(pairs):
     assert check_pairs_sequence(np.array(pairs, object), "pairs") == tuple(pairs)
+
+
+def test_pool__view__names_domains_and_reads_one_file_of_each(tmp_path):
+    n_reads = 0
+
+    def read(path):
+        nonlocal n_reads
+        n_reads += 1
+        if path.name == "damaged":
+            raise ValueError("<damaged> file")
+        return RawImage(np.full((4, 4), 500), "RGGB", 0, 1023, "S", 100)
+
+    def lazy_pair(name, **known):
+        return RawPair(LazyRawImage(name, read, **known), LazyRawImage(name, read))
+
+    domains = {
+        "<b>bold</b>": [lazy_pair("1", iso=200), lazy_pair("2", iso=800)],
+        "unread": [lazy_pair("3"), lazy_pair("4")],
+        "bad": [lazy_pair("damaged")],
+    }
+    for store in (None, PatchStore(tmp_path)):
+        n_reads = 0
+        html = SourcePool(domains, store)._repr_html_()
+        assert n_reads <= 3
+        assert "&lt;b&gt;bold&lt;/b&gt;" in html and "<b>bold" not in html
+        assert "200 to 800" in html and "in the files" in html
+        assert "&lt;damaged&gt; file" in html
+        assert html.count("<img ") == 2
+    many = SourcePool({str(n): [lazy_pair("1", iso=200)] for n in range(30)})
+    assert many._repr_html_().count("<img ") == 12

@@ -178,6 +178,20 @@ def test__repr__in_text_and_html__works_before_and_after_fit(model):
     assert "queue_size=7" in repr(ADLDenoiser(queue_size=7))
 
 
+def test__view_in_a_notebook__adds_sensors_stages_and_report_to_the_diagram(model):
+    for html in (model._repr_html_(), model._repr_mimebundle_()["text/html"]):
+        assert "sk-top-container" in html
+        for sensor, _ in model.sensors_.items():
+            assert f">{sensor}</td>" in html
+        for stage in model.selection_report_.stages:
+            assert f">{stage.name}</td><td" in html
+        assert html.endswith(f"{model.selection_report_._repr_html_()}</div>")
+    assert ">sensor</th>" not in tiny_denoiser()._repr_html_()
+    with sklearn.config_context(display="text"):
+        assert not hasattr(model, "_repr_html_")
+        assert set(model._repr_mimebundle_()) == {"text/plain"}
+
+
 # Copies
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import pickle
 from dataclasses import FrozenInstanceError
+from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from skadl.raw.image import LazyRawImage, RawImage
 from skadl.raw.pair import RawPair, make_pairs
@@ -269,3 +274,84 @@ def test_make_pairs__numbers_differ__are_both_named():
 def test_make_pairs__fact_of_wrong_length__is_named(name):
     with pytest.raises(ValueError, match=f"{name} has 2 entries for 3 pairs"):
         make_pairs(FRAMES, FRAMES, **(PAIR_FACTS | {name: [1, 2]}))
+
+
+# Views for notebooks
+
+
+class Page(HTMLParser):
+    """Tags that are open, pictures, and the text of a page."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.sources, self.tags, self.text = [], [], set(), ""
+        self.feed(html)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        if tag == "img":
+            self.sources.append(dict(attrs)["src"])
+        else:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data + "\n"
+
+    def pictures(self):
+        for source in self.sources:
+            kind, data = source.split(",")
+            assert kind == "data:image/png;base64"
+            yield np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+
+
+HOSTILE = "<script>alert('x')</script>&\"\n"
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (3, 900), (401, 602), (1200, 2)])
+@pytest.mark.parametrize("cfa", ["RGGB", "BGGR", "GRBG", "GBRG"])
+def test_view__even_grey__is_a_small_grey_picture(shape, cfa):
+    grey = raw_image(np.full(shape, 300, np.uint16), cfa=cfa)
+    (picture,) = Page(grey._repr_html_()).pictures()
+    assert max(picture.shape[:2]) <= 192 and len(np.unique(picture)) == 1
+    assert 0 < picture[0, 0, 0]
+
+
+def test_view__left_red_right_blue__is_shown_so():
+    mosaic = np.full((40, 80), 64, np.uint16)
+    mosaic[::2, :40:2] = 900
+    mosaic[1::2, 41::2] = 900
+    (picture,) = Page(raw_image(mosaic)._repr_html_()).pictures()
+    assert picture.shape == (20, 40, 3)
+    assert (picture[:, :20, 0] > picture[:, :20, 2]).all()
+    assert (picture[:, 20:, 2] > picture[:, 20:, 0]).all()
+
+
+def test_view__hostile_names_and_values__are_escaped_and_shown():
+    mosaic = np.full((4, 6), np.nan)
+    mosaic[0, 0] = np.inf
+    image = raw_image(mosaic, sensor=HOSTILE, path=Path(HOSTILE.replace("/", "")))
+    for shown in (image, RawPair(image, image, scene=HOSTILE)):
+        page = Page(shown._repr_html_())
+        assert "script" not in page.tags
+        assert HOSTILE.strip() in page.text
+        assert all((picture == 0).all() for picture in page.pictures())
+
+
+def test_view__pair__shows_both_frames_alike():
+    dark, bright = (raw_image(np.full((4, 6), c, np.uint16)) for c in (200, 300))
+    noisy, clean = Page(RawPair(dark, bright)._repr_html_()).pictures()
+    assert (noisy < clean).all()
+
+
+def test_view__lazy_image__reads_its_file_or_says_why_not():
+    reader = CountingReader()
+    page = Page(LazyRawImage("a.dng", reader)._repr_html_())
+    assert reader.n_reads == 1 and "a.dng" in page.text and "1600" in page.text
+    missing = LazyRawImage("<gone>.dng", lambda path: Path("/no/such/<b>").read_bytes())
+    for shown in (missing, RawPair(missing, missing)):
+        page = Page(shown._repr_html_())
+        assert "No such file" in page.text and "b" not in page.tags

@@ -47,7 +47,7 @@ def text_table(
         lines += ["", *aligned([("reason", "batches"), *cells])]
     if stages:
         cells = [
-            (short_label(stage.name), str(stage.n_iter), _decibel(stage))
+            (short_label(stage.name), str(stage.n_iter), stage_psnr(stage))
             for stage in stages
         ]
         lines += ["", *aligned([("stage", "iterations", "PSNR (dB)"), *cells])]
@@ -103,5 +103,6 @@ def _cells(row: DomainAcceptance) -> tuple[str, ...]:
     return short_label(row.domain), str(row.offered), str(row.accepted), rate, margin
 
 
-def _decibel(stage: TrainingStage) -> str:
+def stage_psnr(stage: TrainingStage) -> str:
+    """Write the PSNR that a stage ended with, or a dash."""
     return "-" if stage.psnr is None else f"{stage.psnr:.2f}"
