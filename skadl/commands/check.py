@@ -138,6 +138,9 @@ def check(
     else:
         say([pairs.summary(), "", result.summary()])
         say(f"Picture: {path}" for path in drawn)
+        if pictures is None and any(pair.verdict != "good" for pair in result.pairs):
+            place = shlex.quote(str(folder))
+            say([f"To see them: skadl check {place} --pictures pictures"])
     if not result.is_good or pairs.problems:
         raise click.exceptions.Exit(1)
 
