@@ -74,7 +74,10 @@ Examples:
     "averaged.  [default: of FITS files that show stars]",
 )
 @click.option(
-    "--iterations", type=click.IntRange(0), metavar="N", help="Of adaptation."
+    "--iterations",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Training steps on the sources; fewer are faster.  [default: 1000]",
 )
 @click.option(
     "--seed",
