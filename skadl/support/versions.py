@@ -35,6 +35,9 @@ EXTRAS = {
     "dask": ("distributed",),
     "fits": ("astroalign", "astropy"),
     "bm3d": ("bm3d",),
+    "app": ("matplotlib", "starlette", "uvicorn"),
+    "onnxruntime": ("onnx", "onnxruntime"),
+    "openvino": ("onnx", "openvino"),
 }
 
 
