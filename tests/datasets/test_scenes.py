@@ -7,6 +7,7 @@ import socket
 import numpy as np
 import pytest
 from skimage.color import rgb2xyz
+from threadpoolctl import threadpool_limits
 
 from skadl.datasets import Scene, make_scenes
 from skadl.datasets.simulated import scenes as scenes_module
@@ -152,3 +153,12 @@ def test__scene__integer_or_negative_light__is_refused():
     with pytest.raises(ValueError, match="white level"):
         Scene(np.full((4, 4, 3), -0.1), "negative")
     assert Scene(np.zeros((4, 4, 3)), "dark").name == "dark"
+
+
+def test_photograph__any_number_of_blas_threads__is_the_same_to_the_last_bit():
+    # A fit that is resumed in another process simulates its pairs again.
+    made = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, "blas"):
+            made.append(scenes_module._photograph.__wrapped__("flower", 1.7))
+    np.testing.assert_array_equal(*made)

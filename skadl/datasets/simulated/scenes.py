@@ -233,11 +233,13 @@ def _encoded_photograph(name: str) -> np.ndarray:
 @lru_cache(maxsize=32)
 def _photograph(name: str, shrinkage: float) -> np.ndarray:
     """Linear photograph, (height / shrinkage, width / shrinkage, 3)."""
-    curve = srgb_to_linear(np.arange(256) / 255).astype(np.float32)
-    linear = curve[_encoded_photograph(name)]
+    # Resized in float64: in float32 the last bits depend on how many threads BLAS has,
+    # and a fit that goes on in another process would not know its pairs again.
+    linear = srgb_to_linear(np.arange(256) / 255)[_encoded_photograph(name)]
     # The shrinkage may be just that at which a side becomes a whole number.
     height, width = (int(side / shrinkage + 1e-6) for side in linear.shape[:2])
-    return resize_local_mean(linear, (height, width), channel_axis=2)
+    resized = resize_local_mean(linear, (height, width), channel_axis=2)
+    return resized.astype(np.float32)
 
 
 def _as_scene(scene: Any) -> Scene:
