@@ -155,9 +155,13 @@ def test_upload__dropped_file__is_removed_with_its_entry(page, session, photos):
     assert answer.json()["name"] == "x.dng"
     (path,) = session.scratch.rglob("*.dng")
     assert path.read_bytes() == content
+    for other in "yz":
+        page.post(f"/api/upload?name={other}.dng", content=content)
     page.post("/api/remove", json={"number": number})
     assert not path.exists()
-    assert page.get("/api/state").json()["files"] == []
+    page.post("/api/upload?name=again.dng", content=content)
+    names = [file["name"] for file in page.get("/api/state").json()["files"]]
+    assert names == ["y.dng", "z.dng", "again.dng"]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import shutil
+import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -106,8 +107,7 @@ class Session:
         name = re.split(r"[\\/]", name)[-1]
         if name in ("", ".", ".."):
             raise ValueError("a dropped file has no name.")
-        folder = self.scratch / f"dropped-{len(list(self.scratch.iterdir()))}"
-        folder.mkdir()
+        folder = Path(tempfile.mkdtemp(prefix="dropped-", dir=self.scratch))
         return folder / name
 
     def add_upload(self, path: Path) -> dict[str, Any]:
