@@ -26,6 +26,7 @@ from torch.nn import functional as F
 
 from benchmarks.result_files import DEFAULT_FOLDER, write_markdown
 from benchmarks.speed.plain_unet import PlainUNet, plain_twin
+from benchmarks.speed.step_networks import LEARNING_RATE, draw_learner, plain_step
 from benchmarks.speed.step_tables import (
     GATES,
     READING,
@@ -39,15 +40,12 @@ from skadl.adaptation.learner import Learner
 from skadl.adaptation.patches import Batch, cut_patches, select
 from skadl.datasets import make_domain
 from skadl.estimators.preparation import prepare
-from skadl.estimators.training_pairs import bayer_symmetry, noise_weight
+from skadl.estimators.training_pairs import bayer_symmetry
 from skadl.network.choice import build_network
 from skadl.network.conditioning import Conditioning
 from skadl.network.unet import ModulatedUNet
-from skadl.support.device import resolve_precision
 
 CPU = torch.device("cpu")
-LEARNING_RATE = 1e-3
-WEIGHT_DECAY = 0.01
 MLP_WIDTH = 32
 LOOP_PARTS = {
     "loop step": "step",
@@ -159,7 +157,9 @@ def time_steps(
     network: ModulatedUNet, batch: Batch, validation: Batch, rounds: int
 ) -> pd.DataFrame:
     """Time training steps, the plain loop, and the parts of a gate, interleaved."""
-    learners = {name: make_learner(network, name) for name in ("float32", "auto")}
+    learners = {
+        name: draw_learner(copy.deepcopy(network), name) for name in ("float32", "auto")
+    }
     auto = learners["auto"]
     contestants = {
         "step, plain": plain_step(plain_twin(network), batch),
@@ -183,27 +183,6 @@ def time_steps(
                 rows.append((what, number, 1000 * elapsed))
         order.reverse()  # nobody always runs behind the same neighbour
     return pd.DataFrame(rows, columns=["what", "round", "ms"])
-
-
-def make_learner(network: ModulatedUNet, precision: str) -> Learner:
-    """Build a learner with a copy of the network and skadl's default loss."""
-    dtype = resolve_precision(precision, CPU)
-    return Learner(copy.deepcopy(network), dtype, WEIGHT_DECAY, noise_weight)
-
-
-def plain_step(plain: PlainUNet, batch: Batch) -> Callable[[], None]:
-    """Return a function that takes one step of a plain PyTorch loop."""
-    noisy, clean = batch.noisy.contiguous(), batch.clean.contiguous()  # NCHW
-    optimizer = torch.optim.AdamW(
-        plain.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY
-    )
-
-    def step() -> None:
-        optimizer.zero_grad()
-        F.l1_loss(plain(noisy, batch.metadata), clean).backward()
-        optimizer.step()
-
-    return step
 
 
 def judging(gate: Gate) -> Callable[[], Verdict]:

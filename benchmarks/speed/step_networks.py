@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
+from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.speed.plain_unet import PlainUNet
 from skadl.adaptation.learner import Learner
 from skadl.adaptation.patches import Batch
 from skadl.estimators.training_pairs import noise_weight
@@ -67,3 +71,18 @@ def count_gflop(network: ModulatedNetwork, batch: Batch) -> float:
 
 def _metadata():
     return Conditioning("noise", ()).vector("any", 100.0, 1.0, NOISE)
+
+
+def plain_step(plain: PlainUNet, batch: Batch) -> Callable[[], None]:
+    """Return a function that takes one step of a plain PyTorch loop."""
+    noisy, clean = batch.noisy.contiguous(), batch.clean.contiguous()  # NCHW
+    optimizer = torch.optim.AdamW(
+        plain.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY
+    )
+
+    def step() -> None:
+        optimizer.zero_grad()
+        F.l1_loss(plain(noisy, batch.metadata), clean).backward()
+        optimizer.step()
+
+    return step

@@ -18,18 +18,17 @@ from pathlib import Path
 import click
 import pandas as pd
 import torch
-from torch.nn import functional as F
 
 from benchmarks.result_files import DEFAULT_FOLDER, write_markdown
 from benchmarks.speed.peaks import measure_peaks
 from benchmarks.speed.plain_unet import plain_twin
 from benchmarks.speed.step_networks import (
     LEARNING_RATE,
-    WEIGHT_DECAY,
     count_gflop,
     draw_batch,
     draw_learner,
     draw_network,
+    plain_step,
 )
 
 CPU = torch.device("cpu")
@@ -177,18 +176,7 @@ def make_step(
     if contestant.precision != PLAIN:
         learner = draw_learner(network, contestant.precision)
         return lambda: learner.step(batch, LEARNING_RATE)
-    plain = plain_twin(network)
-    noisy, clean = batch.noisy.contiguous(), batch.clean.contiguous()  # NCHW
-    optimizer = torch.optim.AdamW(
-        plain.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY
-    )
-
-    def step() -> None:
-        optimizer.zero_grad()
-        F.l1_loss(plain(noisy, batch.metadata), clean).backward()
-        optimizer.step()
-
-    return step
+    return plain_step(plain_twin(network), batch)
 
 
 def tabulate(timings: pd.DataFrame) -> pd.DataFrame:

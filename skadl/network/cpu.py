@@ -20,13 +20,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skadl.network.base import N_PLANES, SLOPE, MapMemory
+from skadl.support.allocation import keep_freed_memory
 
 # Of the widest map of a strip. Smaller strips compute more rows twice, larger ones fall
 # out of the cache.
 STRIP_BYTES = 12 * 2**20
-# glibc takes blocks up to the largest one freed from its heap, up to 32 MiB; larger
-# ones, and at first those above 128 KiB, from the kernel, a page fault at a time.
-_HEAP_BLOCK = 31 * 2**20
 _LEAST_PIXEL_BYTES = 64  # of a pixel's channels, to move them by the pixel: cache line
 # torch.compile's operators on a CPU, without a promise that the next release has them:
 # a convolution with its leaky ReLU in one pass, and its weights laid out for it once.
@@ -62,8 +60,7 @@ class StripUNet:
         self._head = _Conv(head.weight, head.bias, self.dtype, rectified=False)
         self._memory: MapMemory = {} if memory is None else memory
         self._body: Callable[[Tensor], Tensor] | None = None
-        # Freed at once: from now on glibc serves what is smaller from its heap.
-        torch.empty(_HEAP_BLOCK, dtype=torch.uint8)
+        keep_freed_memory()
 
     def run_in(self, body: Callable[[Tensor], Tensor] | None) -> None:
         """Leave the convolutions to a function of all that they are shown, or not."""

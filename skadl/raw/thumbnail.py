@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from skadl.raw.tone import fitting_exposure, grey_world, linear_rgb, srgb_bytes
 
@@ -16,12 +17,25 @@ _LONGEST = 192  # pixels of the longer side
 
 def shrink(packed: np.ndarray) -> np.ndarray:
     """Average blocks of packed counts (4, h, w) to the size of a thumbnail."""
-    height, width = packed.shape[1:]
-    block = -(-max(height, width) // _LONGEST)
+    block = -(-max(packed.shape[1:]) // _LONGEST)
+    return average_blocks(packed, block, np.float64)
+
+
+def average_blocks(
+    planes: np.ndarray, block: int, dtype: DTypeLike | None = None
+) -> np.ndarray:
+    """Average blocks of block x block values of each plane; what is over is cut off.
+
+    `dtype` is that of the means, as in `np.mean`.
+
+    >>> average_blocks(np.arange(8.0).reshape(1, 2, 4), 2).tolist()
+    [[[2.5, 4.5]]]
+    """
+    n_planes, height, width = planes.shape
     rows, columns = min(block, height), min(block, width)
-    packed = packed[:, : height - height % rows, : width - width % columns]
-    shape = (4, height // rows, rows, width // columns, columns)
-    return packed.reshape(shape).mean(axis=(2, 4), dtype=np.float64)
+    planes = planes[:, : height - height % rows, : width - width % columns]
+    shape = (n_planes, height // rows, rows, width // columns, columns)
+    return planes.reshape(shape).mean(axis=(2, 4), dtype=dtype)
 
 
 def thumbnails(frames: Sequence[np.ndarray]) -> list[str]:

@@ -15,11 +15,11 @@ TestClient = pytest.importorskip("starlette.testclient").TestClient
 
 from skadl import read_raw, write_dng  # noqa: E402
 from skadl.commands.app.jobs import CANCELLED, Worker  # noqa: E402
-from skadl.commands.app.pictures import Window, shrink  # noqa: E402
+from skadl.commands.app.pictures import Window  # noqa: E402
 from skadl.commands.app.server import make_app  # noqa: E402
-from skadl.commands.app.session import Session  # noqa: E402
 from skadl.commands.main import main  # noqa: E402
 from skadl.datasets import make_domain  # noqa: E402
+from skadl.raw.thumbnail import average_blocks  # noqa: E402
 
 PORT = 8000
 HERE = f"http://127.0.0.1:{PORT}"
@@ -34,14 +34,6 @@ def photos(tmp_path_factory):
         write_dng(folder / f"{index}.dng", pair.noisy)
     (folder / "damaged.dng").write_bytes((folder / "0.dng").read_bytes()[:900])
     return folder
-
-
-@pytest.fixture
-def session(tmp_path):
-    (tmp_path / "scratch").mkdir()
-    made = Session(tmp_path / "scratch", tmp_path / "out")
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -223,10 +215,10 @@ def test_worker__cancelled_jobs__end_and_the_next_is_done():
     assert third.state == CANCELLED or third.result == "done"
 
 
-def test_shrink__any_step__keeps_means():
+def test_average_blocks__any_step__keeps_means():
     planes = np.random.default_rng(0).random((4, 12, 18))
     for step in (1, 2, 3, 6):
-        shrunk = shrink(planes, step)
+        shrunk = average_blocks(planes, step)
         assert shrunk.shape == (4, 12 // step, 18 // step)
         assert shrunk.mean() == pytest.approx(planes.mean())
     assert Window(0, 0, 18, 12, side=6).cut(planes).shape == (4, 4, 6)

@@ -16,16 +16,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 from skadl import write_dng  # noqa: E402
 from skadl.commands.app.server import make_app  # noqa: E402
-from skadl.commands.app.session import Session  # noqa: E402
 from skadl.datasets import make_domain  # noqa: E402
-
-
-@pytest.fixture
-def session(tmp_path):
-    (tmp_path / "scratch").mkdir()
-    made = Session(tmp_path / "scratch", tmp_path / "out")
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -104,12 +104,10 @@ class Worker:
                 job.message = "there is not enough memory for it."
             except Exception as error:  # whatever it is, the page goes on
                 job.state = FAILED
-                name = (
-                    ""
-                    if isinstance(error, (ValueError, OSError))
-                    else (f"{type(error).__name__}: ")
-                )
-                job.message = printable(f"{name}{error}")
+                words = str(error)
+                if not isinstance(error, (ValueError, OSError)):
+                    words = f"{type(error).__name__}: {words}"
+                job.message = printable(words)
             else:
                 job.state = DONE
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from skadl.plots.rendering import Display, display_settings, render
 from skadl.raw.image import RawImage
+from skadl.raw.thumbnail import average_blocks
 
 MOST_SIDE = 2048  # pixels of a picture that is sent
 
@@ -32,21 +33,7 @@ class Window:
             :, top : top + max(self.height, 1), left : left + max(self.width, 1)
         ]
         step = -(-max(part.shape[1:]) // max(1, min(self.side, MOST_SIDE)))
-        return shrink(part, step)
-
-
-def shrink(planes: np.ndarray, step: int) -> np.ndarray:
-    """Average blocks of step x step values of each plane; what is over is cut off.
-
-    >>> shrink(np.arange(8.0).reshape(1, 2, 4), 2).tolist()
-    [[[2.5, 4.5]]]
-    """
-    step = min(step, *planes.shape[1:])
-    if step <= 1:
-        return planes
-    height, width = (side // step for side in planes.shape[1:])
-    whole = planes[:, : height * step, : width * step]
-    return whole.reshape(len(planes), height, step, width, step).mean((2, 4))
+        return part if step == 1 else average_blocks(part, step)
 
 
 @dataclass(frozen=True, eq=False)

@@ -182,8 +182,10 @@ class Session:
             for index, task in enumerate(plan):
                 job.step(index, len(plan), printable(task.source.name))
                 if not task.error and not task.is_kept:
-                    missing = {} if _says_all(task.source) else STAND_INS
-                    task = denoise_file(model, task, replace(options, **missing))
+                    done = denoise_file(model, task, options)
+                    if done.error and not _says_all(task.source):
+                        done = denoise_file(model, task, replace(options, **STAND_INS))
+                    task = done
                 rows.append(
                     {
                         "name": printable(task.source.name),
