@@ -22,6 +22,7 @@ from scipy.ndimage import gaussian_filter
 import skadl
 from benchmarks.pairs.paircheck import FINE, MARGIN, draw_shots
 from benchmarks.result_files import DEFAULT_FOLDER, write_markdown
+from benchmarks.start.harmful_shares import with_denoised_raw, with_iso_doubled
 from benchmarks.start.prediction import network_planes
 from skadl.datasets import get_camera, make_scenes
 from skadl.noise.noise_level import NoiseLevel, noise_level
@@ -179,11 +180,8 @@ def spoil(
     if kind == "moved object":
         return shot.spoil("motion", shot.size / 8, honest, i, rng)[:2]
     if kind == "denoised raw":
-        planes = gaussian_filter(pair.noisy.packed().astype(float), (0, 0.8, 0.8))
-        counts = np.rint(unpack_bayer(planes, clean.cfa)).astype(np.uint16)
-        return replace(pair, noisy=pair.noisy.with_mosaic(counts)), np.nan
-    noisy = replace(pair.noisy, iso=2 * pair.iso)
-    return replace(pair, noisy=noisy), 0.0
+        return with_denoised_raw(pair), np.nan
+    return with_iso_doubled(pair), 0.0
 
 
 def tabulate(found: pd.DataFrame) -> pd.DataFrame:

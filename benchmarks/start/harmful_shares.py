@@ -48,9 +48,8 @@ def _half_pixel(pairs: Sequence[RawPair], i: int) -> RawPair:
     return _with_clean(pairs[i], moved)
 
 
-def _iso_label(pairs: Sequence[RawPair], i: int) -> RawPair:
+def with_iso_doubled(pair: RawPair) -> RawPair:
     """Say twice the ISO."""
-    pair = pairs[i]
     return replace(pair, noisy=replace(pair.noisy, iso=2 * pair.iso))
 
 
@@ -62,12 +61,12 @@ def _exposure(pairs: Sequence[RawPair], i: int) -> RawPair:
     return _with_clean(pairs[i], planes)
 
 
-def _denoised_raw(pairs: Sequence[RawPair], i: int) -> RawPair:
+def with_denoised_raw(pair: RawPair) -> RawPair:
     """Smooth the noisy frame, as some cameras do."""
-    noisy = pairs[i].noisy
+    noisy = pair.noisy
     planes = gaussian_filter(noisy.packed().astype(float), (0, 0.8, 0.8))
     counts = np.rint(unpack_bayer(planes, noisy.cfa)).astype(np.uint16)
-    return replace(pairs[i], noisy=noisy.with_mosaic(counts))
+    return replace(pair, noisy=noisy.with_mosaic(counts))
 
 
 def _with_clean(pair: RawPair, planes: np.ndarray) -> RawPair:
@@ -78,7 +77,7 @@ def _with_clean(pair: RawPair, planes: np.ndarray) -> RawPair:
 KINDS: dict[str, Callable[[Sequence[RawPair], int], RawPair]] = {
     "clean frame of another pair": _other_truth,
     "half a pixel off": _half_pixel,
-    "ISO label times 2": _iso_label,
+    "ISO label times 2": lambda pairs, i: with_iso_doubled(pairs[i]),
     "exposure 5 % off": _exposure,
-    "denoised raw": _denoised_raw,
+    "denoised raw": lambda pairs, i: with_denoised_raw(pairs[i]),
 }
