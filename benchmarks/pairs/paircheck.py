@@ -55,7 +55,7 @@ NO_COST = ("black", "clipped", "white")
 READING = f"""\
 The thresholds were chosen on seeds 0 and 1; this is another. Motion, unlike the rest,
 differs from pair to pair, so that counting it as if all pairs had it is severe.
-Found: verdict "look" or "bad". A defect is costly if it would lose more than 0.1 dB
+Found: verdict "doubtful" or "bad". A defect is costly if it would lose more than 0.1 dB
 were all pairs like that: e / s above {COSTLY:.4f}, with the true mean square e of the
 defect and the true mean variance s of the noise; for ISO labels by the Wiener filter.
 Identical and exchanged frames and wrong CFA patterns always are. Not judged by cost:

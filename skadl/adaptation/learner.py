@@ -19,6 +19,15 @@ MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # what the optimizer keeps of a wei
 LossWeight = Callable[[Batch], Tensor]
 
 
+def batch_psnr(restored: Tensor, clean: Tensor) -> np.ndarray:
+    """Measure the PSNR (B,) of images clipped to [0, 1]; NaN where not finite."""
+    finite = restored.isfinite().all(dim=(1, 2, 3))  # the clamp would hide it
+    error = restored.clamp(0, 1).sub_(clean.clamp(0, 1))
+    mse = error.square_().mean(dim=(1, 2, 3)).double()
+    mse.masked_fill_(~finite, math.nan)
+    return (-10 * torch.log10(mse.clamp_(min=SMALLEST_MSE))).cpu().numpy()
+
+
 class Learner:
     """A network with its optimizer, able to undo the last steps bit by bit.
 
@@ -85,12 +94,7 @@ class Learner:
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> np.ndarray:
         """Measure the PSNR (B,) of images clipped to [0, 1]; NaN where not finite."""
-        denoised = self.network(batch.noisy, batch.metadata)
-        finite = denoised.isfinite().all(dim=(1, 2, 3))  # the clamp would hide it
-        error = denoised.clamp_(0, 1).sub_(batch.clean.clamp(0, 1))
-        mse = error.square_().mean(dim=(1, 2, 3)).double()
-        mse.masked_fill_(~finite, math.nan)
-        return (-10 * torch.log10(mse.clamp_(min=SMALLEST_MSE))).cpu().numpy()
+        return batch_psnr(self.network(batch.noisy, batch.metadata), batch.clean)
 
     @torch.no_grad()
     def save(self) -> None:

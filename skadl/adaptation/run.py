@@ -49,8 +49,10 @@ def train(
         beginning = learner.weights()
     record = StageRecord(learner, validation, rng, gate, progress, sources, snapshots)
     record.held_out = target.held_out
-    if is_trained and record.begun is None:
-        record.close("start", 0)
+    if record.begun is None:
+        record.note_noisy()
+        if is_trained:
+            record.close("start", 0)
     record.go_on()
     record.run(
         PRETRAINING,

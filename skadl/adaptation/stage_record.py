@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from skadl.adaptation.gates.base import Gate
-from skadl.adaptation.learner import Learner
+from skadl.adaptation.learner import Learner, batch_psnr
 from skadl.adaptation.patches import Batch
 from skadl.adaptation.report.acceptance import TrainingStage
 from skadl.adaptation.report.decisions import BatchDecision, DecisionRecorder
@@ -130,9 +130,14 @@ class StageRecord:
                 }
             )
             if recorder.acceptance_too_low():
-                warnings.warn(LOW_ACCEPTANCE, UserWarning, stacklevel=5)
+                warnings.warn(LOW_ACCEPTANCE, UserWarning, stacklevel=6)
                 self.notes.append(LOW_ACCEPTANCE)
         self.close(stage, n_iter)
+
+    def note_noisy(self) -> None:
+        """Note what the images come to that no network has seen, to compare with."""
+        psnr = float(batch_psnr(self.validation.noisy, self.validation.clean).mean())
+        self.stages.append(TrainingStage("noisy", 0, psnr))
 
     def close(self, stage: str, n_iter: int) -> None:
         """Note the end of a stage; FloatingPointError if the network broke in it."""

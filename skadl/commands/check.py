@@ -63,7 +63,7 @@ _POSITIVE = click.FloatRange(0, min_open=True)
     "denoises",
     default=True,
     show_default=True,
-    help="Look at the denoised frames, too, as skadl's own network makes them: finds "
+    help="Check the denoised frames, too, which skadl's own network makes: finds "
     "smaller faults under noise, and takes some seconds more.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
@@ -82,13 +82,13 @@ def check(
 ) -> None:
     """Check the noisy/clean pairs of RAW files in FOLDER, before any training.
 
-    Says for each pair whether it is good, should be looked at, or is bad, and what to
-    do: misaligned, something moved, wrong brightness or levels, clipped, wrong Bayer
-    order, identical or exchanged frames, noise that does not fit the ISO. FOLDER is
-    laid out as for `skadl fit`.
+    Says for each pair whether it is good, doubtful or bad, and what to do: misaligned,
+    something moved, wrong brightness or levels, clipped, wrong Bayer order, identical
+    or exchanged frames, noise that does not fit the ISO. FOLDER is laid out as for
+    `skadl fit`.
 
     Ends with exit code 0 if no pair is bad, 1 if one is, if fewer than two of a camera
-    are left, or if a file could not be used. Pairs to look at do not count.
+    are left, or if a file could not be used. Doubtful pairs do not count.
     """
     if pictures is not None and importlib.util.find_spec("matplotlib") is None:
         raise click.ClickException(
@@ -139,8 +139,7 @@ def check(
         say([pairs.summary(), "", result.summary()])
         say(f"Picture: {path}" for path in drawn)
         if pictures is None and any(pair.verdict != "good" for pair in result.pairs):
-            place = shlex.quote(str(folder))
-            say([f"To see them: skadl check {place} --pictures pictures"])
+            say(["To see them, add: --pictures pictures"])
     if not result.is_good or pairs.problems:
         raise click.exceptions.Exit(1)
 

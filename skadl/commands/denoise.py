@@ -211,8 +211,6 @@ def denoise(
         raise click.ClickException(
             "--compress needs imagecodecs; install it with pip install 'skadl[dng]'."
         )
-    from tqdm import tqdm
-
     from skadl.commands.denoise_files import (
         BatchOptions,
         FileResult,
@@ -223,6 +221,7 @@ def denoise(
     from skadl.estimators import loading
     from skadl.noise.sensor_files import load_sensors
     from skadl.noise.sensors import with_calibration
+    from skadl.support.progress import Progress
     from skadl.support.text import printable_line
 
     model, raws = _find_model(model, raws)
@@ -282,22 +281,18 @@ def denoise(
     # One bar: over the tiles of a lone file, else over the files.
     is_watched, is_lone = sys.stderr.isatty(), len(plan) == 1
     denoiser.set_params(verbose=int(is_watched and is_lone))
+    progress = Progress(int(is_watched and not is_lone))
+    done = denoise_files(denoiser, plan, options, jobs)
     results = []
-    with tqdm(
-        denoise_files(denoiser, plan, options, jobs),
-        total=len(plan),
-        unit="file",
-        disable=is_lone or not is_watched,
-    ) as bar:
-        for result in bar:
-            results.append(result)
-            for note in result.notes:
-                line = printable_line(f"Note: {result.source.name}: {note}")
-                bar.write(line, file=sys.stderr)
-            if result.error:
-                bar.write(f"Error: {result.error}", file=sys.stderr)
-            elif not as_json:
-                bar.write(printable_line(_outcome(result)), file=sys.stdout)
+    for result in progress.track("denoising", done, len(plan), unit="file"):
+        results.append(result)
+        for note in result.notes:
+            line = printable_line(f"Note: {result.source.name}: {note}")
+            progress.say(line, sys.stderr)
+        if result.error:
+            progress.say(f"Error: {result.error}", sys.stderr)
+        elif not as_json:
+            progress.say(printable_line(_outcome(result)), sys.stdout)
     previews = [result.preview for result in results if result.preview is not None]
     if len(previews) > 1:
         from skadl.commands.previews import write_sheet

@@ -22,7 +22,7 @@ from skadl.raw.image import RawImage
 from skadl.raw.rawfile import read_raw
 from skadl.support.text import short_label, wrapped
 
-_ANY_CAMERA, _ANY_ISO = "any", 100.0  # where a file has none
+STAND_INS = {"sensor": "any", "iso": 100.0}  # for what a file does not say
 
 
 def describe_file(path: str | Path, **levels: Any) -> tuple[dict[str, Any], str]:
@@ -90,15 +90,29 @@ def describe_raw(path: str | Path, **levels: Any) -> dict[str, Any]:
     `levels` are given to `read_raw`. In `noise`, errors are standard errors of the
     natural logarithm; without a source there is a reason.
     """
+    return describe_image(*read_what_is_there(path, **levels))
+
+
+def read_what_is_there(
+    path: str | Path, **levels: Any
+) -> tuple[RawImage, str | None, float | None]:
+    """Read a frame, its camera and its ISO: None, and a stand-in in it, if not said."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is described
         try:
             image = read_raw(path, **levels)
-            camera, iso = image.sensor, image.iso
         except ValueError:
-            image = read_raw(path, sensor=_ANY_CAMERA, iso=_ANY_ISO, **levels)
-            camera = _field_of(path, "sensor", iso=_ANY_ISO, **levels)
-            iso = _field_of(path, "iso", sensor=_ANY_CAMERA, **levels)
+            image = read_raw(path, **STAND_INS, **levels)
+            camera = _field_of(path, "sensor", iso=STAND_INS["iso"], **levels)
+            iso = _field_of(path, "iso", sensor=STAND_INS["sensor"], **levels)
+            return image, camera, iso
+    return image, image.sensor, image.iso
+
+
+def describe_image(
+    image: RawImage, camera: str | None, iso: float | None
+) -> dict[str, Any]:
+    """Give what `describe_raw` does, of a frame that was read."""
     counts = image.mosaic
     fits = None
     if is_fits(image.path):

@@ -7,6 +7,7 @@ import shlex
 import sys
 import tempfile
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,6 @@ from skadl.commands.terminal import cannot_write, failure, note, say, show_warni
 
 if TYPE_CHECKING:
     from skadl.adaptation.report.report import DataSelectionReport
-    from skadl.data.folders.load import LoadedPairs
     from skadl.data.pool import SourcePool
 
 SIMULATED_PAIRS, SIMULATED_SIDE = 40, 256  # of each simulated camera
@@ -175,8 +175,14 @@ def fit(
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     verbose = int(sys.stderr.isatty())
+    shown: set[str] = set()  # that need not be said again
+
+    def show(message: Warning, *where: object) -> None:
+        shown.add(str(message))
+        show_warning(message)
+
     with warnings.catch_warnings():
-        warnings.showwarning = show_warning
+        warnings.showwarning = show
         try:
             pairs = load_pairs(
                 folder,
@@ -191,7 +197,7 @@ def fit(
             others = [load_pairs(place, verbose=verbose) for place in sources]
             if not as_json:
                 say(loaded.summary() for loaded in (pairs, *others))
-                say(_advice(pairs, bool(others) or simulated_sources))
+                say([""])
             every_source = [pair for loaded in others for pair in loaded]
             if simulated_sources:
                 every_source += _simulate(seed)
@@ -224,8 +230,12 @@ def fit(
         }
         click.echo(json.dumps(record, allow_nan=False))
         return
-    say([report.summary(), "", f"Written: {out}"])
+    notes = [sentence for sentence in report.notes if sentence not in shown]
+    say([replace(report, notes=notes).summary(), "", f"Written: {out}"])
     say([f"Try next: skadl denoise RAW... --model {shlex.quote(str(out))}"])
+    if pool is None:
+        say(["Or fit again with pairs of other cameras, which can make it better: add"])
+        say(["--simulated-sources or --sources FOLDER."])
 
 
 def _check_output(out: Path, force: bool) -> None:
@@ -274,17 +284,6 @@ def _stopped(checkpoint: Path) -> str:
         "command with --resume goes on from there; skadl denoise RAW... --model "
         f"{shlex.quote(str(checkpoint))} uses the network so far."
     )
-
-
-def _advice(pairs: LoadedPairs, has_sources: bool) -> list[str]:
-    if has_sources:
-        return [""]
-    return [
-        "No sources: trained on these pairs alone. --simulated-sources or --sources "
-        "FOLDER",
-        "can make the denoiser better.",
-        "",
-    ]
 
 
 def _simulate(seed: int) -> list:

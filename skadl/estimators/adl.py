@@ -332,7 +332,7 @@ class ADLDenoiser(NetworkDenoiser):
             self.get_params(deep=False), start, target_pairs, source_pairs, meta, kept
         )
         if not begun.domains and self.n_iter:
-            warnings.warn(NO_SOURCES.format(self.n_iter), UserWarning, stacklevel=3)
+            warnings.warn(NO_SOURCES.format(self.n_iter), UserWarning, stacklevel=4)
         chosen = begun.parameters
         schedule = begun.schedule(
             n_pretrain_iter=chosen["n_pretrain_iter"],

@@ -22,6 +22,7 @@ from skadl.estimators.model_files.classes import is_saved
 from skadl.estimators.model_files.parameters import parameters_to_save
 from skadl.estimators.model_files.reader import ModelFile
 from skadl.estimators.model_files.writer import write_model_file
+from skadl.estimators.no_y import NO_Y, without_y
 from skadl.estimators.validation import check_meta
 from skadl.estimators.view import fitted_html
 from skadl.evaluation.metrics import clipped_psnr
@@ -63,6 +64,12 @@ class RawDenoiser(BaseEstimator, ABC):
     __metadata_request__predict = {"raw": UNUSED}
 
     verbose: int = 0
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let `fit` of a subclass be called as pipelines do, with y by position."""
+        super().__init_subclass__(**kwargs)
+        if "fit" in cls.__dict__:
+            cls.fit = without_y(cls.__dict__["fit"])
 
     @abstractmethod
     def fitted_model(self) -> ImageModel:
@@ -109,7 +116,7 @@ class RawDenoiser(BaseEstimator, ABC):
 
     def predict(
         self,
-        raw: RawImage | str | Path | np.ndarray | list,
+        raw: RawImage | RawPair | str | Path | np.ndarray | list,
         sensor: str | SensorInfo | None = None,
         iso: float | None = None,
         ratio: float | None = None,
@@ -128,7 +135,8 @@ class RawDenoiser(BaseEstimator, ABC):
         ----------
         raw : RawImage, path, ndarray of shape (H, W) or (4, h, w), or list of these
             A record, a RAW file, a mosaic in counts, or its packed planes R, Gr,
-            Gb, B in counts.
+            Gb, B in counts. Of a `RawPair`, as `cross_val_predict` has them, the
+            noisy frame.
         sensor : str or SensorInfo, optional
             One seen in `fit`; taken from the image where not given. With
             ``conditioning="noise"`` also one in the `meta` of `fit`, or the facts of
@@ -201,7 +209,7 @@ class RawDenoiser(BaseEstimator, ABC):
             strength, bool(self_ensemble), dtype, memory_limit, engine, precision
         )
         progress = Progress(self.verbose)
-        if not isinstance(raw, (list, tuple)):
+        if not isinstance(raw, (list, tuple)) and not _holds_pairs(raw):
             track = partial(progress.track, "denoising")
             return denoise(model, raw, sensor, iso, ratio, options, track)
         jobs = (delayed(denoise)(model, r, sensor, iso, ratio, options) for r in raw)
@@ -244,10 +252,7 @@ class RawDenoiser(BaseEstimator, ABC):
         """
         model = self.fitted_model()
         if y is not None:
-            raise TypeError(
-                "score takes no y; pass sources to a search by keyword: "
-                "search.fit(pairs, source_pairs=SourcePool(...))."
-            )
+            raise TypeError(NO_Y.format(method="score"))
         pairs = check_pairs_sequence(target_pairs, "target_pairs")
         if not pairs:
             raise ValueError("got no pairs to score; give at least one RawPair.")
@@ -290,6 +295,16 @@ class RawDenoiser(BaseEstimator, ABC):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         return tags
+
+
+def _holds_pairs(raw: Any) -> bool:
+    """Whether an array is what scikit-learn makes of a list of pairs."""
+    return (
+        isinstance(raw, np.ndarray)
+        and raw.ndim == 1
+        and raw.dtype == object
+        and all(isinstance(item, RawPair) for item in raw)
+    )
 
 
 class NetworkDenoiser(RawDenoiser):

@@ -103,7 +103,7 @@ class Checkpoint:
                     f"({'; '.join(changed)}): the fit goes on, but may end "
                     "otherwise in the last bits.",
                     UserWarning,
-                    stacklevel=5,
+                    stacklevel=6,
                 )
 
         def keep(snapshot: Snapshot) -> None:
@@ -123,7 +123,7 @@ class Checkpoint:
                 with atomic_write(self.path) as partial:
                     partial.write_bytes(pack(contents))
             except OSError as error:  # no reason to lose the fit
-                warnings.warn(f"no checkpoint: {error}", UserWarning, stacklevel=7)
+                warnings.warn(f"no checkpoint: {error}", UserWarning, stacklevel=8)
 
         begun = None if self._begun is None else self._begun.snapshot
         return Snapshots(keep, self._every, begun)

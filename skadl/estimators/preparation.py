@@ -26,7 +26,7 @@ from skadl.noise.renoising import RENOISED, renoised_domain
 from skadl.noise.residual import TransferCurve
 from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.prediction.together import MOST_PIXELS
-from skadl.raw.pair import RawPair
+from skadl.raw.pair import RawPair, target_labels
 from skadl.screening.across_pairs import (
     find_duplicates,
     judge_saturation,
@@ -253,13 +253,11 @@ def _describe_faulty(
 ) -> tuple[str, ...]:
     """Say which target pairs are faulty, why, and what to do: a sentence a reason."""
     faulty: dict[FaultKind, list[str]] = {}
-    for index, (pair, screening) in enumerate(zip(pairs, screenings, strict=True)):
+    for label, screening in zip(target_labels(pairs), screenings, strict=True):
         if screening.fault is not None:
-            scene = "" if pair.scene is None else f" (scene {pair.scene!r})"
-            faulty.setdefault(screening.fault, []).append(f"{index}{scene}")
+            faulty.setdefault(screening.fault, []).append(label)
     return tuple(
-        f"target {'pair' if len(found) == 1 else 'pairs'} {', '.join(found)}, counted "
-        f"from 0: {fault.reason}. {fault.remedy} Trained on all the same."
+        f"{', '.join(found)}: {fault.reason}. {fault.remedy} Trained on all the same."
         for fault, found in faulty.items()
     )
 
@@ -268,10 +266,11 @@ def _describe_together(
     pairs: Sequence[RawPair], residuals: Sequence[ResidualAnalysis]
 ) -> tuple[str, ...]:
     """Say which target pairs are copies of others, and which sensors saturate early."""
+    labels = target_labels(pairs)
+    duplicates = find_duplicates(dict(enumerate(residuals)), labels)
     repeated = [
-        f"target pair {index}, counted from 0: {finding.what}. {finding.next_step} "
-        "Trained on all the same."
-        for index, findings in find_duplicates(dict(enumerate(residuals))).items()
+        f"{labels[index]}: {finding.what}. {finding.next_step} Trained on all the same."
+        for index, findings in duplicates.items()
         for finding in findings
         if finding.verdict == "bad" and not residuals[index].is_copy
     ]

@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from skadl.data.pool import SourcePool
+from skadl.estimators.no_y import NO_Y
 from skadl.noise.renoising import RENOISED
 from skadl.noise.sensors import SensorInfo, SensorTable
-from skadl.raw.pair import RawPair, check_pairs_sequence
+from skadl.raw.pair import RawPair, check_pairs_sequence, target_labels
 from skadl.screening.check import check_pairs
 
 MIN_TARGET_PAIRS = 2  # one for V', one for T^train
@@ -40,23 +41,24 @@ def apply_on_bad_pair(
     checked = check_pairs(pairs)
     if not checked.bad:
         return pairs, ()
-    listed = "; ".join(
-        f"{index} ({checked.pairs[index].what})" for index in checked.bad
+    labels = target_labels(pairs)
+    what = "; ".join(
+        f"{labels[index]}: {checked.pairs[index].what}" for index in checked.bad
     )
-    what = f"target pairs {listed}" if len(checked.bad) > 1 else f"target pair {listed}"
+    n_bad = "one bad pair" if len(checked.bad) == 1 else f"{len(checked.bad)} bad pairs"
     if on_bad_pair == "raise":
         raise ValueError(
-            f"bad {what}, counted from 0. See skadl.check_pairs for what to do, or "
-            'fit with on_bad_pair="drop" or "warn".'
+            f"got {n_bad}: {what}. See skadl.check_pairs for what to do, or fit with "
+            'on_bad_pair="drop" or "warn".'
         )
     kept = tuple(x for i, x in enumerate(pairs) if i not in checked.bad)
     if len(kept) < MIN_TARGET_PAIRS:
         raise ValueError(
-            f"without the bad {what}, counted from 0, {len(kept)} of {len(pairs)} "
-            f"target pairs would be left; at least {MIN_TARGET_PAIRS} are needed. See "
-            'skadl.check_pairs for what to do, or fit with on_bad_pair="warn".'
+            f"got {n_bad}: {what}. Without, {len(kept)} of {len(pairs)} would be left, "
+            f"and at least {MIN_TARGET_PAIRS} are needed. See skadl.check_pairs for "
+            'what to do, or fit with on_bad_pair="warn".'
         )
-    return kept, (f"left out before training, counted from 0: {what}.",)
+    return kept, (f"left out before training: {what}.",)
 
 
 def check_source_pairs(
@@ -78,7 +80,10 @@ def check_source_pairs(
                 "fit adds; rename it."
             )
         return source_pairs
-    pairs = check_pairs_sequence(source_pairs, "source_pairs")
+    try:
+        pairs = check_pairs_sequence(source_pairs, "source_pairs")
+    except TypeError as error:  # what is given by position may be a y
+        raise TypeError(f"{error} And {NO_Y.format(method='fit')}") from error
     if len(pairs) == n_target:
         raise ValueError(
             f"source_pairs is a plain sequence exactly as long as target_pairs "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from skadl.adaptation.report.report import DataSelectionReport
-from skadl.adaptation.report.text import stage_psnr
+from skadl.adaptation.report.text import STAGE_TITLES, stage_cells
 from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.support.html import escaped, table
 
@@ -14,12 +14,9 @@ def fitted_html(sensors: SensorTable, report: DataSelectionReport | None) -> str
     """Show sensors with their ISOs, the stages of a fit, and what was accepted."""
     parts = [table(("sensor", "ISO"), [_sensor_row(*item) for item in sensors.items()])]
     if report is not None:
-        stages = [
-            (escaped(stage.name), str(stage.n_iter), stage_psnr(stage))
-            for stage in report.stages
-        ]
+        stages = [tuple(map(escaped, row)) for row in stage_cells(report.stages)]
         if stages:
-            parts.append(table(("stage", "iterations", "PSNR (dB)"), stages))
+            parts.append(table(STAGE_TITLES, stages))
         parts.append(report._repr_html_())
     return f"<div>{''.join(parts)}</div>"
 

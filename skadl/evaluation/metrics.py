@@ -29,6 +29,8 @@ def psnr(
 
     Raises
     ------
+    TypeError
+        If it is called as a scorer, with an estimator.
     ValueError
         If shapes differ, a value is not finite or `data_range` is not positive.
 
@@ -75,6 +77,8 @@ def ssim(
 
     Raises
     ------
+    TypeError
+        If it is called as a scorer, with an estimator.
     ValueError
         If shapes differ or are too small, or a value is not finite.
     """
@@ -95,6 +99,12 @@ def ssim(
 def _check_images(
     prediction: np.ndarray, truth: np.ndarray, data_range: float
 ) -> tuple[np.ndarray, np.ndarray]:
+    if hasattr(prediction, "predict"):
+        raise TypeError(
+            "psnr and ssim compare two images, and are no scorers. Leave scoring out: "
+            "score is the mean PSNR. Or give a function of estimator and pairs, such "
+            "as lambda e, pairs, y=None: skadl.evaluate_pairs(e, pairs).ssim."
+        )
     prediction = np.asarray(prediction, dtype=np.float64)
     truth = np.asarray(truth, dtype=np.float64)
     if prediction.shape != truth.shape or prediction.size == 0:

@@ -30,7 +30,7 @@ def plot_photon_transfer(
 
     Each point is a bin of pixels of about equal signal in one pair, each line
     ``gain * signal + read_noise**2``: level where read noise rules, rising where
-    photon noise does. Points off their line tell of pairs to look at.
+    photon noise does. Points off their line tell of doubtful pairs.
 
     Parameters
     ----------

@@ -15,6 +15,7 @@ from skadl.prediction.frame import Track
 from skadl.prediction.model import ImageModel, PredictOptions
 from skadl.raw.image import RawImage
 from skadl.raw.mosaic import pack_bayer, unpack_bayer
+from skadl.raw.pair import RawPair
 from skadl.raw.rawfile import read_raw
 
 UNNAMED = "unnamed sensor"
@@ -46,6 +47,8 @@ def denoise(
         raw = _read_file(raw, info, name, iso)
     given = {"sensor": name, "iso": iso, "ratio": ratio}
     given = {name: value for name, value in given.items() if value is not None}
+    if isinstance(raw, RawPair):
+        raw = raw.noisy
     if isinstance(raw, RawImage):
         profile = raw.noise_profile
         image = replace(raw.with_mosaic(raw.mosaic), noise_profile=profile, **given)

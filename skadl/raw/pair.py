@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,11 @@ from skadl.support.html import escaped, picture, view
 # (a dark frame lies at its black level), or if anything lies so many ranges away.
 _BELOW_BLACK, _ABOVE_WHITE, _FARTHEST = 0.01, 0.25, 1e4
 _LEAST_WHITE = 100.0  # counts, of a sensor whose frames do not end at 1
+NO_TABLE = (
+    "pairs of RAW images are no table of numbers, so a step such as StandardScaler "
+    "cannot take them. Give them to the denoiser alone: it normalises each frame by "
+    "its black and white level."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +56,10 @@ class RawPair:
                     f"{type(image).__name__}; build pairs from arrays with "
                     "skadl.make_pairs, images from files with skadl.read_raw."
                 )
+
+    def __float__(self) -> float:
+        """Refuse to be a number, which tables of scikit-learn ask for."""
+        raise TypeError(NO_TABLE)
 
     @property
     def sensor(self) -> str:
@@ -229,3 +239,28 @@ def check_pairs_sequence(pairs: Any, what: str) -> tuple[RawPair, ...]:
                 "skadl.make_pairs(noisy, clean, sensor=..., iso=..., ...)."
             )
     return members
+
+
+def pair_names(pairs: Sequence[RawPair]) -> list[str]:
+    """Name each pair by its file; files of one name by their scene as well."""
+    files = Counter(p.noisy.path.name for p in pairs if p.noisy.path is not None)
+    names = []
+    for index, pair in enumerate(pairs):
+        if pair.noisy.path is None:
+            name = str(index) if pair.scene is None else f"{index} {pair.scene}"
+        else:
+            name = pair.noisy.path.name
+            if files[name] > 1 and pair.scene is not None:
+                name = f"{pair.scene}/{name}"
+        names.append(name)
+    return names
+
+
+def target_labels(pairs: Sequence[RawPair]) -> list[str]:
+    """Name each pair that a fit was given, for a sentence: its file, or its place."""
+    return [
+        f"target_pairs[{index}]" + ("" if p.scene is None else f" (scene {p.scene!r})")
+        if p.noisy.path is None
+        else f"target pair {name}"
+        for index, (p, name) in enumerate(zip(pairs, pair_names(pairs), strict=True))
+    ]

@@ -40,16 +40,16 @@ def find_noise_outliers(
                 f"other pairs predict for ISO {pairs[i].iso:g}"
             )
             step = "Compare iso with the camera's record of that frame."
-            found[i].append(Finding("noise", "look", what, step))
+            found[i].append(Finding("noise", "doubtful", what, step))
     return found
 
 
 def find_duplicates(
-    analyses: Mapping[int, ResidualAnalysis],
+    analyses: Mapping[int, ResidualAnalysis], labels: Sequence[str]
 ) -> dict[int, list[Finding]]:
     """Find noisy frames that occur twice; one clean frame may serve several pairs.
 
-    Keys are the pairs' indices.
+    Keys are the pairs' indices; `labels` are what each is called in a sentence.
     """
     found: dict[int, list[Finding]] = {}
     first_noisy: dict[str, int] = {}
@@ -69,15 +69,17 @@ def find_duplicates(
         if analysis.is_copy:
             add(index, "bad", same.reason, same.remedy)
         elif noisy in first_clean:
-            what = f"its noisy frame is the clean frame of pair {first_clean[noisy]}"
+            what = f"its noisy frame is the clean frame of {labels[first_clean[noisy]]}"
             add(index, "bad", what, "Sort the files anew: which exposure is which?")
         elif first != index and analyses[first].contents == analysis.contents:
-            what = f"it is the same as pair {first}"
+            what = f"it is the same as {labels[first]}"
             add(index, "bad", what, "Leave one of the two out: it would count twice.")
         elif first != index:
             for one, other in ((index, first), (first, index)):
-                what = f"its noisy frame is that of pair {other}, its clean one is not"
-                add(one, "look", what, "See to which clean frame it belongs.")
+                what = (
+                    f"its noisy frame is that of {labels[other]}, its clean one is not"
+                )
+                add(one, "doubtful", what, "See to which clean frame it belongs.")
     return found
 
 
@@ -104,7 +106,7 @@ def judge_saturation(
         findings.append(
             Finding(
                 "white level",
-                "look",
+                "doubtful",
                 f"sensor {sensor!r} saturates at {counts} counts, but white_level is "
                 f"{image.white_level:g}; beyond that nothing was looked at",
                 f"Give white_level={counts}, on the command line --white-level "
@@ -166,7 +168,7 @@ def _judge_isos(
     return [
         Finding(
             "ISOs",
-            "look",
+            "doubtful",
             f"pairs of sensor {sensor!r} lie at ISO {where}, too few "
             f"for the intended {low:g} to {high:g}",
             f"Add pairs near ISO {named}.",

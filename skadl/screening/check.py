@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 
 from skadl.raw.image import LazyRawImage, check_positive
-from skadl.raw.pair import RawPair, check_pairs_sequence, read_pair
+from skadl.raw.pair import RawPair, check_pairs_sequence, pair_names, read_pair
 from skadl.screening.across_pairs import (
     check_set,
     find_duplicates,
@@ -61,7 +60,7 @@ def check_pairs(
     Returns
     -------
     PairCheck
-        With a verdict for each pair. "look": if all pairs were like that, training
+        With a verdict for each pair. "doubtful": if all pairs were like that, training
         would lose more than about 0.1 dB. "bad": one such pair among twenty costs as
         much, or the pair is none at all. A pair that cannot be read is bad; the
         others are checked all the same.
@@ -173,10 +172,11 @@ def judge_pairs(
     screenings = screen(members, list(analyses.values()))
     screening_of = dict(zip(readable, screenings, strict=True))
     outliers = find_noise_outliers(members, list(readable.values()), screenings)
-    beside_others = find_duplicates(analyses)
+    names = pair_names(pairs)
+    labels = [f"pair {name}" for name in names]
+    beside_others = find_duplicates(analyses, labels)
     for index, findings in zip(readable, outliers, strict=True):
         beside_others.setdefault(index, []).extend(findings)
-    names = _names(pairs)
     levels = _levels(pairs, measured)
     checked = tuple(
         judge(
@@ -210,18 +210,3 @@ def _check_iso_range(
     if low > high:
         raise ValueError(f"iso_range must rise, got {iso_range!r}.")
     return low, high
-
-
-def _names(pairs: Sequence[RawPair]) -> list[str]:
-    """Name each pair by its file; files of one name by their scene as well."""
-    files = Counter(p.noisy.path.name for p in pairs if p.noisy.path is not None)
-    names = []
-    for index, pair in enumerate(pairs):
-        if pair.noisy.path is None:
-            name = str(index) if pair.scene is None else f"{index} {pair.scene}"
-        else:
-            name = pair.noisy.path.name
-            if files[name] > 1 and pair.scene is not None:
-                name = f"{pair.scene}/{name}"
-        names.append(name)
-    return names

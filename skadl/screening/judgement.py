@@ -119,7 +119,7 @@ def _judge_content(
         findings.append(
             Finding(
                 "alignment",
-                "bad" if is_bad else "look",
+                "bad" if is_bad else "doubtful",
                 f"the frames are shifted by {shift.rows:+.2f} rows and "
                 f"{shift.columns:+.2f} columns (± {shift.error:.2f})",
                 "Leave the pair out, or shoot again with nothing moving: tripod, "
@@ -136,7 +136,7 @@ def _judge_content(
         findings.append(
             Finding(
                 "motion",
-                "bad" if moved > HARMFUL or is_faulty else "look",
+                "bad" if moved > HARMFUL or is_faulty else "doubtful",
                 f"something differs in {measured.motion.share:.1%} of the frame",
                 "Look at its picture: leave the pair out if something moved or the "
                 "light changed there, or mask or crop that part.",
@@ -148,7 +148,7 @@ def _judge_content(
             findings.append(
                 Finding(
                     "sharpness",
-                    "bad" if measured.contrast_energy > HARMFUL else "look",
+                    "bad" if measured.contrast_energy > HARMFUL else "doubtful",
                     f"detail has {measured.contrast:.3g} times the contrast in the "
                     "noisy frame, which as a whole is as bright as it should be",
                     "Look at its picture: one of the frames is blurred, or moved "
@@ -164,7 +164,7 @@ def _judge_content(
         findings.append(
             Finding(
                 "brightness",
-                "look",
+                "doubtful",
                 f"the noisy frame has {brightness:.4g} times the light that its light "
                 f"factor says (± {error:.2g})",
                 f"Divide ratio by {brightness:.4g}, unless one frame is blurred: fine "
@@ -182,7 +182,7 @@ def _judge_denoised(evidence: Evidence) -> list[Finding]:
         return []
     differs = FAULTS["differs"]
     what = f"{differs.reason}, in places too faint to see under the noise"
-    return [Finding(differs.check, "look", what, differs.remedy)]
+    return [Finding(differs.check, "doubtful", what, differs.remedy)]
 
 
 def _judge_levels(
@@ -209,7 +209,7 @@ def _judge_levels(
         findings.append(
             Finding(
                 "black level",
-                "look",
+                "doubtful",
                 what,
                 "Measure black_level on a frame with the lens cap on.",
             )
@@ -221,7 +221,7 @@ def _judge_levels(
         findings.append(
             Finding(
                 "white level",
-                "look",
+                "doubtful",
                 f"the data saturate at {counts:.0f} counts, white_level is "
                 f"{pair.noisy.white_level:g}",
                 f"Give white_level={counts:.0f}, if other saturated frames stop "
@@ -232,7 +232,7 @@ def _judge_levels(
         findings.append(
             Finding(
                 "clipping",
-                "bad" if measured.clipped_share > _CLIPPED[1] else "look",
+                "bad" if measured.clipped_share > _CLIPPED[1] else "doubtful",
                 f"{measured.clipped_share:.0%} of a frame are clipped",
                 "Shoot again with a shorter exposure, or crop to what is not clipped.",
             )

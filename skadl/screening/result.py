@@ -16,7 +16,7 @@ from skadl.support.writing import atomic_write, check_folder
 if TYPE_CHECKING:
     import pandas
 
-VERDICTS = ("good", "look", "bad")  # rising
+VERDICTS = ("good", "doubtful", "bad")  # rising
 _FILE_FORMAT, _FILE_VERSION = "skadl pair check", 1
 _TITLES = ("pair", "ISO", "ratio", "shift", "light", "moved", "clipped", "verdict")
 
@@ -29,7 +29,7 @@ class Finding:
     # "clipping", "Bayer order", "duplicates", "exchange", "content", "noise", "frames"
     # of a pair; "ISOs" and "number" of the set.
     check: str
-    verdict: str  # "look" or "bad"
+    verdict: str  # "doubtful" or "bad"
     what: str  # was found, a clause
     next_step: str  # what to do about it, a sentence
 
@@ -63,7 +63,7 @@ class CheckedPair:
 
     @property
     def verdict(self) -> str:
-        """Verdict of the gravest finding: "good" (there is none), "look" or "bad"."""
+        """Verdict of the gravest finding; "good" where there is none."""
         return _gravest(self.findings)
 
     @property
@@ -93,7 +93,7 @@ class PairCheck:
     >>> moved = Finding("alignment", "bad", "shifted by 3.0 pixels", "Shoot again.")
     >>> check = PairCheck((CheckedPair(0, "a"), CheckedPair(1, "b", findings=(moved,))))
     >>> check
-    PairCheck(2 pairs: 1 good, 0 to look at, 1 bad)
+    PairCheck(2 pairs: 1 good, 0 doubtful, 1 bad)
     >>> check.bad
     (1,)
     """
@@ -110,9 +110,9 @@ class PairCheck:
         return self._with("good")
 
     @property
-    def look(self) -> tuple[int, ...]:
-        """Indices of the pairs that a person should look at."""
-        return self._with("look")
+    def doubtful(self) -> tuple[int, ...]:
+        """Indices of the pairs of which a person should see a picture."""
+        return self._with("doubtful")
 
     @property
     def bad(self) -> tuple[int, ...]:
@@ -211,7 +211,7 @@ class PairCheck:
         n_pairs = len(self.pairs)
         return (
             f"{n_pairs} pair{'' if n_pairs == 1 else 's'}: {len(self.good)} good, "
-            f"{len(self.look)} to look at, {len(self.bad)} bad"
+            f"{len(self.doubtful)} doubtful, {len(self.bad)} bad"
         )
 
 

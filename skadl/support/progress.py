@@ -1,10 +1,10 @@
-"""The progress bar of a fit: stage, acceptance, validation PSNR and time left."""
+"""The one progress bar: stage, count, time left, and figures of a fit."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from tqdm import tqdm
 
@@ -12,37 +12,55 @@ Item = TypeVar("Item")
 N_UPDATES = 20  # of the figures beside the bar: a validation costs time
 
 
-class TimedBar(tqdm):
-    """A bar whose time left follows from the later half of the time so far.
+class Pace:
+    """How fast work goes, by the later half of the time so far.
 
-    The mean of all would remember a slow beginning for long, and tqdm's own of the last
-    second is another every second where steps of several kinds take turns.
+    The mean of all would remember a slow beginning for long, and that of the last
+    second is another every second where steps of several kinds take turns. Times are
+    seconds since the work began, counts are items that are done.
     """
 
+    def __init__(self, count: float = 0) -> None:
+        # Where the later half begins, and what came after.
+        self._reached = deque([(0.0, count)])
+
+    def note(self, seconds: float, count: float, least: float = 0.1) -> None:
+        """Remember how far the work is, unless that was done `least` seconds before."""
+        if seconds - self._reached[-1][0] >= least:
+            self._reached.append((seconds, count))
+            while self._reached[1][0] <= seconds / 2:
+                self._reached.popleft()
+
+    def rate(self, seconds: float, count: float) -> float | None:
+        """Return items a second; None before the first is done."""
+        reached = tuple(self._reached)  # another thread may be noting
+        before = [point for point in reached if point[0] <= seconds / 2]
+        then, done = before[-1] if before else reached[0]
+        if count <= done or seconds <= then:
+            return None
+        return (count - done) / (seconds - then)
+
+
+class TimedBar(tqdm):
+    """A bar whose time left follows from its `Pace`."""
+
     def __init__(self, *args: Any, **options: Any) -> None:
-        # Seconds and count where the later half begins, and at what came after.
-        self._reached = deque([(0.0, options.get("initial", 0))])
+        self._pace = Pace(options.get("initial", 0))
         super().__init__(*args, **options)
 
     def update(self, n: float = 1) -> bool | None:
         """Go on by so many items."""
         shown = super().update(n)
         if not self.disable:
-            seconds = self._time() - self.start_t
-            if seconds - self._reached[-1][0] >= self.mininterval:
-                self._reached.append((seconds, self.n))
+            self._pace.note(self._time() - self.start_t, self.n, self.mininterval)
         return shown
 
     @property
     def format_dict(self) -> dict[str, Any]:
         """What is shown; tqdm reckons the time left from its rate."""
         facts = super().format_dict
-        while len(self._reached) > 1 and self._reached[1][0] <= facts["elapsed"] / 2:
-            self._reached.popleft()
-        seconds, count = self._reached[0]
-        if facts["n"] > count and facts["elapsed"] > seconds:
-            facts["rate"] = (facts["n"] - count) / (facts["elapsed"] - seconds)
-        return facts
+        rate = self._pace.rate(facts["elapsed"], facts["n"])
+        return facts if rate is None else facts | {"rate": rate}
 
 
 class Progress:
@@ -79,6 +97,10 @@ class Progress:
                 done = 1 + (position if iteration is None else iteration(item))
                 self._bar.update(done - self._bar.n)
         self._bar = None
+
+    def say(self, line: str, file: TextIO) -> None:
+        """Print a line above the bar, or just print it."""
+        TimedBar.write(line, file=file)
 
     def show(self, figures: Callable[[], dict[str, str]]) -> None:
         """Renew the figures beside the bar, some twenty times a stage.

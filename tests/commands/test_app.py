@@ -14,7 +14,8 @@ pytest.importorskip("uvicorn")
 TestClient = pytest.importorskip("starlette.testclient").TestClient
 
 from skadl import read_raw, write_dng  # noqa: E402
-from skadl.commands.app.jobs import CANCELLED, Worker  # noqa: E402
+from skadl.commands import describe_file  # noqa: E402
+from skadl.commands.app.jobs import CANCELLED, RUNNING, Job, Worker  # noqa: E402
 from skadl.commands.app.pictures import Window  # noqa: E402
 from skadl.commands.app.server import make_app  # noqa: E402
 from skadl.commands.main import main  # noqa: E402
@@ -108,6 +109,34 @@ def test_denoise__a_file__says_its_noise_and_shows_less_of_it(page, photos):
     assert (
         np.abs(np.diff(after, axis=0)).mean() < np.abs(np.diff(before, axis=0)).mean()
     )
+
+
+def test_file__facts_pictures_and_denoising__read_it_once(page, photos, monkeypatch):
+    n_read = []
+    read = describe_file.read_raw
+
+    def count(path, **given):
+        n_read.append(path)
+        return read(path, **given)
+
+    monkeypatch.setattr(describe_file, "read_raw", count)
+    number = open_folder(page, photos)["0.dng"]
+    page.get(f"/api/file/{number}")
+    job = page.post("/api/denoise", json={"number": number}).json()
+    assert finished(page, job["number"])["state"] == "done"
+    for strength in (0, 0.5, 1):
+        picture(page, number, strength=strength)
+    assert [path.name for path in n_read] == ["0.dng"]
+
+
+def test_frames__in_memory__are_the_last_two(session, photos):
+    numbers = [row["number"] for row in session.open(str(photos))[:2]]
+    copy = session.upload_path("third.dng")
+    copy.write_bytes((photos / "0.dng").read_bytes())
+    numbers.append(session.add_upload(copy)["number"])
+    for number in numbers:
+        session.facts(number)
+    assert list(session._frames) == numbers[1:]
 
 
 def test_picture__window__is_that_part_of_the_whole(page, photos):
@@ -213,6 +242,19 @@ def test_worker__cancelled_jobs__end_and_the_next_is_done():
     assert (first.state, second.state) == (CANCELLED, CANCELLED)
     assert second not in begun
     assert third.state == CANCELLED or third.result == "done"
+
+
+def test_job__time_left__follows_the_stage_that_runs(monkeypatch):
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    job = Job(1, "fit", "m", state=RUNNING)
+    for total, pause in ((100, 0.2), (40, 1.0)):  # seconds a step, of two stages
+        for done in range(total + 1):
+            job.step(done, total)
+            left = job.as_dict()["seconds_left"]
+            if 0 < done < total:
+                assert left == pytest.approx((total - done) * pause)
+            now += pause
 
 
 def test_average_blocks__any_step__keeps_means():

@@ -48,7 +48,7 @@ def test_fit__folder__writes_a_model_that_denoises(run, shots, tmp_path):
         f"3 pairs found in shots {CAMERA}: 3 pairs of 3 scenes, light factor 8",
         "pairs by ISO: 1600 (3)",
         "left out: scene1/bad.dng: is damaged",
-        "No sources",
+        "--simulated-sources or --sources FOLDER.",
         "No source batches were offered.",
         "Written: my model.safetensors",
         "skadl denoise RAW... --model 'my model.safetensors'",

@@ -193,9 +193,8 @@ def test__fit__returns_self_and_sets_the_documented_attributes():
     assert model.device_ == torch.device("cpu")
     assert model.n_iter_ == 3 + 4 + 2
     report = model.selection_report_
-    assert [(s.name, s.n_iter) for s in report.stages] == list(
-        zip(STAGES, (3, 4, 2), strict=True)
-    )
+    stages = [("noisy", 0), *zip(STAGES, (3, 4, 2), strict=True)]
+    assert [(s.name, s.n_iter) for s in report.stages] == stages
     assert {decision.iteration for decision in report.decisions} <= set(range(4))
     assert report.n_offered > 0
     assert set(report.domains) == {"near", "far", RENOISED}
@@ -264,7 +263,8 @@ def test__fit__target_only__has_an_empty_report(none):
     report = model.selection_report_
     assert report.n_offered == report.n_accepted == len(report.decisions) == 0
     assert report.domains == ()
-    assert [stage.name for stage in report.stages] == ["pre-training", "fine-tuning"]
+    names = ["noisy", "pre-training", "fine-tuning"]
+    assert [stage.name for stage in report.stages] == names
     assert model.n_iter_ == 3 + 2
     assert np.isfinite(model.score(target_pairs()))
 
@@ -461,7 +461,7 @@ def test__fit__harmful_and_helpful_domains__stays_finite_under_any_gate(gate):
     report = model.selection_report_
     assert report.n_offered > 0
     assert set(report.domains) == {*pool.domains, RENOISED}
-    assert [stage.n_iter for stage in report.stages] == [3, 16, 2]
+    assert [stage.n_iter for stage in report.stages] == [0, 3, 16, 2]
     assert all(stage.psnr is not None for stage in report.stages)
     assert all(np.isfinite(values).all() for values in weights(model).values())
     assert np.isfinite(model.score(target_pairs()))

@@ -267,7 +267,8 @@ def test_load__checkpoint__is_the_network_so_far(path, stop_after):
     image = target_pairs(1)[0].noisy
     assert np.isfinite(model.predict(image).mosaic.astype(float)).all()
     assert model.n_iter_ == 4
-    assert [stage.name for stage in model.selection_report_.stages] == ["pre-training"]
+    stages = [stage.name for stage in model.selection_report_.stages]
+    assert stages == ["noisy", "pre-training"]
 
 
 def test_checkpoint__same_state__same_bytes(path, stop_after):

@@ -14,8 +14,17 @@ import numpy as np
 import pytest
 import sklearn
 import torch
-from sklearn.model_selection import GroupKFold, KFold, cross_val_score, train_test_split
-from sklearn.pipeline import Pipeline
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    cross_val_predict,
+    cross_val_score,
+    train_test_split,
+)
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.metadata_routing import get_routing_for_object
 from tiny_fits import (
     BRIEF,
@@ -32,6 +41,7 @@ from tiny_fits import (
     tiny_denoiser,
 )
 
+import skadl
 from skadl import ADLDenoiser, RawPair, SensorTable, SourcePool, make_pairs
 from skadl.datasets import camera_info
 
@@ -360,11 +370,65 @@ def test__pool_in_the_constructor__does_not_exist():
         ADLDenoiser(source_pairs=source_pool())
 
 
-def test__pipeline__is_no_place_for_it(routing):
-    pipeline = Pipeline([("denoise", tiny_denoiser())])
+def test__pipeline__its_y_is_left_out_and_sources_arrive(recorder, routing):
+    pipeline = Pipeline([("denoise", recorder)])
     name = "source_pairs" if routing else "denoise__source_pairs"
-    with pytest.raises(TypeError, match="multiple values for argument 'source_pairs'"):
-        pipeline.fit(target_pairs(), **{name: source_pool()})
+    pool = source_pool()
+    pipeline.fit(target_pairs(), **{name: pool})
+    assert [sources for _, sources, _ in recorder.fits] == [pool]
+
+
+def test__pipeline_in_a_search__sources_arrive_whole(recorder):
+    pipeline, pool = Pipeline([("denoise", recorder)]), source_pool()
+    search = GridSearchCV(pipeline, {"denoise__n_iter": [1]}, cv=2, refit=False)
+    search.fit(target_pairs(), denoise__source_pairs=pool)
+    assert [sources for _, sources, _ in recorder.fits] == [pool, pool]
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda pairs: make_pipeline(StandardScaler(), tiny_denoiser()).fit(pairs),
+        lambda pairs: TransformedTargetRegressor(tiny_denoiser()).fit(pairs, pairs),
+    ],
+)
+def test__step_for_tables__says_that_pairs_are_none(use):
+    with pytest.raises(TypeError, match="no table of numbers, so a step such as"):
+        use(target_pairs())
+
+
+def test__clean_frames_as_y__says_that_they_are_in_the_pairs(routing):
+    pairs = target_pairs()
+    clean = [pair.clean for pair in pairs]
+    for y in (clean, np.zeros(len(pairs))):
+        with pytest.raises(TypeError, match="takes no y: the clean frame of each pair"):
+            cross_val_score(tiny_denoiser(), pairs, y, cv=2, error_score="raise")
+
+
+@pytest.mark.parametrize("metric", [skadl.psnr, skadl.ssim])
+def test__metric_of_two_images_as_scorer__says_what_to_give(metric, recorder):
+    with pytest.raises(TypeError, match="no scorers. Leave scoring out"):
+        cross_val_score(
+            recorder, target_pairs(), cv=2, scoring=metric, error_score="raise"
+        )
+
+
+def test__scoring_by_name__ends_in_the_words_that_the_page_explains(recorder):
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'y_t"):
+        cross_val_score(
+            recorder, target_pairs(), cv=2, scoring="r2", error_score="raise"
+        )
+
+
+def test__cross_val_predict__gives_the_denoised_frame_of_each_pair():
+    pairs = target_pairs()
+    denoised = cross_val_predict(tiny_denoiser(), pairs, cv=2)
+    assert [image.iso for image in denoised] == [pair.iso for pair in pairs]
+    fitted = tiny_denoiser().fit(pairs[len(pairs) // 2 :])
+    first = fitted.predict(pairs[0].noisy)
+    np.testing.assert_array_equal(denoised[0].mosaic, first.mosaic)
+    as_pairs = fitted.predict(np.array([*pairs], object))
+    np.testing.assert_array_equal(as_pairs[0].mosaic, first.mosaic)
 
 
 def test__search__without_sources__trains_on_the_target(recorder, routing):

@@ -59,7 +59,11 @@ def test_copy_in_other_counts__counts_once(pairs):
 def test_fit__own_truth_or_copies__warns():
     pairs = target_pairs(4)
     own = RawPair(pairs[0].noisy, in_other_counts(pairs[0].noisy, 2))
-    with pytest.warns(UserWarning, match="pair 0.*noisy and clean frame are the same"):
+    with pytest.warns(
+        UserWarning, match=r"target_pairs\[0\].*noisy and clean frame are the same"
+    ):
         tiny_denoiser(**BRIEF).fit([own, *pairs[1:]])
-    with pytest.warns(UserWarning, match="target pair 4.*same as pair 1"):
+    with pytest.warns(
+        UserWarning, match=r"target_pairs\[4\].*same as target_pairs\[1\]"
+    ):
         tiny_denoiser(**BRIEF).fit([*pairs, pairs[1]])

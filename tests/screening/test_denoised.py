@@ -87,7 +87,7 @@ def test_content_that_only_the_denoised_frame_shows__is_to_be_looked_at(oracle):
     pair = oracle.pair(0, scene(0))
     seen = Evidence(local=120.0, local_share=0.01)
     result = judge_pairs([pair], [replace(measure_pair(pair), evidence=seen)])
-    assert checks(result) == ["content"] and result.look == (0,)
+    assert checks(result) == ["content"] and result.doubtful == (0,)
 
 
 @pytest.mark.parametrize(

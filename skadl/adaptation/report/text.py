@@ -9,6 +9,8 @@ from skadl.adaptation.report.acceptance import DomainAcceptance, TrainingStage
 from skadl.support.text import aligned, percent, short_label, wrapped
 
 _COLUMN_TITLES = ("source domain", "offered", "accepted", "rate", "margin")
+STAGE_TITLES = ("stage", "iterations", "PSNR (dB)")
+BEFORE_TRAINING = ("noisy", "start")  # rows of a report that no iteration belongs to
 _MARGIN_MEANS = "margin: mean of score minus threshold, in dB"
 # The text keeps the notebook's colours; blue and grey read on light and dark.
 _TRACK_STYLE = "width:8em;background:rgba(128,128,128,.25);height:.7em"
@@ -45,12 +47,9 @@ def text_table(
     if reasons:
         cells = [(name, str(count)) for name, count in reasons.items()]
         lines += ["", *aligned([("reason", "batches"), *cells])]
-    if stages:
-        cells = [
-            (short_label(stage.name), str(stage.n_iter), stage_psnr(stage))
-            for stage in stages
-        ]
-        lines += ["", *aligned([("stage", "iterations", "PSNR (dB)"), *cells])]
+    cells = stage_cells(stages)
+    if cells:
+        lines += ["", *aligned([STAGE_TITLES, *cells])]
     if notes:
         lines += ["", *(wrapped(f"note: {note}") for note in notes)]
     return "\n".join(lines)
@@ -103,6 +102,14 @@ def _cells(row: DomainAcceptance) -> tuple[str, ...]:
     return short_label(row.domain), str(row.offered), str(row.accepted), rate, margin
 
 
-def stage_psnr(stage: TrainingStage) -> str:
-    """Write the PSNR that a stage ended with, or a dash."""
-    return "-" if stage.psnr is None else f"{stage.psnr:.2f}"
+def stage_cells(stages: Sequence[TrainingStage]) -> list[tuple[str, str, str]]:
+    """Lay out what was before training, and the stages that trained."""
+    return [
+        (
+            short_label(stage.name),
+            str(stage.n_iter or "-"),
+            "-" if stage.psnr is None else f"{stage.psnr:.2f}",
+        )
+        for stage in stages
+        if stage.n_iter or stage.name in BEFORE_TRAINING
+    ]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from skadl.support.progress import Pace
 from skadl.support.text import printable
 
 WAITING, RUNNING, DONE, FAILED, CANCELLED = (
@@ -43,21 +44,25 @@ class Job:
     message: str = ""
     result: Any = None  # as JSON takes it
     began: float = field(default_factory=time.monotonic)
+    pace: Pace = field(default_factory=Pace)
     stop: threading.Event = field(default_factory=threading.Event)
 
     def step(self, done: int, total: int, message: str = "") -> None:
         """Say how far it is; raises `CancelledError` if it shall end."""
+        if total != self.total:  # another stage of the work
+            self.began, self.pace = time.monotonic(), Pace(done)
         self.done, self.total, self.message = done, total, message
+        self.pace.note(time.monotonic() - self.began, done)
         if self.stop.is_set():
             raise CancelledError
 
     def as_dict(self) -> dict[str, Any]:
         """Give it as JSON takes it, with the seconds that are left."""
         names = "number kind label state done total message result".split()
-        elapsed = time.monotonic() - self.began
+        rate = self.pace.rate(time.monotonic() - self.began, self.done)
         left = None
-        if self.state == RUNNING and 0 < self.done < self.total:
-            left = elapsed * (self.total - self.done) / self.done
+        if self.state == RUNNING and self.done < self.total and rate is not None:
+            left = (self.total - self.done) / rate
         return {name: getattr(self, name) for name in names} | {"seconds_left": left}
 
 

@@ -23,15 +23,14 @@ from skadl.commands.denoise_files import (
     find_raw_files,
     plan_outputs,
 )
-from skadl.commands.describe_file import describe_raw
+from skadl.commands.describe_file import STAND_INS
 from skadl.estimators.adl import ADLDenoiser
 from skadl.estimators.loading import load, load_universal
-from skadl.raw.image import RawImage
 from skadl.raw.rawfile import read_raw
 from skadl.support.text import printable
 
-MOST_FRAMES = 2  # in memory: a photograph of 24 megapixels takes 100 MB, twice
-STAND_INS = {"sensor": "unknown camera", "iso": 100.0}  # for what a file lacks
+# In memory: of 24 megapixels the counts take 50 MB, the denoised planes 100 MB.
+MOST_FRAMES = 2
 UNIVERSAL = ""  # stands for the network that comes with skadl
 
 
@@ -123,17 +122,15 @@ class Session:
             shutil.rmtree(file.path.parent, ignore_errors=True)
 
     def facts(self, number: int) -> dict[str, Any]:
-        """Say what a file holds and where its noise is known from; reads the file."""
-        file = self._file(number)
-        record = describe_raw(file.path)
-        frame = self._frame(number)
+        """Say what a file holds and where its noise is known from."""
+        file, record = self._file(number), self._frame(number).facts
         noise = record["noise"]
         known = noise["source"] is not None
         return file.as_dict() | {
             "camera": record["camera"] and printable(record["camera"]),
             "iso": record["iso"],
-            "width": frame.noisy.shape[2],
-            "height": frame.noisy.shape[1],
+            "width": record["width"] // 2,
+            "height": record["height"] // 2,
             "noise": noise["figures"] if known else None,
             "origin": noise["origin"] if known else noise["reason"],
             "notes": list(noise["notes"]) if known else [],
@@ -151,9 +148,8 @@ class Session:
 
         def work(job: Job) -> None:
             job.step(0, 1)
-            image = _read(file.path)
-            frame = self._frame(number)
-            planes = self._loaded_model().predict(image, dtype=np.float32).normalised()
+            frame, model = self._frame(number), self._loaded_model()
+            planes = model.predict(frame.image, dtype=np.float32).normalised()
             job.step(1, 1)
             with self._lock:
                 if number in self.files:
@@ -201,7 +197,7 @@ class Session:
         return self.worker.submit("write", f"{len(files)} to {printable(out)}", work)
 
     def check(self, place: str) -> Job:
-        """Check a folder of pairs, with pictures of those to look at."""
+        """Check a folder of pairs, with pictures of those not good."""
         folder = _folder(place)
 
         def work(job: Job) -> dict[str, Any]:
@@ -245,7 +241,7 @@ class Session:
             def look() -> None:
                 place = _place(checkpoint)
                 if place is not None:
-                    job.done, job.total, job.message = place
+                    job.step(*place)
 
             words = ["fit", str(folder), "--out", str(path), "--json", "--force"]
             words += ["--checkpoint-every", "2"]
@@ -284,7 +280,7 @@ class Session:
         with self._lock:
             frame = self._frames.get(number)
             if frame is None:
-                frame = Frame.of(_read(self._file(number).path))
+                frame = Frame.read(self._file(number).path)
             self._keep(number, frame)
             return frame
 
@@ -299,14 +295,6 @@ class Session:
         if self._model is None:
             self._model = load_universal()
         return self._model
-
-
-def _read(path: Path) -> RawImage:
-    """Read a frame, also one that does not say its camera or its ISO."""
-    try:
-        return read_raw(path)
-    except ValueError:
-        return read_raw(path, **STAND_INS)
 
 
 def _says_all(path: Path) -> bool:

@@ -237,6 +237,7 @@ class Stages:
         self.begun = begun
         validation = begun.data.target.validation
         self.record = StageRecord(learner, validation, begun.rng, AcceptAll(), progress)
+        self.record.note_noisy()
 
     def train_on(
         self,
