@@ -30,9 +30,9 @@ info = calibrate_sensor(pairs)
 figure = plot_photon_transfer(pairs, info)
 
 # %%
-# Each point is a bin of one pair, each line the fit at an ISO: level where read noise
-# rules, rising where photon noise does. Points far off their line tell of a pair to
-# look at.
+# Each point is a bin of one pair, each line the fit at an ISO: level where most
+# of the noise is read noise, rising where it is photon noise. Points far off their line
+# are of a doubtful pair.
 #
 # How far from the truth?
 # -----------------------
@@ -89,11 +89,11 @@ limits = axes[0].set_ylim(bottom=0)
 # camera are within 3 %. Other cameras, and scenes without shadow or without bright
 # parts, need more.
 #
-# Pairs that lie
-# --------------
+# Wrong pairs
+# -----------
 # One of the six now has a wrong ISO, another the clean frame of another scene. The
-# calibration leaves out what the others give away, and says so: in the warning and in
-# ``info.notes``.
+# calibration leaves out what disagrees with the others, and says so: in the warning and
+# in ``info.notes``.
 
 mixed, spoiled = spoil_pairs(
     pairs, ["iso times 4", "other scene"], 0.34, random_state=1

@@ -35,7 +35,7 @@ unseen = {
 # These expect noise of one strength, but raw noise grows with the signal. So a frame
 # is first transformed to noise of standard deviation 1 and afterwards back (the
 # generalised Anscombe transform; Mäkitalo and Foi, IEEE TIP 22, 2013, here with the
-# asymptotically unbiased inverse). They are told the true noise of the camera, and
+# asymptotically unbiased inverse). They get the true noise of the camera, and
 # their settings were chosen on these very frames, both in their favour. The wavelets
 # need PyWavelets.
 
@@ -62,7 +62,7 @@ denoisers = {
 # %%
 # Two networks
 # ------------
-# The one that comes with skadl, which has seen no pair and is told the true noise too;
+# The one that comes with skadl, which has seen no pair and gets the true noise too;
 # and a short fit from there, far shorter than the default, which measures the noise on
 # its twelve pairs.
 

@@ -62,7 +62,7 @@ sources = {
 # What a task brings
 # ------------------
 # A network: here the package's U-Net on three colours instead of four planes. It is
-# told a single number, the size of the kernel, which is 0 for the target. And how a
+# given a single number, the size of the kernel, which is 0 for the target. And how a
 # patch may be turned: not at all here, since the direction of the blur counts.
 
 

@@ -93,7 +93,7 @@ bar.set_label("PSNR against the best (dB), ± standard error", fontsize=12)
 # %%
 # Is that much?
 # -------------
-# The best setting once more with two other seeds: what changes now is luck.
+# The best setting once more with two other seeds: what changes now is chance.
 
 for seed in (1, 2):
     again = clone(search.best_estimator_).set_params(random_state=seed)

@@ -3,7 +3,7 @@ Harmful sources and what becomes of them
 ========================================
 
 Wrong ground truth, wrong labels, another noise than the camera's: three ways in which
-source data does harm, and the two lines of defence, before training and in it.
+source data does harm, and the two checks that find it, before training and in it.
 """
 
 # %%

@@ -86,8 +86,8 @@ print(f"{first.score(pairs[10:]):.2f} dB on unseen pairs")
 figure = plot_acceptance(first.selection_report_, n_epochs=6)
 
 # %%
-# Look, and try again
-# -------------------
+# See, and try again
+# ------------------
 # That is no good gate. It takes wrong truth about as often as the rest, and for long
 # stretches hardly anything: one step moves all images a little up or a little down,
 # whatever was in the batch. So the second gate asks for no fewer votes than is usual

@@ -55,7 +55,7 @@ report = denoiser.selection_report_
 # Batches offered and taken for each domain, the reasons, and how each stage ended. The
 # domain "re-noised" was not in the pool: it is made in ``fit`` of the sources'
 # clean frames and the noise of the target. The notes at the end say what ``fit`` could
-# not settle; here it is, rightly, not content with the noise of the wrong domain.
+# not settle; here it warns, rightly, of the noise of the wrong domain.
 
 print(report.summary())
 
@@ -71,7 +71,7 @@ figure = plot_acceptance(report, n_epochs=6)
 # Which pairs?
 # ------------
 # ``by_pair`` counts for each pair of a domain how often it was drawn and taken. Those
-# never taken are the ones to look at; here they can be compared with the pairs that
+# never taken are the doubtful ones; here they can be compared with the pairs that
 # were spoiled on purpose.
 
 counts = report.by_pair("Sony, some spoiled")

@@ -3,7 +3,7 @@ A sensor that was never trained on
 ==================================
 
 Fit on two cameras, then denoise a phone that no pair of the fit came from. All that
-``predict`` is told of the phone is its noise, measured on two pairs.
+``predict`` gets of the phone is its noise, measured on two pairs.
 """
 
 # %%
@@ -55,9 +55,9 @@ for what, own in {"measured": info, "true": camera_info("Pixel4a")}.items():
 # %%
 # Denoise it
 # ----------
-# Told a wrong noise, that of one of its own cameras, the same network takes out next to
-# nothing: the measurement is what does it. The last line is for comparison: a fit of
-# the same length that had twelve pairs of the phone. It gains nothing over two pairs
+# With a wrong noise, that of one of its own cameras, the same network takes out next to
+# nothing: the measurement makes the difference. The last line is for comparison: a fit
+# of the same length that had twelve pairs of the phone. It gains nothing over two pairs
 # that measured the noise.
 
 unseen = make_domain(
@@ -69,7 +69,7 @@ unseen = make_domain(
 )
 
 
-def told(noise):
+def given(noise):
     """Denoise with the noise of some sensor."""
     return lambda image: denoiser.predict(image, sensor=noise, dtype=np.float32)
 
@@ -78,9 +78,9 @@ isos = (200, 400, 800)
 own_pairs = make_domain("Pixel4a", 12, size=128, iso=isos, ratio=8, random_state=4)
 for what, candidate in {
     "noisy": None,
-    "told the noise of the Sony": told(denoiser.sensors_.get("SonyA7S2")),
-    "told the measured noise": told(info),
-    "told the true noise": told(camera_info("Pixel4a")),
+    "with the noise of the Sony": given(denoiser.sensors_.get("SonyA7S2")),
+    "with the measured noise": given(info),
+    "with the true noise": given(camera_info("Pixel4a")),
     "fitted on the phone itself": fit(own_pairs, SonyA7S2=sony, NikonD850=nikon),
 }.items():
     print(f"{what:28}{evaluate_pairs(candidate, unseen).psnr:6.2f} dB")
@@ -89,4 +89,4 @@ for what, candidate in {
 # One of the frames, 128 pixels wide, at ISO 400.
 
 noisy, clean = unseen[1].noisy, unseen[1].clean
-figure = plot_before_after(noisy, told(info)(noisy), clean)
+figure = plot_before_after(noisy, given(info)(noisy), clean)

@@ -3,7 +3,8 @@ Denoise without pairs
 =====================
 
 A camera that nobody has trained on, and no pair of it. skadl comes with a network that
-is told the noise of an image and takes it out. Afterwards: what six pairs add.
+gets the noise level of an image and takes the noise out. Afterwards: what six pairs
+add.
 """
 
 # %%
@@ -68,15 +69,15 @@ unseen = make_domain(
 )
 
 
-def told(noise):
+def given(noise):
     """Denoise with noise that is given, or found for each image."""
     return lambda image: denoiser.predict(image, sensor=noise(image), dtype=np.float32)
 
 
 scores = {
     "noisy": None,
-    "noise given": told(lambda image: camera.info()),
-    "noise estimated": told(lambda image: find_noise(image).sensor),
+    "noise given": given(lambda image: camera.info()),
+    "noise estimated": given(lambda image: find_noise(image).sensor),
 }
 for what, candidate in scores.items():
     print(f"{what:16}{evaluate_pairs(candidate, unseen).psnr:6.2f} dB")

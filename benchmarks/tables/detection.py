@@ -19,7 +19,7 @@ FALSE_ALARM = 0.05
 SCORES = {
     "accepted": "share of the batches with a pair that was accepted",
     "margin": "their mean gate score above its threshold",
-    "oddness": "what the pair's residual shows before any training",
+    "severity": "what the pair's residual shows before any training",
 }
 """What a pair, or the mean of a domain, is judged by."""
 ISO_EDGES = (0, 200, 800, 3200, 12800, np.inf)
@@ -47,7 +47,7 @@ def describe_detection(results: Results) -> dict[str, pd.DataFrame | str]:
         "AUC: area under the ROC curve, harmful against useful, within each run; mean "
         "and lowest of the runs. `found`: harmful ones found when "
         f"{FALSE_ALARM:.0%} of the useful ones are lost. Judged by: {scores}. A pair "
-        "that was never drawn has no batches and counts for its oddness only."
+        "that was never drawn has no batches and counts for its severity only."
     )
     return {
         **{name: table for name, table in sections.items() if len(table)},
@@ -65,7 +65,7 @@ def judged_pairs(selection: pd.DataFrame) -> pd.DataFrame:
     offered = selection.offered.where(selection.offered > 0)
     return selection.assign(
         accepted=selection.accepted / offered,
-        oddness=-selection.oddness,
+        severity=-selection.oddness,
         is_useful=selection.kind == USEFUL,
     )
 

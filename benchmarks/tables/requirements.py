@@ -185,7 +185,7 @@ def _detection(results: Results) -> Requirement:
     pairs = judged_pairs(results.selection)
     if len(pairs):
         pairs = pairs[(pairs.strategy == "adl") & (pairs.pool == "planted")]
-        found = {score: areas(pairs, score) for score in ("oddness", "accepted")}
+        found = {score: areas(pairs, score) for score in ("severity", "accepted")}
         found = {score: rows.auc for score, rows in found.items() if len(rows)}
         if found:
             best = max(found, key=lambda score: found[score].mean())

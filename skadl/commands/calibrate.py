@@ -52,11 +52,11 @@ def calibrate(
 ) -> None:
     """Measure a camera on the dark frames and flats of RAW files in FOLDER.
 
-    Darks are taken with the lens cap on: two or more at each ISO, sixteen are better,
-    as long as the photographs they are for. Flats show something even and bright, out
-    of focus: two or more of equal exposure at each ISO, about half of the range.
-    Folders named dark (or bias) and flat say which are which; in other folders the
-    frames themselves do.
+    Darks are taken with the lens cap on, two or more at each ISO; sixteen are better.
+    Expose them as long as your photographs. Flats show something even and bright, out
+    of focus: two or more of equal exposure at each ISO, at about half of the range.
+    Darks belong into a folder named dark (or bias), flats into one named flat. Of
+    files in other folders skadl sees it itself.
 
     Written are gain, read noise, row noise, the error of the black level, dark
     shading, the pattern of columns and rows, and hot pixels. `skadl denoise` and

@@ -191,21 +191,19 @@ def denoise(
 ) -> None:
     """Denoise RAW files of any Bayer camera, with the network of skadl or your own.
 
-    Without --model nothing is needed but the file: the network is told how noisy it
-    is. That is given with --noise, measured (--calibration) or known to the model, in
-    the file (NoiseProfile of a
-    DNG), published for the camera, or estimated from the photograph, in this order;
-    each file's line says which. skadl denoise MODEL RAW... works too, with a file that
-    skadl saved.
-
     RAW is a camera's RAW file or a FITS file, or a folder of them, without the folders
-    inside. Each becomes a DNG of the same name in --out, with the colours, white
-    balance, crop and EXIF of its file, for any RAW program; of FITS, a FITS file with
-    all cards. Results that are there already are kept, so
-    that a run that was stopped goes on; the files given are never changed.
+    inside. Each RAW file becomes a DNG of the same name in --out, for any RAW program.
+    It keeps the colours, white balance, crop and EXIF of its file. Each FITS file
+    becomes a FITS file with all its cards. The files given are never changed. Results
+    that are there already are kept, so a run that was stopped goes on.
+
+    How noisy a file is, skadl knows from the first of these that is there: --noise,
+    --calibration, the model, the NoiseProfile of a DNG, published figures of the
+    camera, the photograph itself. The line of each file says which.
 
     A file that cannot be denoised gets one line on standard error and no result, and
-    the others go on; the exit code is 1 then, 0 if all went well.
+    the others go on. The exit code is 1 then, and 0 if all went well. The model may
+    also be named first: skadl denoise MODEL RAW...
     """
     if compress and importlib.util.find_spec("imagecodecs") is None:
         raise click.ClickException(

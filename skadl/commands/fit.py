@@ -146,17 +146,17 @@ def fit(
 ) -> None:
     """Fit a denoiser on the noisy/clean pairs of RAW files in FOLDER.
 
-    A folder for each scene, with its noisy frames and a longer exposure (or a burst
-    of equal frames) in any order; or the folders noisy and clean with files of the
-    same names; or a table pairs.csv with the columns noisy and clean. About twenty
-    pairs, over the ISOs that the camera is to be used at, will do.
+    FOLDER has a folder for each scene, with its noisy frames and a longer exposure, or
+    a burst of equal frames, in any order. Or it has the folders noisy and clean, with
+    files of the same names, or a table pairs.csv with the columns noisy and clean.
+    About twenty pairs are usual, at the ISOs that the camera is used at.
 
-    Pairs of other cameras can make the denoiser better; skadl takes what helps of
-    them. Files that cannot be used are listed with the reason, and the rest goes on.
+    Pairs of other cameras can make the denoiser better; skadl takes of them what helps.
+    Files that cannot be used are listed with the reason, and the rest goes on.
 
-    A fit that was stopped or killed goes on with --resume, and ends as if it had not
-    been; until then skadl denoise --model CHECKPOINT uses the network so far. The
-    checkpoint goes when the model is written.
+    A fit that was stopped or killed goes on with --resume, and ends as one that was
+    never stopped. Until then skadl denoise --model CHECKPOINT uses the network so far.
+    The checkpoint is removed when the model is written.
     """
     _check_output(out, force)
     checkpoint = checkpoint or out.with_name(f"{out.name}.checkpoint")

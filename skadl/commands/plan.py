@@ -46,13 +46,13 @@ if TYPE_CHECKING:
     "--stops",
     default="1",
     show_default=True,
-    help="Between the ISOs: 1 for octaves, 1/3 for each click of the dial.",
+    help="Steps between the ISOs, in stops: 1 doubles the ISO, 1/3 is a third of it.",
 )
 @click.option(
     "--time",
     "base_time",
     metavar="SECONDS",
-    help="Exposes the scene well at the lowest ISO, such as 2 or 1/30.",
+    help="Time that exposes the scene well at the lowest ISO, such as 2 or 1/30.",
 )
 @click.option(
     "--camera",

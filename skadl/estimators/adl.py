@@ -115,7 +115,7 @@ class ADLDenoiser(NetworkDenoiser):
         Whether an image's L1 error counts in units of its own noise or, as in the
         paper, as it is. See :func:`skadl.estimators.training_pairs.noise_weight`.
     conditioning : {"noise", "sensor_iso_noise", "sensor_iso", "none"}, default="noise"
-        What the network is told of an image: light factor and noise level, which lets
+        What the network knows of an image: light factor and noise level, which lets
         sensors share what they have in common and `predict` take a sensor never seen
         in `fit`; these and sensor and ISO; sensor and ISO alone (the paper); or
         nothing, which makes it a plain U-Net. See
@@ -151,7 +151,7 @@ class ADLDenoiser(NetworkDenoiser):
     module_ : ModulatedNetwork
         The trained network.
     conditioning_ : Conditioning
-        What it is told of an image.
+        What it knows of an image.
     sensors_ : SensorTable
         Every sensor seen in `fit`, with its noise as given or as measured, and the
         others of `meta` as they were given.

@@ -315,7 +315,7 @@ class NetworkDenoiser(RawDenoiser):
     module_ : ModulatedNetwork
         The trained network.
     conditioning_ : Conditioning
-        What it is told of an image.
+        What it knows of an image.
     device_ : torch.device
         Where the network is.
     sensors_ : SensorTable

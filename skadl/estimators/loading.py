@@ -75,7 +75,7 @@ def load_universal(device: str | torch.device = "auto") -> ADLDenoiser:
     """Load the denoiser that comes with skadl: any Bayer sensor, no pairs, no training.
 
     It was trained on simulated noise of all levels and on no pair of any sensor, and
-    is told light factor, shot and read noise of an image. `ADLDenoiser` starts its
+    gets light factor, shot and read noise of an image. `ADLDenoiser` starts its
     fits from it by default.
 
     Parameters

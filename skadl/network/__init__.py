@@ -1,1 +1,1 @@
-"""Networks, what they are told of an image, and their form for one image."""
+"""Networks, what they know of an image, and their form for one image."""

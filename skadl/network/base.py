@@ -23,7 +23,7 @@ SLOPE = 0.2  # of the leaky ReLU, as in Chen et al.
 
 
 class ModulatedNetwork(nn.Module, ABC):
-    """Denoises packed planes, told by a metadata vector where they come from.
+    """Denoises packed planes, with a metadata vector of what is known of them.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What the network is told of an image: sensor, ISO, light factor, noise level.
+"""What the network knows of an image: sensor, ISO, light factor, noise level.
 
 The paper's metadata vector is the one-hot sensor code and the ISO repeated n times
 (section 3.2) and "can be extended as long as more meta information is provided".

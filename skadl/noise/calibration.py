@@ -277,8 +277,8 @@ def _notes(
         fit.isos,
         fit.read_noise_error,
         LOOSE_READ,
-        "photon noise rules even the darkest parts. Add a pair at ISO {iso:g} with "
-        "deep shadow, or a frame taken with the lens cap on (its clean frame: the "
+        "photon noise is stronger even in the darkest parts. Add a pair at ISO {iso:g} "
+        "with deep shadow, or a frame taken with the lens cap on (its clean frame: the "
         "mean of several)",
     )
     return notes

@@ -1,4 +1,4 @@
-"""Whether an image bears out the noise level that is told of it.
+"""Whether an image has the noise level that is given for it.
 
 Where the denoised picture is smooth, whatever else there is in the noisy one is noise.
 A network finds such places better than a filter does, also when it was told a noise

@@ -208,12 +208,12 @@ def test_areas__known_scores__are_known_areas():
         }
     )
     judged = judged_pairs(pairs)
-    # The pair that was never offered counts for its oddness only.
+    # The pair that was never offered counts for its severity only.
     assert areas(judged, "accepted").auc.item() == 0.75
     assert areas(judged, "margin").auc.item() == 0.5
-    assert areas(judged, "oddness").auc.item() == 1.0
-    assert areas(judged, "oddness").found.item() == 1.0
-    assert areas(judged[judged.kind == "useful"], "oddness").empty
+    assert areas(judged, "severity").auc.item() == 1.0
+    assert areas(judged, "severity").found.item() == 1.0
+    assert areas(judged[judged.kind == "useful"], "severity").empty
 
 
 # requirements
@@ -276,7 +276,7 @@ def test_run_campaign__every_table__is_written_and_no_run_done_twice(
     for page in pages:
         text = page.read_text(encoding="utf-8")
         assert SMALL.settings.digest in text and "`python -m benchmarks.tables`" in text
-        assert "nan" not in text.replace("oddness", "")
+        assert "nan" not in text.replace("severity", "")
     done = len(fake_measure)
     run_campaign(SMALL, tmp_path)
     assert len(fake_measure) == done

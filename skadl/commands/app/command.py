@@ -21,7 +21,7 @@ _HOST = "127.0.0.1"  # this machine alone
     "--port",
     type=click.IntRange(0, 65535),
     default=0,
-    help="Of the page's address. By default one that is free.",
+    help="Number at the end of the page's address. By default one that is free.",
 )
 @click.option(
     "--out",

@@ -30,7 +30,7 @@ CAMERAS = camera_names()
     metavar="CAMERA",
     default="CanonEOS70D",
     show_default=True,
-    help=f"Simulated camera that plays the new one: {', '.join(CAMERAS)}.",
+    help=f"Simulated camera that stands for the new one: {', '.join(CAMERAS)}.",
 )
 @click.option(
     "--size",
@@ -57,12 +57,13 @@ CAMERAS = camera_names()
 def demo(out: Path, target: str, size: str, seed: int, force: bool) -> None:
     """Show on simulated cameras what skadl does and gains.
 
-    One camera plays a new one, of which only twelve noisy/clean pairs exist. The
-    network that comes with skadl denoises it without any training. Then it is adapted
-    twice with equally many steps: on pairs of other cameras, one harmful set among
-    them, and then on its own; and by adaptive domain learning (ADL), which chooses
-    among the others. The results are printed and written to a folder: a report,
-    pictures, and RAW files (DNG).
+    One camera stands for a new one, of which only twelve noisy/clean pairs exist. The
+    network that comes with skadl denoises its pictures without any training. Then the
+    network is adapted to the camera in two ways, with equally many steps. The first
+    trains on all pairs of other cameras, one harmful set among them, and then on the
+    twelve. The second is adaptive domain learning (ADL), which chooses among the
+    others. The results are printed and written to a folder: a report, pictures, and
+    RAW files (DNG).
     """
     if importlib.util.find_spec("matplotlib") is None:
         raise click.ClickException(

@@ -74,7 +74,7 @@ class Camera:
         Multipliers of red, green and blue that turn this sensor's daylight white
         grey; the simulation divides by them.
     ratios : tuple of floats, default=(1.0,)
-        Light factors that `make_domain` draws from unless told otherwise.
+        Light factors that `make_domain` draws from by default.
 
     Raises
     ------

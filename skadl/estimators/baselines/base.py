@@ -71,7 +71,7 @@ class NetworkBaseline(NetworkDenoiser):
     loss_weighting : {"none", "noise"}, default="none"
         Whether an image's L1 error counts as it is or in units of its own noise.
     conditioning : {"none", "noise", "sensor_iso", "sensor_iso_noise"}, default="none"
-        What the network is told of an image: by default nothing, which makes it a plain
+        What the network knows of an image: by default nothing, which makes it a plain
         U-Net.
     shot_noise_augmentation : float, default=0
         Fraction of training images made brighter or darker with the shot noise of their

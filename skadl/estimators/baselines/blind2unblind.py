@@ -68,7 +68,7 @@ class Blind2Unblind(NetworkDenoiser):
     weight_decay : float, default=1e-8
     base_channels, n_levels : int, default=16 and 4
         Width and depth of the network, a :class:`skadl.network.direct_unet.DirectUNet`
-        that is told nothing of an image.
+        that gets nothing but the image.
     safeguard : bool, default=False
         Whether `predict` holds back corrections that would do an image more harm than
         good; see `skadl.ADLDenoiser`.
@@ -83,7 +83,7 @@ class Blind2Unblind(NetworkDenoiser):
     module_ : ModulatedNetwork
         The trained network.
     conditioning_ : Conditioning
-        That it is told nothing.
+        That it gets nothing but the image.
     sensors_ : SensorTable
         Every sensor seen in `fit`, with its noise.
     device_ : torch.device

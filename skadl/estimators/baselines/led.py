@@ -65,7 +65,7 @@ class LED(NetworkBaseline):
     network : {"unet"}, default="unet"
         What the method is for.
     conditioning : {"none"}, default="none"
-        The network is told nothing of an image.
+        The network gets nothing but the image.
     **shared
 
     Notes

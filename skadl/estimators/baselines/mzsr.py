@@ -62,7 +62,7 @@ class MZSR(NetworkBaseline):
         Rate of the meta-optimiser, Adam, as a fraction of `learning_rate`: the paper's
         1e-4.
     conditioning : {"none"}, default="none"
-        The network is told nothing of an image.
+        The network gets nothing but the image.
     **shared
 
     Notes

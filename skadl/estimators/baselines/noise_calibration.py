@@ -52,7 +52,7 @@ class NoiseCalibration(NetworkBaseline):
     n_iter : int, default=7200
         Steps of training.
     conditioning : {"noise", "none", "sensor_iso", "sensor_iso_noise"}, default="noise"
-        What the network is told of an image: its noise, so that one network serves all
+        What the network knows of an image: its noise, so that one network serves all
         ISOs and ``ADLDenoiser(start=FrozenEstimator(model))`` goes on from it (Table 2a
         of Qian et al.). "none" is the papers' plain network.
     **shared

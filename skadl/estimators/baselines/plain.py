@@ -35,7 +35,7 @@ class PlainTraining(NetworkBaseline):
         Whether an image's L1 error counts as it is or in units of its own noise. None
         is "none" after a random start, as in the paper, "noise" after a trained one.
     conditioning : str or None, default=None
-        What the network is told of an image; see `skadl.ADLDenoiser`. None is "none"
+        What the network knows of an image; see `skadl.ADLDenoiser`. None is "none"
         after a random start: a plain U-Net. It is "noise" after a trained one, which
         knows nothing else.
     safeguard : bool or None, default=None

@@ -44,7 +44,7 @@ class Prabhakar(NetworkBaseline):
     network : {"unet"}, default="unet"
         What the method is for.
     conditioning : {"none"}, default="none"
-        The network is told nothing of an image.
+        The network gets nothing but the image.
     **shared
 
     Notes

@@ -46,7 +46,7 @@ class TransferLearning(NetworkBaseline):
     finetune_rate : float, default=0.3
         Where the second begin, as a fraction of `learning_rate`.
     conditioning : {"noise", "sensor_iso_noise"}, default="noise"
-        What the network is told of an image, and what its modulation follows.
+        What the network knows of an image, and what its modulation follows.
     **shared
 
     Notes
