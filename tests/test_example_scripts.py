@@ -35,7 +35,7 @@ from skadl import (
 )
 from skadl.estimators.start import FROM_TRAINED
 from skadl.prediction import correction
-from skadl.raw.mosaic import pack_bayer
+from skadl.raw.mosaic import pack_mosaic
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -72,11 +72,11 @@ def test_denoise_with_onnxruntime__is_the_network_with_the_means_of_planes_kept(
     run_example("denoise_with_onnxruntime.py", model, raw, out)
     monkeypatch.setattr(correction, "local_means", lambda blocks, _: 0 * blocks.level)
     wanted = fitted.predict(replace(frame, mosaic=mosaic.astype(np.float32)))
-    planes, before = wanted.packed(), pack_bayer(mosaic, frame.cfa)
+    planes, before = wanted.packed(), pack_mosaic(mosaic, frame.cfa)
     kept = before.mean(axis=(1, 2)) - fitted.sensors_.get(TARGET).offset_at(frame.iso)
     planes += (kept - planes.mean(axis=(1, 2)))[:, None, None]
     assert np.abs(planes - before).max() > 1
-    assert_allclose(pack_bayer(np.load(out), frame.cfa), planes, atol=0.05)
+    assert_allclose(pack_mosaic(np.load(out), frame.cfa), planes, atol=0.05)
 
 
 def brief_copy(name, folder):

@@ -9,7 +9,7 @@ from skadl.adaptation.gates import Verdict
 from skadl.adaptation.learner import Learner
 from skadl.adaptation.patches import cut_fixed
 from skadl.adaptation.stages import Schedule, TargetData, adapt
-from skadl.estimators.training_pairs import bayer_symmetry, to_training_pair
+from skadl.estimators.training_pairs import symmetry_of, to_training_pair
 from skadl.network.choice import build_network
 from skadl.noise.noise_level import NoiseLevel
 from skadl.raw.image import RawImage
@@ -27,7 +27,7 @@ SCHEDULE = Schedule(
     finetune_rate=0.3,
     batch_size=6,
     patch_side=SIDE,
-    symmetry=bayer_symmetry,
+    symmetry=symmetry_of(4),
     source_share=0.5,
     domain_rates={},
     val_fraction=(0.2, 0.5),

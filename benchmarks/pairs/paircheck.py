@@ -25,7 +25,7 @@ from benchmarks.result_files import DEFAULT_FOLDER, write_markdown
 from skadl.datasets import Camera, Scene, camera_names, get_camera, make_scenes
 from skadl.datasets.simulated.camera_noise import add_camera_noise, expose
 from skadl.datasets.simulated.domains import draw_isos, draw_ratios, label_pair
-from skadl.raw.mosaic import CFA_PATTERNS, pack_bayer
+from skadl.raw.mosaic import CFA_PATTERNS, pack_mosaic
 from skadl.raw.pair import RawPair
 from skadl.screening.check import judge_pairs
 from skadl.screening.judgement import COSTLY
@@ -204,7 +204,7 @@ class _Shot:
         `fit` takes the mean residual of every plane off, so it is not counted.
         """
         clean = self.clean if clean is None else clean
-        error = pack_bayer((seen - clean) / self.ratio, self.camera.cfa)
+        error = pack_mosaic((seen - clean) / self.ratio, self.camera.cfa)
         return float(error.var(axis=(1, 2)).mean() / self.s)
 
     def spoil(

@@ -17,7 +17,7 @@ import numpy as np
 
 from skadl import ADLDenoiser, RawImage, RawPair, SourcePool, write_dng
 from skadl.datasets import make_domain
-from skadl.raw.mosaic import pack_bayer
+from skadl.raw.mosaic import pack_mosaic
 
 SENSOR, ISO = "burst camera", 800.0  # bursts carry no ISO; one value for all serves
 SOURCES = ("SonyA7S2", "NikonD850", "CanonEOS5D4", "OppoReno10x")
@@ -81,8 +81,8 @@ def sky_figures(
         if out is not None and i == 0:
             write_dng(out / f"{path.stem}_noisy.dng", image)
             write_dng(out / f"{path.stem}_denoised.dng", denoised)
-            greens = pack_bayer(frame.astype(np.float32), facts["cfa"])[1:3].mean()
-            greens -= pack_bayer(denoised.mosaic, facts["cfa"])[1:3].mean()
+            greens = pack_mosaic(frame.astype(np.float32), facts["cfa"])[1:3].mean()
+            greens -= pack_mosaic(denoised.mosaic, facts["cfa"])[1:3].mean()
             assert abs(greens) < 10, "green level moved"
     before, after, signal = map(np.concatenate, (before, after, signal))
     return {

@@ -27,7 +27,7 @@ from benchmarks.start.prediction import network_planes
 from skadl.datasets import get_camera, make_scenes
 from skadl.noise.noise_level import NoiseLevel, noise_level
 from skadl.noise.residual import noise_of_pair
-from skadl.raw.mosaic import unpack_bayer
+from skadl.raw.mosaic import unpack_mosaic
 from skadl.raw.pair import RawPair
 from skadl.screening import ResidualAnalysis, Screening, analyse_residual, screen
 from skadl.screening.witness import judge_pair
@@ -172,7 +172,7 @@ def spoil(
         return replace(pair, clean=clean.with_mosaic(wrong)), shot.defect(wrong)
     if kind == "smoothed truth":
         planes = gaussian_filter(clean.packed(), (0, 1.0, 1.0))
-        wrong = unpack_bayer(planes, clean.cfa).astype(np.float32)
+        wrong = unpack_mosaic(planes, clean.cfa).astype(np.float32)
         return replace(pair, clean=clean.with_mosaic(wrong)), shot.defect(wrong)
     if kind.startswith("exposure"):
         wrong = (black + 1.05 * (shot.clean - black)).astype(np.float32)

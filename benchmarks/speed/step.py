@@ -40,7 +40,7 @@ from skadl.adaptation.learner import Learner
 from skadl.adaptation.patches import Batch, cut_patches, select
 from skadl.datasets import make_domain
 from skadl.estimators.preparation import prepare
-from skadl.estimators.training_pairs import bayer_symmetry
+from skadl.estimators.training_pairs import symmetry_of
 from skadl.network.choice import build_network
 from skadl.network.conditioning import Conditioning
 from skadl.network.unet import ModulatedUNet
@@ -123,7 +123,7 @@ def prepare_batches(side: int, batch_size: int) -> tuple[Batch, Batch]:
         rng=np.random.RandomState(2),
     )
     pairs = data.sources["SonyA7S2"][:batch_size]
-    batch = cut_patches(pairs, side, bayer_symmetry, np.random.RandomState(3))
+    batch = cut_patches(pairs, side, symmetry_of(4), np.random.RandomState(3))
     return batch, data.target.validation
 
 

@@ -27,7 +27,7 @@ from skadl.adaptation.stages import Schedule, adapt
 from skadl.datasets import make_domain
 from skadl.estimators.preparation import Prepared, prepare
 from skadl.estimators.start import FROM_RANDOM, SHAPE
-from skadl.estimators.training_pairs import LOSS_WEIGHTINGS, bayer_symmetry
+from skadl.estimators.training_pairs import LOSS_WEIGHTINGS, symmetry_of
 from skadl.network.choice import build_network
 from skadl.network.conditioning import Conditioning
 from skadl.noise.renoising import RENOISED
@@ -149,7 +149,7 @@ class Turn:
         plan = Schedule(
             n_iter=n_iter,
             patch_side=self.data.patch_side,
-            symmetry=bayer_symmetry,
+            symmetry=symmetry_of(4),
             domain_rates={RENOISED: self.default.renoised_share},
             **{name: getattr(self.default, name) for name in names},
         )

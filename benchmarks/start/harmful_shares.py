@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, shift
 
 from benchmarks.tables.run import RunData
-from skadl.raw.mosaic import unpack_bayer
+from skadl.raw.mosaic import unpack_mosaic
 from skadl.raw.pair import RawPair
 
 SHARES = {"third": 1 / 3, "two thirds": 2 / 3, "nine tenths": 0.9}
@@ -65,12 +65,12 @@ def with_denoised_raw(pair: RawPair) -> RawPair:
     """Smooth the noisy frame, as some cameras do."""
     noisy = pair.noisy
     planes = gaussian_filter(noisy.packed().astype(float), (0, 0.8, 0.8))
-    counts = np.rint(unpack_bayer(planes, noisy.cfa)).astype(np.uint16)
+    counts = np.rint(unpack_mosaic(planes, noisy.cfa)).astype(np.uint16)
     return replace(pair, noisy=noisy.with_mosaic(counts))
 
 
 def _with_clean(pair: RawPair, planes: np.ndarray) -> RawPair:
-    mosaic = unpack_bayer(planes, pair.clean.cfa).astype(np.float32)
+    mosaic = unpack_mosaic(planes, pair.clean.cfa).astype(np.float32)
     return replace(pair, clean=pair.clean.with_mosaic(mosaic))
 
 

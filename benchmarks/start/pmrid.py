@@ -18,7 +18,7 @@ from benchmarks.start.prediction import Denoiser
 from skadl.noise.noise_level import expected_noise
 from skadl.noise.sensors import SensorInfo
 from skadl.raw.image import RawImage
-from skadl.raw.mosaic import to_rggb_geometry
+from skadl.raw.mosaic import to_common_geometry
 
 _SPAN = 959.0  # counts from black to white of the phone it was trained on
 _SCALE = 256.0  # of normalised input
@@ -33,7 +33,7 @@ def load_pmrid(path: Path) -> Denoiser:
 
     def denoise(image: RawImage, info: SensorInfo) -> np.ndarray:
         noise = expected_noise(info, image.iso, image.ratio)
-        planes = to_rggb_geometry(image.normalised(), image.cfa)
+        planes = to_common_geometry(image.normalised(), image.cfa)
         x = torch.from_numpy(np.ascontiguousarray(planes))[None]  # (1, 4, h, w)
         # The k-sigma transform: electrons, shifted so that their variance over their
         # mean is that of the phone at ISO 1600, in the phone's counts there.
@@ -41,7 +41,7 @@ def load_pmrid(path: Path) -> Denoiser:
         scale = _GAIN / _SPAN * _SCALE
         y = _padded(weights, (x / noise.shot + shift) * scale)
         denoised = (y / scale - shift) * noise.shot
-        return to_rggb_geometry(denoised[0].numpy(), image.cfa)
+        return to_common_geometry(denoised[0].numpy(), image.cfa)
 
     return denoise
 

@@ -26,7 +26,7 @@ from skadl.prediction.frame import FrameNetwork as PackageNetwork
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
 from skadl.prediction.tiling import Tiling, choose_tiling
 from skadl.raw.image import RawImage
-from skadl.raw.mosaic import pack_bayer
+from skadl.raw.mosaic import pack_mosaic
 
 MEMORY = 1e9  # bytes for a tile
 Denoiser = Callable[[RawImage, SensorInfo], np.ndarray]
@@ -114,7 +114,7 @@ def network_planes(
             memory=MEMORY,
         )
         rows = slice(0, mosaic.shape[1])
-        return pack_bayer(correction.denoised(rows), image.cfa)
+        return pack_mosaic(correction.denoised(rows), image.cfa)
 
     return denoise
 

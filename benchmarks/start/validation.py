@@ -16,7 +16,7 @@ from skadl.datasets import camera_info, get_camera, make_domain
 from skadl.evaluation.metrics import SMALLEST_MSE
 from skadl.network.unet import ModulatedUNet
 from skadl.noise.noise_level import expected_noise
-from skadl.raw.mosaic import to_rggb_geometry
+from skadl.raw.mosaic import to_common_geometry
 from skadl.raw.pair import RawPair
 
 CAMERAS = ("CanonEOS5D4", "CanonEOS700D", "IMX686", "OppoReno10x", "Pixel4a")
@@ -96,8 +96,8 @@ class ValidationSet:
                     camera_info(pair.sensor), pair.iso, pair.noisy.ratio
                 )
                 cfa = pair.noisy.cfa
-                noisy.append(to_rggb_geometry(pair.noisy.normalised(), cfa))
-                clean.append(to_rggb_geometry(pair.clean.normalised(), cfa))
+                noisy.append(to_common_geometry(pair.noisy.normalised(), cfa))
+                clean.append(to_common_geometry(pair.clean.normalised(), cfa))
                 vector = CONDITIONING.vector("", 100.0, pair.noisy.ratio, noise)
                 metadata.append(vector)
                 bands.append(band)

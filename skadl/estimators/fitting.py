@@ -23,11 +23,12 @@ from skadl.estimators.start import MOST_RATIO, Start
 from skadl.estimators.training_pairs import (
     LOSS_WEIGHTINGS,
     ShotNoiseAugmentation,
-    bayer_symmetry,
+    symmetry_of,
 )
 from skadl.estimators.validation import (
     apply_on_bad_pair,
     check_meta,
+    check_mosaics,
     check_source_pairs,
     check_target_pairs,
 )
@@ -76,7 +77,7 @@ class Fitting:
             "finetune_rate": 1.0,
             "batch_size": self.parameters["batch_size"],
             "patch_side": self.data.patch_side,
-            "symmetry": bayer_symmetry,
+            "symmetry": symmetry_of(self.network.n_planes),
             "augment": ShotNoiseAugmentation(share) if share else None,
             "source_share": 1.0,
             "domain_rates": {},
@@ -150,7 +151,8 @@ def begin_fit(
         pair.sensor for pair in [*pairs, *(p for d in domains.values() for p in d)]
     )
     conditioning = Conditioning(parameters["conditioning"], tuple(names))
-    network = start.build(parameters, conditioning, device, seeds[1])
+    n_planes = check_mosaics(pairs, domains)
+    network = start.build(parameters, conditioning, device, seeds[1], n_planes)
     data = prepare(
         pairs,
         domains,

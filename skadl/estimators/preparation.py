@@ -112,7 +112,7 @@ def prepare(
     def store(
         pair: RawPair,
         noise: NoiseLevel,
-        offset: np.ndarray,
+        offset: np.ndarray | float,
         screening: Screening,
         scratch: TemporaryFrames | None = None,
     ) -> TrainingPair:
@@ -122,7 +122,7 @@ def prepare(
     def treated(
         pair: RawPair,
         info: SensorInfo,
-        offset: np.ndarray,
+        offset: np.ndarray | float,
         screening: Screening,
         scratch: TemporaryFrames | None,
     ) -> TrainingPair:
@@ -130,9 +130,9 @@ def prepare(
         scratch = None if shown is pair else scratch
         return store(shown, noise, offset, screening, scratch)
 
-    def offset(curve: TransferCurve, screening: Screening) -> np.ndarray:
+    def offset(curve: TransferCurve, screening: Screening) -> np.ndarray | float:
         # The mean residual of a wrong pair is no error of the black level.
-        return np.zeros(4) if screening.is_faulty else curve.offset
+        return 0.0 if screening.is_faulty else curve.offset
 
     measured = {
         name: [
@@ -157,7 +157,7 @@ def prepare(
         # Row noise and clipped blacks as the target's, but nothing fixed in the frame.
         info = replace(sensors.get(pair.sensor), fixed_pattern=None)
         shown, noise = treat_pair(pair, info)
-        return store(shown, noise, np.zeros(4), Screening(), scratch)
+        return store(shown, noise, 0.0, Screening(), scratch)
 
     # The target's noise is pooled over its pairs, as `predict` will know it; each
     # source pair speaks for itself, because its label may be wrong.
@@ -240,7 +240,7 @@ def _batches(
     batch, n_pixels = [], 0
     for member in known:
         batch.append(member)
-        n_pixels += member[0].noisy.mosaic.size // 4
+        n_pixels += member[0].noisy.mosaic.size // len(member[0].noisy.black_planes)
         if n_pixels >= MOST_PIXELS:
             yield batch
             batch, n_pixels = [], 0

@@ -21,7 +21,7 @@ from sklearn.exceptions import NotFittedError
 
 from skadl.estimators.base import NetworkDenoiser
 from skadl.estimators.model_files.reader import read_model_file
-from skadl.network.base import ModulatedNetwork
+from skadl.network.base import N_PLANES, ModulatedNetwork
 from skadl.network.choice import NETWORKS, build_network, name_of
 from skadl.network.conditioning import Conditioning
 from skadl.network.unet import ModulationMLPs
@@ -30,6 +30,7 @@ from skadl.noise.sensors import SensorTable
 from skadl.prediction.fitted_model import FittedModel
 from skadl.prediction.together import denoise_together
 from skadl.raw.image import RawImage
+from skadl.raw.mosaic import common_mosaic
 from skadl.support.device import resolve_precision
 
 Witness = Callable[[Sequence[RawImage], Sequence[NoiseLevel]], list[np.ndarray]]
@@ -111,9 +112,19 @@ class Start:
         conditioning: Conditioning,
         device: torch.device,
         seed: int,
+        n_planes: int = N_PLANES,
     ) -> ModulatedNetwork:
         """Return the network to train, on its device: a copy of the trained one."""
         if self.network is not None:
+            if self.network.n_planes != n_planes:
+                own, other = (
+                    common_mosaic(n).family for n in (self.network.n_planes, n_planes)
+                )
+                raise ValueError(
+                    f"the start denoises {own} mosaics, and the target pairs have one "
+                    f'of the kind {other}: fit with start="random", or from a model '
+                    f"that was fitted on {other}."
+                )
             if conditioning.kind != "noise":
                 raise ValueError(
                     "a trained start knows the noise of an image, and no sensors; "
@@ -137,6 +148,7 @@ class Start:
             device,
             seed,
             name,
+            *([] if n_planes == N_PLANES else [n_planes]),
         )
         if conditioning.kind == "none":  # nothing to modulate by: it stays the identity
             for module in network.modules():

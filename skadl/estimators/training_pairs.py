@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -10,13 +11,18 @@ import torch
 from torch import Tensor
 
 from skadl.adaptation.gates.base import Fault
-from skadl.adaptation.patches import Batch, TrainingPair
+from skadl.adaptation.patches import Batch, Symmetry, TrainingPair
 from skadl.data.store.disk_space import TemporaryFrames
 from skadl.data.store.frames import StoredFrame
 from skadl.data.store.patch_store import StoredImage
 from skadl.noise.noise_level import NoiseLevel
 from skadl.raw.image import RawImage
-from skadl.raw.mosaic import to_rggb_geometry
+from skadl.raw.mosaic import (
+    Mosaic,
+    colours_of,
+    common_mosaic,
+    to_common_geometry,
+)
 from skadl.raw.pair import RawPair
 from skadl.raw.symmetry import symmetric_sites
 
@@ -29,15 +35,15 @@ def to_training_pair(
     pair: RawPair,
     metadata: np.ndarray,
     noise: NoiseLevel,
-    black_offset: np.ndarray,
+    black_offset: np.ndarray | float,
     fault: Fault,
     device: torch.device,
     scratch: TemporaryFrames | None = None,
 ) -> TrainingPair:
     """Bring a pair of finite frames onto the device, or into a store, in its counts.
 
-    `black_offset` (4,) is the error of the noisy frame's black level in the planes R,
-    Gr, Gb, B, in counts. Frames of a store stay there; others go to `scratch` where it
+    `black_offset` is the error of the noisy frame's black level in each plane, in
+    counts. Frames of a store stay there; others go to `scratch` where it
     is given, else to the device.
     """
 
@@ -50,7 +56,7 @@ def to_training_pair(
         counts(pair.noisy),
         counts(pair.clean),
         _levels(pair.noisy, black_offset, device),
-        _levels(pair.clean, np.zeros(4), device),
+        _levels(pair.clean, 0.0, device),
         torch.as_tensor(metadata, device=device),
         torch.tensor([noise.shot, noise.read], dtype=torch.float32, device=device),
         pair.iso,
@@ -58,20 +64,31 @@ def to_training_pair(
     )
 
 
-def bayer_symmetry(
-    windows: Tensor, mirror_rows: bool, mirror_columns: bool, transpose: bool
-) -> Tensor:
-    """Apply a symmetry of the RGGB mosaic: (B, p + 1, p + 1, 4) -> (B, p, p, 4).
+def symmetry_of(n_planes: int) -> Symmetry:
+    """Return what applies a symmetry of a mosaic to windows of its planes."""
+    return partial(_turn, common_mosaic(n_planes))
 
-    Planes of the mirrored and transposed mosaic, again R, Gr, Gb, B: R and Gb of a
-    mirrored one come from columns 1..p, Gr and B from columns 0..p - 1.
+
+def _turn(
+    own: Mosaic,
+    windows: Tensor,
+    mirror_rows: bool,
+    mirror_columns: bool,
+    transpose: bool,
+) -> Tensor:
+    """Apply a symmetry: (B, p + 1, p + 1, n_planes) -> (B, p, p, n_planes).
+
+    Planes of the mirrored and transposed mosaic, in their order again. Of a mirrored
+    RGGB mosaic R and Gb come from columns 1..p, Gr and B from columns 0..p - 1. Where
+    fewer than eight symmetries are lawful, each stands for several of them.
     """
     side = windows.shape[1] - 1
+    drawn = 4 * mirror_rows + 2 * mirror_columns + transpose
+    symmetry = own.symmetries[drawn % len(own.symmetries)]
     # One gather costs a fraction of flips, selections and transpositions in turn.
-    sites = symmetric_sites(side, mirror_rows, mirror_columns, transpose)
-    sites = torch.from_numpy(sites).to(windows.device)
-    turned = windows.flatten(1).index_select(1, sites)
-    return turned.view(-1, side, side, 4)
+    sites = torch.from_numpy(symmetric_sites(own, side, *symmetry))
+    turned = windows.flatten(1).index_select(1, sites.to(windows.device))
+    return turned.view(-1, side, side, own.n_planes)
 
 
 def noise_weight(batch: Batch) -> Tensor:
@@ -129,9 +146,13 @@ class ShotNoiseAugmentation:
         """Return the batch with some of its images changed."""
         n_images = len(batch.noisy)
         chosen = rng.random_sample(n_images) < self.share
-        logs = rng.uniform(-self.SPREAD, self.SPREAD, (n_images, 1)).repeat(4, axis=1)
+        colours = np.array(list(colours_of(batch.noisy.shape[1])))
+        logs = rng.uniform(-self.SPREAD, self.SPREAD, (n_images, 1))
+        logs = logs.repeat(len(colours), axis=1)
         spread = self.PLANE_SPREAD
-        logs[:, [0, 3]] += rng.uniform(-spread, spread, (n_images, 2))
+        shifts = rng.uniform(-spread, spread, (n_images, 2))
+        for colour, shift in zip("RB", shifts.T, strict=True):
+            logs[:, colours == colour] += shift[:, None]
         gains = np.where(chosen[:, None], np.exp(logs), 1.0).astype(np.float32)
         seed = int(rng.randint(np.iinfo(np.int32).max))
         if not chosen.any():
@@ -176,7 +197,7 @@ LOSS_WEIGHTINGS = {"noise": noise_weight, "none": None}
 
 
 def _compact(image: RawImage, device: torch.device) -> Tensor:
-    packed = to_rggb_geometry(image.packed(), image.cfa).transpose(1, 2, 0)
+    packed = to_common_geometry(image.packed(), image.cfa).transpose(1, 2, 0)
     if packed.dtype.kind == "f":
         packed = packed.astype(np.float32, copy=False)
     elif packed.dtype not in (np.uint8, np.uint16, np.int16, np.int32):
@@ -185,6 +206,8 @@ def _compact(image: RawImage, device: torch.device) -> Tensor:
     return torch.from_numpy(np.array(packed, order="C")).to(device)
 
 
-def _levels(image: RawImage, black_offset: np.ndarray, device: torch.device) -> Tensor:
+def _levels(
+    image: RawImage, black_offset: np.ndarray | float, device: torch.device
+) -> Tensor:
     levels = [*(image.black_planes + black_offset), image.ratio / image.span]
     return torch.tensor(levels, dtype=torch.float32, device=device)

@@ -11,6 +11,7 @@ from skadl.data.pool import SourcePool
 from skadl.estimators.no_y import NO_Y
 from skadl.noise.renoising import RENOISED
 from skadl.noise.sensors import SensorInfo, SensorTable
+from skadl.raw.mosaic import mosaic_of
 from skadl.raw.pair import RawPair, check_pairs_sequence, target_labels
 from skadl.screening.check import check_pairs
 
@@ -91,6 +92,27 @@ def check_source_pairs(
             "sequence to the fold. Pass source_pairs=SourcePool(source_pairs)."
         )
     return SourcePool(pairs) if pairs else None
+
+
+def check_mosaics(
+    pairs: Sequence[RawPair], domains: Mapping[str, Sequence[RawPair]]
+) -> int:
+    """Return the number of planes of all pairs; ValueError if mosaics differ in kind.
+
+    A network is shown the planes of one kind of mosaic, in the order that these have.
+    """
+    of_target = mosaic_of(pairs[0].noisy.cfa)
+    for name, members in {"target_pairs": pairs, **domains}.items():
+        for pair in members:
+            other = mosaic_of(pair.noisy.cfa)
+            if other.n_planes != of_target.n_planes:
+                raise ValueError(
+                    f"target_pairs[0] has a mosaic of the kind {of_target.family}, "
+                    f"and a pair of {name!r} one of the kind {other.family}: a network "
+                    "learns from one kind alone. Leave the others out, or fit one "
+                    "denoiser for each."
+                )
+    return of_target.n_planes
 
 
 def check_meta(meta: Any, pairs: Sequence[RawPair]) -> SensorTable:

@@ -10,8 +10,8 @@ from skimage.metrics import structural_similarity
 
 from skadl.evaluation.metrics import decibels
 from skadl.evaluation.protocols import Protocol, Score, get_protocol
-from skadl.raw.image import RawImage
-from skadl.raw.mosaic import of_mosaic
+from skadl.raw.image import RawImage, window_of
+from skadl.raw.mosaic import mosaic_of
 from skadl.raw.pair import RawPair, check_pairs_sequence
 
 # A clean frame with less than this share of its pixels above one step of 8 bits is
@@ -185,12 +185,11 @@ def _middle_slices(height: int, width: int, rules: Protocol) -> tuple[slice, sli
 
 
 def _middle(image: RawImage, rules: Protocol) -> RawImage:
-    mosaic = image.mosaic  # a lazy image reads at every access
-    height, width = mosaic.shape
-    rows, columns = _middle_slices(height // 2, width // 2, rules)
-    if rules.crop is not None:  # whole 2x2 cells: the CFA pattern stays
-        rows, columns = of_mosaic(rows, height // 2), of_mosaic(columns, width // 2)
-    return image.with_mosaic(mosaic[rows, columns])
+    image = image.with_mosaic(image.mosaic)  # a lazy image reads at every access
+    side = mosaic_of(image.cfa).side
+    sides = (length // side for length in image.mosaic.shape)
+    rows, columns = _middle_slices(*sides, rules)
+    return image if rules.crop is None else window_of(image, rows, columns)
 
 
 def _score(denoised: np.ndarray, clean: np.ndarray, rules: Protocol) -> Score:

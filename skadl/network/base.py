@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from skadl.network.cpu_operations import asinh, mean_of_neighbours
 
-N_PLANES = 4  # R, Gr, Gb, B
+N_PLANES = 4  # of a Bayer mosaic: R, Gr, Gb, B
 SLOPE = 0.2  # of the leaky ReLU, as in Chen et al.
 
 
@@ -32,6 +32,8 @@ class ModulatedNetwork(nn.Module, ABC):
     SIZES : mapping of str to int
         Its constructor's arguments, `n_metadata` among them, and the largest of each
         that a model file may ask for.
+    n_planes : int
+        Planes that it is shown and gives.
     needs_noise : bool
         Whether it reads the noise out of the last entries of the metadata, so that
         the `Conditioning` must be of a kind that has it.
@@ -39,6 +41,7 @@ class ModulatedNetwork(nn.Module, ABC):
 
     SIZES: ClassVar[Mapping[str, int]]
     needs_noise: ClassVar[bool] = False
+    n_planes: int = N_PLANES
     multiple: int
 
     @abstractmethod
@@ -63,10 +66,13 @@ class FoldedNetwork(nn.Module, ABC):
         Sides must be multiples of it.
     halo : int
         Packed pixels around a tile that its result depends on.
+    n_planes : int
+        Planes that it is shown and gives.
     """
 
     multiple: int
     halo: int
+    n_planes: int = N_PLANES
 
     @abstractmethod
     def run(self, operations: Operations, noisy: Any) -> Any:

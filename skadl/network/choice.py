@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from skadl.network.base import ModulatedNetwork
+from skadl.network.base import N_PLANES, ModulatedNetwork
 from skadl.network.dense_unet import ModulatedDenseUNet
 from skadl.network.direct_unet import DirectUNet
 from skadl.network.local_unet import LocalUNet
@@ -33,6 +33,7 @@ def build_network(
     device: torch.device,
     seed: int,
     name: str = DEFAULT_NETWORK,
+    n_planes: int = N_PLANES,
 ) -> ModulatedNetwork:
     """Build an untrained network on a device, in channels_last.
 
@@ -41,7 +42,8 @@ def build_network(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = NETWORKS[name](n_metadata, base_channels, n_levels, mlp_width)
+        sizes = n_metadata, base_channels, n_levels, mlp_width, n_planes
+        network = NETWORKS[name](*sizes)
     return network.to(device=device, memory_format=torch.channels_last)
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skadl.network.base import N_PLANES, SLOPE, MapMemory
+from skadl.network.base import SLOPE, MapMemory
 from skadl.support.allocation import keep_freed_memory
 
 # Of the widest map of a strip. Smaller strips compute more rows twice, larger ones fall
@@ -42,6 +42,8 @@ class StripUNet:
     `dtype` of maps and weights, None is float32; `memory` is for its maps.
     """
 
+    n_shown = 1  # maps of all planes
+
     def __init__(
         self,
         encoder: Iterable[nn.Conv2d],
@@ -52,6 +54,7 @@ class StripUNet:
         memory: MapMemory | None = None,
     ) -> None:
         self.dtype = dtype or torch.float32
+        self.n_planes = head.out_channels // self.n_shown
         self._encoder, self._decoder = (
             [_Conv(conv.weight, conv.bias, self.dtype) for conv in convs]
             for convs in (encoder, decoder)
@@ -95,7 +98,7 @@ class StripUNet:
 
     def _result(self, x: Tensor) -> Tensor:
         """Return the memory of the result; free until the last convolution is done."""
-        return self._map("result", N_PLANES, *x.shape[2:], torch.float32)
+        return self._map("result", self.n_planes, *x.shape[2:], torch.float32)
 
     def _shown(self, x: Tensor, start: int, stop: int) -> Tensor:
         """Return rows of what the first convolution is shown, in any dtype."""

@@ -50,6 +50,8 @@ class ModulatedDenseUNet(ModulatedNetwork):
         paper.
     mlp_width : int
         Hidden width of the modulation MLPs.
+    n_planes : int, default=4
+        Planes that it is shown and gives.
 
     Notes
     -----
@@ -61,18 +63,29 @@ class ModulatedDenseUNet(ModulatedNetwork):
     """
 
     SIZES = MappingProxyType(
-        {"n_metadata": 2**16, "base_channels": 2**16, "n_levels": 8, "mlp_width": 2**16}
+        {
+            "n_metadata": 2**16,
+            "base_channels": 2**16,
+            "n_levels": 8,
+            "mlp_width": 2**16,
+            "n_planes": 2**8,
+        }
     )
 
     def __init__(
-        self, n_metadata: int, base_channels: int, n_levels: int, mlp_width: int
+        self,
+        n_metadata: int,
+        base_channels: int,
+        n_levels: int,
+        mlp_width: int,
+        n_planes: int = N_PLANES,
     ) -> None:
         super().__init__()
         widths = [base_channels * 2**level for level in range(n_levels)]
-        self.multiple = multiple_of(n_levels)
+        self.multiple, self.n_planes = multiple_of(n_levels), n_planes
         self.encoder = nn.ModuleList(
             _DenseBlock(before, width)
-            for before, width in zip([N_PLANES, *widths[:-1]], widths, strict=True)
+            for before, width in zip([n_planes, *widths[:-1]], widths, strict=True)
         )
         self.ups = nn.ModuleList(
             nn.ConvTranspose2d(2 * width, width, kernel_size=2, stride=2)
@@ -81,7 +94,7 @@ class ModulatedDenseUNet(ModulatedNetwork):
         self.decoder = nn.ModuleList(
             _DenseBlock(2 * width, width) for width in reversed(widths[:-1])
         )
-        self.head = nn.Conv2d(base_channels, N_PLANES, kernel_size=1)
+        self.head = nn.Conv2d(base_channels, n_planes, kernel_size=1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         conv_widths = [
@@ -161,6 +174,7 @@ class ModulatedDenseUNet(ModulatedNetwork):
             "base_channels": self.head.in_channels,
             "n_levels": len(self.encoder),
             "mlp_width": mlp_width,
+            "n_planes": self.n_planes,
         }
 
 
@@ -205,7 +219,7 @@ class FoldedDenseUNet(FoldedNetwork):
         self.decoder = nn.ModuleList(decoder)
         self.head = head
         n_levels = len(self.encoder)
-        self.multiple = multiple_of(n_levels)
+        self.multiple, self.n_planes = multiple_of(n_levels), head.out_channels
         self.halo = exact_halo(n_levels, block_reach=N_GROWING)
 
     def run(self, operations: Operations, noisy: Any) -> Any:

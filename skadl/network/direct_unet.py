@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skadl.network.base import FoldedNetwork, MapMemory, Operations
+from skadl.network.base import N_PLANES, FoldedNetwork, MapMemory, Operations
 from skadl.network.cpu import StripUNet
 from skadl.network.folded import FoldedUNet
 from skadl.network.unet import ModulatedUNet
@@ -32,6 +32,8 @@ class DirectUNet(ModulatedUNet):
         Resolutions; sides must be multiples of ``2 ** (n_levels - 1)``.
     mlp_width : int
         Hidden width of the modulation MLPs.
+    n_planes : int, default=4
+        Planes that it is shown and gives.
 
     Notes
     -----
@@ -39,9 +41,14 @@ class DirectUNet(ModulatedUNet):
     """
 
     def __init__(
-        self, n_metadata: int, base_channels: int, n_levels: int, mlp_width: int
+        self,
+        n_metadata: int,
+        base_channels: int,
+        n_levels: int,
+        mlp_width: int,
+        n_planes: int = N_PLANES,
     ) -> None:
-        super().__init__(n_metadata, base_channels, n_levels, mlp_width)
+        super().__init__(n_metadata, base_channels, n_levels, mlp_width, n_planes)
         nn.init.kaiming_normal_(self.head.weight, nonlinearity="linear")
 
     def forward(self, x: Tensor, metadata: Tensor) -> Tensor:
@@ -83,6 +90,7 @@ class FoldedDirectUNet(FoldedNetwork):
         super().__init__()
         self.unet = unet
         self.multiple, self.halo = unet.multiple, unet.halo
+        self.n_planes = unet.n_planes
 
     def run(self, operations: Operations, noisy: Any) -> Any:
         """Walk through the U-Net; what it gives is the image."""

@@ -38,7 +38,7 @@ class FoldedUNet(FoldedNetwork):
         self.decoder = nn.ModuleList(decoder)
         self.head = head
         n_levels = len(self.encoder) // 2
-        self.multiple = multiple_of(n_levels)
+        self.multiple, self.n_planes = multiple_of(n_levels), head.out_channels
         self.halo = exact_halo(n_levels)
 
     def run(self, operations: Operations, noisy: Any) -> Any:

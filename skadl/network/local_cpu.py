@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from skadl.network.base import N_PLANES, MapMemory, TensorOperations
+from skadl.network.base import MapMemory, TensorOperations
 from skadl.network.cpu import StripUNet
 from skadl.network.folded import FoldedUNet
 from skadl.network.local_transform import (
@@ -33,7 +33,7 @@ BAND_BYTES = 2**19
 class StripLocalUNet(StripUNet):
     """Compute what a folded local U-Net would remove from an image, on the CPU."""
 
-    n_shown = 2  # maps of four planes
+    n_shown = 2
 
     def __init__(
         self,
@@ -49,9 +49,10 @@ class StripLocalUNet(StripUNet):
     def _shown(self, x: Tensor, start: int, stop: int) -> Tensor:
         pixels, levels = _pixels(x), _pixels(self._result(x))
         width, n_parts = pixels.shape[1], self.n_shown
-        # (rows, w, n, 4): detail and brightness of a pixel side by side
-        features = x.new_empty(stop - start, width, n_parts, N_PLANES, dtype=self.dtype)
-        for band in _bands(start, stop, width):
+        # (rows, w, n, n_planes): detail and brightness of a pixel side by side
+        shape = stop - start, width, n_parts, self.n_planes
+        features = x.new_empty(shape, dtype=self.dtype)
+        for band in _bands(start, stop, pixels):
             level = local_mean(pixels, band, out=levels[band])
             sigma = self._sigma(level, 1 / DETAIL_SCALE)
             detail = (pixels[band] - level).div_(sigma)
@@ -62,7 +63,7 @@ class StripLocalUNet(StripUNet):
             brightness = asinh(level / divisor).mul_(LINEAR_UP_TO)
             rows = slice(band.start - start, band.stop - start)
             features[rows] = _join(detail, brightness, *more)
-        features = features.view(1, -1, width, n_parts * N_PLANES)
+        features = features.view(1, -1, width, n_parts * self.n_planes)
         return features.permute(0, 3, 1, 2)
 
     def _more(self, band: slice, level: Tensor, sigma: Tensor) -> tuple[Tensor, ...]:
@@ -71,7 +72,7 @@ class StripLocalUNet(StripUNet):
 
     def _remove(self, x: Tensor, given: Tensor, result: Tensor, start: int) -> None:
         pixels, given, result = _pixels(x), _pixels(given), _pixels(result)
-        for rows in _bands(0, *pixels.shape[:2]):
+        for rows in _bands(0, len(pixels), pixels):
             share, rest, *more = _split(given[rows].float(), self.n_shown)
             removed = result[rows]  # holds the level
             sigma = self._sigma(removed)
@@ -174,24 +175,30 @@ def _pixels(x: Tensor) -> Tensor:
 
 def _join(*parts: Tensor) -> Tensor:
     """(h, w, 4) n times -> (h, w, n, 4), 4 values moved as one number of 16 bytes."""
-    joined = parts[0].new_empty(*parts[0].shape[:2], len(parts), N_PLANES)
-    places = joined.view(torch.complex128)  # (h, w, n, 1)
+    height, width, n_planes = parts[0].shape
+    joined = parts[0].new_empty(height, width, len(parts), n_planes)
+    unit = _unit(n_planes)
+    places = joined.view(unit)  # (h, w, n, 1)
     for place, part in enumerate(parts):
-        places[:, :, place] = part.view(torch.complex128)
+        places[:, :, place] = part.view(unit)
     return joined
 
 
 def _split(given: Tensor, n_parts: int) -> tuple[Tensor, ...]:
     """(h, w, 4 n) -> (h, w, 4) n times, each contiguous."""
-    places = given.contiguous().view(torch.complex128)  # (h, w, n)
+    places = given.contiguous().view(_unit(given.shape[2] // n_parts))  # (h, w, n)
     return tuple(
-        places[:, :, place : place + 1].contiguous().view(torch.float32)
-        for place in range(n_parts)
+        part.contiguous().view(torch.float32) for part in places.chunk(n_parts, dim=2)
     )
 
 
-def _bands(start: int, stop: int, width: int) -> Iterator[slice]:
+def _unit(n_planes: int) -> torch.dtype:
+    """Return the largest dtype that moves all planes of a pixel, part by part."""
+    return torch.float32 if n_planes % 4 else torch.complex128
+
+
+def _bands(start: int, stop: int, pixels: Tensor) -> Iterator[slice]:
     n_bytes = BAND_BYTES * torch.get_num_threads()
-    n_rows = max(n_bytes // (width * N_PLANES * 4), 1)
+    n_rows = max(n_bytes // (4 * pixels[0].numel()), 1)
     for first in range(start, stop, n_rows):
         yield slice(first, min(first + n_rows, stop))

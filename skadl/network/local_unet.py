@@ -43,6 +43,8 @@ class LocalUNet(ModulatedUNet):
         Resolutions; sides must be multiples of ``2 ** (n_levels - 1)``.
     mlp_width : int
         Hidden width of the modulation MLPs.
+    n_planes : int, default=4
+        Planes that it is shown and gives.
 
     Notes
     -----
@@ -51,10 +53,15 @@ class LocalUNet(ModulatedUNet):
     """
 
     needs_noise = True
-    n_inputs = n_outputs = 2 * N_PLANES
+    n_maps = 2
 
     def __init__(
-        self, n_metadata: int, base_channels: int, n_levels: int, mlp_width: int
+        self,
+        n_metadata: int,
+        base_channels: int,
+        n_levels: int,
+        mlp_width: int,
+        n_planes: int = N_PLANES,
     ) -> None:
         if n_metadata < N_NOISE_CODES:
             raise ValueError(
@@ -62,7 +69,7 @@ class LocalUNet(ModulatedUNet):
                 f"n_metadata is {n_metadata}, it must be {N_NOISE_CODES} or more. Use "
                 "conditioning='noise' or 'sensor_iso_noise'."
             )
-        super().__init__(n_metadata, base_channels, n_levels, mlp_width)
+        super().__init__(n_metadata, base_channels, n_levels, mlp_width, n_planes)
 
     def forward(self, x: Tensor, metadata: Tensor) -> Tensor:
         """Denoise a batch.
@@ -114,11 +121,18 @@ def by_planes(given: Tensor, x: Tensor) -> Tensor:
 class FoldedLocalUNet(FoldedNetwork):
     """A folded U-Net, and the noise of its image. Made by `LocalUNet.fold`."""
 
+    n_maps = 2
+
     def __init__(self, unet: FoldedUNet, shot: float, read: float) -> None:
         super().__init__()
         self.unet, self.shot, self.read = unet, shot, read
         self.multiple = unet.multiple
         self.halo = exact_halo(len(unet.encoder) // 2, REACH)
+
+    @property
+    def n_planes(self) -> int:
+        """Planes that it is shown and gives."""
+        return self.unet.head.out_channels // self.n_maps
 
     def run(self, operations: Operations, noisy: Any) -> Any:
         """Walk through the transform, the U-Net and the way back."""
@@ -142,4 +156,4 @@ class FoldedLocalUNet(FoldedNetwork):
         # In strips nothing is kept of the transform. In one go features, detail and
         # sigma are, in float32, while the U-Net runs.
         is_in_strips = self.unet.head.weight.device.type == "cpu"
-        return by_pixel + (0 if is_in_strips else 4 * 4 * N_PLANES), fixed
+        return by_pixel + (0 if is_in_strips else 4 * 4 * self.n_planes), fixed

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skadl.network.base import (
-    N_PLANES,
     FoldedNetwork,
     MapMemory,
     Operations,
@@ -38,7 +37,7 @@ class PyramidUNet(LocalUNet):
 
     Parameters
     ----------
-    n_metadata, base_channels, n_levels, mlp_width : int
+    n_metadata, base_channels, n_levels, mlp_width, n_planes : int
         As of `LocalUNet`.
 
     Notes
@@ -49,7 +48,7 @@ class PyramidUNet(LocalUNet):
     continued by their last row and column.
     """
 
-    n_inputs = n_outputs = 3 * N_PLANES
+    n_maps = 3
 
     def forward(self, x: Tensor, metadata: Tensor) -> Tensor:
         """Denoise a batch.
@@ -108,7 +107,7 @@ class PyramidUNet(LocalUNet):
         for number in range(N_SCALES):
             local = super().fold(metadata)
             if number == N_SCALES - 1:
-                scales.append(_without_guide(local))
+                scales.append(_without_guide(local, self.n_planes))
             else:
                 scales.append(FoldedGuidedUNet(local.unet, local.shot, local.read))
             metadata = tell_quarter(metadata)
@@ -122,6 +121,8 @@ def guide_of(coarse: Any, x: Any, view: LocalView) -> Any:
 
 class FoldedGuidedUNet(FoldedLocalUNet):
     """A scale that is shown the next coarser one's result."""
+
+    n_maps = 3
 
     def __init__(self, unet: FoldedUNet, shot: float, read: float) -> None:
         super().__init__(unet, shot, read)
@@ -145,7 +146,7 @@ class FoldedGuidedUNet(FoldedLocalUNet):
     def memory(self, dtype: torch.dtype | None) -> tuple[float, float]:
         """Return the bytes that a packed pixel of a tile takes, and those besides."""
         by_pixel, fixed = super().memory(dtype)
-        return by_pixel + 5 * 4 * N_PLANES / 4, fixed  # the guide, and its quarter
+        return by_pixel + 5 * self.n_planes, fixed  # the guide, and its quarter
 
 
 class FoldedPyramidUNet(FoldedNetwork):
@@ -154,6 +155,7 @@ class FoldedPyramidUNet(FoldedNetwork):
     def __init__(self, scales: list[FoldedLocalUNet]) -> None:
         super().__init__()
         self.all_scales = nn.ModuleList(scales)
+        self.n_planes = scales[0].n_planes
         self.multiple = scales[0].multiple * 2 ** (len(scales) - 1)
         reach = _reach(len(scales), len(scales[0].unet.encoder) // 2, inside=0)
         self.halo = -(-reach // self.multiple) * self.multiple
@@ -178,11 +180,11 @@ class FoldedPyramidUNet(FoldedNetwork):
         return 1.5 * by_pixel, len(self.all_scales) * fixed
 
 
-def _without_guide(local: FoldedLocalUNet) -> FoldedLocalUNet:
+def _without_guide(local: FoldedLocalUNet, n_planes: int) -> FoldedLocalUNet:
     """Cut a guide of zeros and its share out of the coarsest network."""
     unet = local.unet
     first, head = unet.encoder[0], unet.head
-    n_kept = 2 * N_PLANES
+    n_kept = 2 * n_planes
     first.weight = nn.Parameter(first.weight[:, :n_kept], requires_grad=False)
     head.weight = nn.Parameter(head.weight[:n_kept], requires_grad=False)
     head.bias = nn.Parameter(head.bias[:n_kept], requires_grad=False)

@@ -40,6 +40,8 @@ class ModulatedUNet(ModulatedNetwork):
         Resolutions; sides must be multiples of ``2 ** (n_levels - 1)``.
     mlp_width : int
         Hidden width of the modulation MLPs.
+    n_planes : int, default=4
+        Planes that it is shown and gives.
 
     Notes
     -----
@@ -49,20 +51,32 @@ class ModulatedUNet(ModulatedNetwork):
     """
 
     SIZES = MappingProxyType(
-        {"n_metadata": 2**16, "base_channels": 2**16, "n_levels": 8, "mlp_width": 2**16}
+        {
+            "n_metadata": 2**16,
+            "base_channels": 2**16,
+            "n_levels": 8,
+            "mlp_width": 2**16,
+            "n_planes": 2**8,
+        }
     )
 
-    n_inputs = n_outputs = N_PLANES  # channels of what `body` takes and gives
+    n_maps = 1  # of all planes, that `body` takes and gives
 
     def __init__(
-        self, n_metadata: int, base_channels: int, n_levels: int, mlp_width: int
+        self,
+        n_metadata: int,
+        base_channels: int,
+        n_levels: int,
+        mlp_width: int,
+        n_planes: int = N_PLANES,
     ) -> None:
         super().__init__()
         widths = [base_channels * 2**level for level in range(n_levels)]
-        self.multiple = multiple_of(n_levels)
+        self.multiple, self.n_planes = multiple_of(n_levels), n_planes
+        n_channels = self.n_maps * n_planes
         self.encoder = nn.ModuleList(
             _ConvPair(before, width)
-            for before, width in zip([self.n_inputs, *widths[:-1]], widths, strict=True)
+            for before, width in zip([n_channels, *widths[:-1]], widths, strict=True)
         )
         self.ups = nn.ModuleList(
             nn.ConvTranspose2d(2 * width, width, kernel_size=2, stride=2)
@@ -71,7 +85,7 @@ class ModulatedUNet(ModulatedNetwork):
         self.decoder = nn.ModuleList(
             _ConvPair(2 * width, width) for width in reversed(widths[:-1])
         )
-        self.head = nn.Conv2d(base_channels, self.n_outputs, kernel_size=1)
+        self.head = nn.Conv2d(base_channels, n_channels, kernel_size=1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         conv_widths = [w for w in widths for _ in range(2)]
@@ -178,6 +192,7 @@ class ModulatedUNet(ModulatedNetwork):
             "base_channels": self.head.in_channels,
             "n_levels": len(self.encoder),
             "mlp_width": mlp_width,
+            "n_planes": self.n_planes,
         }
 
 

@@ -53,7 +53,8 @@ def kind_of(frame: RawImage) -> str | None:
     height, width = (side // 8 * 8 for side in planes.shape[1:])
     if min(height, width) < 16 or level.min() < _LEAST_LIGHT:
         return None
-    blocks = planes[:, :height, :width].reshape(4, height // 8, 8, width // 8, 8)
+    blocks = planes[:, :height, :width]
+    blocks = blocks.reshape(len(planes), height // 8, 8, width // 8, 8)
     means = blocks.mean(axis=(2, 4)) / level[:, None, None]
     steps = np.concatenate(
         [np.abs(np.diff(means, axis=axis)).ravel() for axis in (1, 2)]
@@ -74,7 +75,7 @@ def is_dark(frame: RawImage) -> bool:
         return True
     height, width = (side * _BLOCK for side in sides)
     planes = planes[:, :height, :width] - level[:, None, None]
-    blocks = planes.reshape(4, sides[0], _BLOCK, sides[1], _BLOCK).mean(axis=(2, 4))
+    blocks = planes.reshape(-1, sides[0], _BLOCK, sides[1], _BLOCK).mean(axis=(2, 4))
     # Light is in all planes; a hot pixel is in one.
     common = blocks.min(axis=0)
     pixel = robust_sigma(planes[:, 1:, 1:] - planes[:, :-1, :-1]) / 2**0.5
@@ -102,7 +103,7 @@ def measure_frames(
         figures = measure_flats(
             members,
             None if dark is None else dark.read_noise,
-            np.zeros(4) if dark is None else dark.offset,
+            0.0 if dark is None else dark.offset,
         )
         if figures is None:
             raise ValueError(

@@ -16,7 +16,7 @@ from scipy.ndimage import median_filter
 
 from skadl.noise.fixed_pattern import PatternAtIso, spread_shading
 from skadl.raw.image import RawImage
-from skadl.raw.mosaic import crop_to_even, pack_bayer, unpack_bayer
+from skadl.raw.mosaic import mosaic_of, share_rows, unpack_mosaic
 from skadl.support.robust import robust_sigma
 
 _TAIL = 12.0  # robust standard deviations: beyond are flickering pixels
@@ -54,7 +54,7 @@ def measure_darks(frames: Sequence[RawImage]) -> DarkFigures:
         sums[half] = planes if sums[half] is None else sums[half] + planes
         counts[half] += 1
         if half:
-            variance, row_variance = _noise_of(planes - previous)
+            variance, row_variance = _noise_of(planes - previous, frame.cfa)
             variances.append(variance)
             rows.append(row_variance)
         previous = planes
@@ -108,8 +108,8 @@ def find_pattern(
         rest = [np.where(usable, half - smooth, 0.0) for half in rest]
     else:
         shading = None
-    mosaics = [unpack_bayer(half, cfa) for half in rest]
-    known = unpack_bayer(usable, cfa)
+    mosaics = [unpack_mosaic(half, cfa) for half in rest]
+    known = unpack_mosaic(usable, cfa)
     lines = []
     for axis in (0, 1):  # columns first: they are means over rows
         n_known = np.maximum(known.sum(axis=axis), 1)
@@ -134,21 +134,24 @@ def find_pattern(
 
 
 def _above_black(frame: RawImage) -> np.ndarray:
-    frame = frame.with_mosaic(crop_to_even(frame.mosaic))
-    planes = pack_bayer(frame.mosaic, frame.cfa).astype(np.float32)
+    planes = frame.packed().astype(np.float32)
     return planes - frame.black_planes[:, None, None].astype(np.float32)
 
 
-def _noise_of(difference: np.ndarray) -> tuple[float, float]:
+def _noise_of(difference: np.ndarray, cfa: str) -> tuple[float, float]:
     """Variance of a pixel and of a row in each of two frames, by their difference."""
     difference = difference - np.median(difference, axis=(1, 2), keepdims=True)
     sigma = max(float(robust_sigma(difference)), 1e-6)
     is_noise = np.abs(difference) < _TAIL * max(sigma, 0.5)
     cut = np.where(is_noise, difference, 0.0)
     variance = float((cut.astype(float) ** 2).sum() / is_noise.sum())
-    # A row of the mosaic lies in R and Gr, or in Gb and B.
-    means = cut.mean(axis=2).reshape(2, 2, -1).mean(axis=1)
-    row_variance = means.var() - variance / (2 * difference.shape[2])
+    if share_rows(len(cut)):
+        # A row of the mosaic lies in R and Gr, or in Gb and B.
+        means = cut.mean(axis=2).reshape(2, 2, -1).mean(axis=1)
+    else:
+        means = unpack_mosaic(cut, cfa).mean(axis=1)
+    n_columns = mosaic_of(cfa).side * difference.shape[2]
+    row_variance = means.var() - variance / n_columns
     # A row's own part is in the variance of its mean: a little more is not.
     return variance / 2, float(row_variance) / 2
 

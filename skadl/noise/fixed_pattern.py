@@ -9,6 +9,7 @@ is linear in ISO as well.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +17,17 @@ from typing import Any
 import numpy as np
 
 from skadl.noise.iso_table import IsoTable, check_not_negative
-from skadl.raw.mosaic import N_PLANES, check_cfa, plane_views
+from skadl.raw.mosaic import (
+    MOSAICS,
+    mosaic_of,
+    plane_views,
+    spread_planes,
+    unpack_mosaic,
+)
 
 _MOST_SIDE = 2**16  # pixels
+# Of mosaics of sensors, by the number of their planes.
+_PERIODS = {own.n_planes: own.period for own in reversed(MOSAICS.values())}
 _NEAR = 2  # pixels of a plane, on each side of a hot one, that can take its place
 
 
@@ -72,10 +81,10 @@ class PatternAtIso:
                 f"a fixed pattern is for frames of 2x2 to {_MOST_SIDE}x{_MOST_SIDE} "
                 f"pixels, got {height} rows and {width} columns."
             )
-        if self.shading is not None and len(self.shading) != N_PLANES:
+        if self.shading is not None and len(self.shading) not in _PERIODS:
             raise ValueError(
-                "shading of a fixed pattern has a grid for each of R, Gr, Gb, B, got "
-                f"shape {self.shading.shape}."
+                "shading of a fixed pattern has a grid for each of R, Gr, Gb, B (nine "
+                f"of an X-Trans mosaic), got shape {self.shading.shape}."
             )
         if self.pixels is not None and self.pixels.shape != self.shape:
             raise ValueError(
@@ -113,8 +122,7 @@ class PatternAtIso:
         height, width = self.shape
         result = self.rows[:, None] + self.columns
         if self.shading is not None:
-            for plane, view in zip(self.shading, plane_views(result, cfa), strict=True):
-                view += spread_shading(plane[None], view.shape)[0]
+            _add_shading(result, self.shading, cfa)
         if self.pixels is not None:
             result += self.pixels
         return result
@@ -135,8 +143,10 @@ class PatternAtIso:
         rows, columns = slice(top, top + height), slice(left, left + width)
         shading = self.shading
         if shading is not None:
+            side = math.isqrt(len(shading))
             places = [
-                (np.arange(side // 2) + 0.5) / side * 2 for side in (height, width)
+                (np.arange(length // side) + 0.5) / length * side
+                for length in (height, width)
             ]
             places = [
                 (first + place * length) / whole
@@ -193,6 +203,12 @@ class FixedPattern:
         """Of the mosaics that it is for: (H, W)."""
         return next(iter(self.by_iso.values())).shape
 
+    @property
+    def _period(self) -> int:
+        shadings = [pattern.shading for pattern in self.by_iso.values()]
+        known = [_PERIODS[len(shading)] for shading in shadings if shading is not None]
+        return max(known, default=2)
+
     def at(self, iso: float) -> PatternAtIso:
         """Return the pattern at an ISO.
 
@@ -227,7 +243,8 @@ class FixedPattern:
         Parameters
         ----------
         top, left : int
-            Even, so that the mosaic begins with the same colour.
+            Even, of an X-Trans mosaic multiples of 6, so that the mosaic begins with
+            the same colours.
         height, width : int
 
         Returns
@@ -237,13 +254,14 @@ class FixedPattern:
         Raises
         ------
         ValueError
-            If the part does not lie in the frame, or its corner is odd.
+            If the part does not lie in the frame, or begins with another colour.
         """
-        rows, columns = self.shape
-        if top % 2 or left % 2 or min(top, left) < 0 or min(height, width) < 2:
+        (rows, columns), sides = self.shape, (height, width)
+        period = self._period
+        if top % period or left % period or min(top, left) < 0 or min(sides) < 2:
             raise ValueError(
-                f"a part begins at an even row and column and has 2x2 pixels or more, "
-                f"got row {top}, column {left}, size {height}x{width}."
+                f"a part begins at a row and column that {period} divides and has 2x2 "
+                f"pixels or more, got row {top}, column {left}, size {height}x{width}."
             )
         if top + height > rows or left + width > columns:
             raise ValueError(
@@ -260,24 +278,29 @@ def pattern_to_subtract(
 ) -> np.ndarray:
     """Return what to take off a mosaic (H, W) of the pattern's shape, float32, counts.
 
-    Without it a hot pixel is the median of the nearest pixels of its plane that are
-    not hot.
+    Without it a hot pixel is the median of the nearest pixels of its plane (of its
+    colour, where planes are not alike all over) that are not hot.
     """
-    result = pattern.counts(check_cfa(cfa))
+    own = mosaic_of(cfa)
+    result = pattern.counts(cfa)
     if not pattern.hot.size:
         return result
     height, width = mosaic.shape
     y, x = np.divmod(pattern.hot.astype(np.int64), width)
     is_hot = np.zeros(mosaic.shape, bool)
     is_hot[y, x] = True
-    steps = 2 * np.arange(-_NEAR, _NEAR + 1)
+    step = own.side if own.transposed is None else 1
+    steps = step * np.arange(-_NEAR, _NEAR + 1)
     # The nearest ring where it has a pixel to offer, else the next; (n_hot, n, n).
     near_y, near_x = y[:, None, None] + steps[:, None], x[:, None, None] + steps
     is_inside = (near_y >= 0) & (near_y < height) & (near_x >= 0) & (near_x < width)
     near_y, near_x = near_y.clip(0, height - 1), near_x.clip(0, width - 1)
     values = mosaic[near_y, near_x].astype(float) - result[near_y, near_x]
     usable = is_inside & ~is_hot[near_y, near_x]
-    reach = np.maximum(np.abs(steps)[:, None], np.abs(steps)) // 2
+    if step == 1:
+        letters = spread_planes(np.array(list(own.colours)), cfa, mosaic.shape)
+        usable &= letters[near_y, near_x] == letters[y, x][:, None, None]
+    reach = np.maximum(np.abs(steps)[:, None], np.abs(steps)) // step
     close = usable & (reach <= 1)
     has_close = close.any(axis=(1, 2))
     usable = np.where(has_close[:, None, None], close, usable)
@@ -305,6 +328,17 @@ def _between(
         places = [(np.arange(n) + 0.5) / n for n in first.shape[1:]]
         second = np.stack([_sample(plane, *places) for plane in second])
     return first + np.float32(part) * (second.astype(np.float32) - first)
+
+
+def _add_shading(mosaic: np.ndarray, shading: np.ndarray, cfa: str) -> None:
+    own = mosaic_of(cfa)
+    if own.transposed is None:
+        for plane, view in zip(shading, plane_views(mosaic, cfa), strict=True):
+            view += spread_shading(plane[None], view.shape)[0]
+        return
+    height, width = mosaic.shape
+    planes = spread_shading(shading, (-(-height // own.side), -(-width // own.side)))
+    mosaic += unpack_mosaic(planes, cfa)[:height, :width]
 
 
 def spread_shading(shading: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

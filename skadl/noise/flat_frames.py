@@ -14,7 +14,6 @@ import numpy as np
 
 from skadl.noise.residual import NEARLY_WHITE
 from skadl.raw.image import RawImage
-from skadl.raw.mosaic import crop_to_even, pack_bayer
 from skadl.support.robust import robust_sigma
 
 _BLOCK = 16  # packed pixels: side of the blocks that are even
@@ -39,11 +38,11 @@ class FlatFigures:
 
 
 def measure_flats(
-    frames: Sequence[RawImage], read_noise: float | None, offset: np.ndarray
+    frames: Sequence[RawImage], read_noise: float | None, offset: np.ndarray | float
 ) -> FlatFigures | None:
     """Measure flats of one ISO; None where no two have the same exposure.
 
-    `read_noise` in counts, where dark frames gave it, and the error of black (4,).
+    `read_noise` in counts, where dark frames gave it, and the error of black.
     """
     lit = sorted(
         ((_planes(frame, offset), frame) for frame in frames),
@@ -93,8 +92,8 @@ def measure_flats(
     )
 
 
-def _planes(frame: RawImage, offset: np.ndarray) -> np.ndarray:
-    planes = pack_bayer(crop_to_even(frame.mosaic), frame.cfa).astype(float)
+def _planes(frame: RawImage, offset: np.ndarray | float) -> np.ndarray:
+    planes = frame.packed().astype(float)
     return planes - (frame.black_planes + offset)[:, None, None]
 
 
@@ -110,8 +109,8 @@ def _blocks(
 
     def cut(planes: np.ndarray) -> np.ndarray:
         planes = planes[:, : rows * sides[0], : columns * sides[1]]
-        planes = planes.reshape(4, rows, sides[0], columns, sides[1])
-        return planes.transpose(0, 1, 3, 2, 4).reshape(4, rows * columns, -1)
+        planes = planes.reshape(-1, rows, sides[0], columns, sides[1])
+        return planes.transpose(0, 1, 3, 2, 4).reshape(len(planes), rows * columns, -1)
 
     one, two = cut(first), cut(second)
     mean = 0.5 * (one + two).mean(axis=2)

@@ -22,7 +22,13 @@ from skadl.noise.row_noise import row_offsets
 from skadl.noise.sensors import SensorInfo
 from skadl.raw.image import RawImage
 from skadl.raw.levels import denormalise
-from skadl.raw.mosaic import crop_to_even, plane_views, unpack_bayer
+from skadl.raw.mosaic import (
+    crop_to_blocks,
+    mosaic_of,
+    plane_views,
+    share_rows,
+    unpack_mosaic,
+)
 from skadl.raw.pair import RawPair
 
 # Row noise of less than this share of the read variance is left: it costs little.
@@ -97,7 +103,8 @@ def has_pattern(image: RawImage, info: SensorInfo) -> bool:
 
 def removed_row_variance(info: SensorInfo, iso: float) -> float:
     """Row variance that is looked for in frames, in counts squared; 0 for none."""
-    if not info.knows_noise:
+    # Looked for in planes, whose rows must be rows of the sensor.
+    if not info.knows_noise or not share_rows(mosaic_of(info.cfa).n_planes):
         return 0.0
     row_variance, read_variance = info.row_noise_at(iso) ** 2, info.noise_at(iso)[1]
     # Some of the read noise is always the pixel's own.
@@ -137,7 +144,7 @@ def clean_as_shown(pair: RawPair, info: SensorInfo) -> RawImage:
     planes = mean_where_clipped(clean.normalised(), whole.shot, whole.read)
     # In the counts of the clean frame, whose own light factor is as a rule 1.
     counts = denormalise(planes, clean.black_planes, clean.white_level, clean.ratio)
-    return clean.with_mosaic(unpack_bayer(counts, clean.cfa))
+    return clean.with_mosaic(unpack_mosaic(counts, clean.cfa))
 
 
 def treat_pair(pair: RawPair, info: SensorInfo) -> tuple[RawPair, NoiseLevel]:
@@ -149,8 +156,8 @@ def treat_pair(pair: RawPair, info: SensorInfo) -> tuple[RawPair, NoiseLevel]:
     clean = clean_as_shown(pair, info) if offsets.clips_black else pair.clean
     noisy = without_offsets(pair.noisy, offsets)
     if noisy.mosaic.shape != clean.mosaic.shape:  # sides rounded down to even ones
-        noisy = noisy.with_mosaic(crop_to_even(noisy.mosaic))
-        clean = clean.with_mosaic(crop_to_even(clean.mosaic))
+        noisy = noisy.with_mosaic(crop_to_blocks(noisy.mosaic, noisy.cfa))
+        clean = clean.with_mosaic(crop_to_blocks(clean.mosaic, clean.cfa))
     return RawPair(noisy, clean, pair.scene), noise
 
 

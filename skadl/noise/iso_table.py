@@ -91,14 +91,15 @@ def check_not_negative(what: str, value: Any) -> float:
 
 
 def check_planes(what: str, value: Any) -> tuple[float, ...]:
-    """Return four finite floats, for R, Gr, Gb and B, or say what is wrong."""
+    """Return a finite float for each plane (R, Gr, Gb, B), or say what is wrong."""
     try:
         planes = np.asarray(value, float)
     except (TypeError, ValueError):
         planes = np.empty(0)
-    if planes.shape != (4,) or not np.isfinite(planes).all():
+    if planes.shape not in ((4,), (9,)) or not np.isfinite(planes).all():
         raise ValueError(
-            f"{what} must be four finite numbers, for R, Gr, Gb and B, got {value!r}."
+            f"{what} must be four finite numbers, for R, Gr, Gb and B (nine of an "
+            f"X-Trans mosaic), got {value!r}."
         )
     return tuple(planes.tolist())
 

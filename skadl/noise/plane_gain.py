@@ -1,4 +1,4 @@
-"""Gains of the four planes, where a camera multiplies red and blue before it writes.
+"""Gains of the planes, where a camera multiplies red and blue before it writes.
 
 Some Nikons do. Then noise of one signal differs from plane to plane, and a curve over
 all of them bends: dark pixels are red and blue as a rule, bright ones green.
@@ -23,11 +23,11 @@ _FLOOR = np.finfo(float).tiny  # counts may be floats of any unit
 def find_plane_gain(
     measured: Sequence[Residual], gains: Sequence[float], read: Sequence[float]
 ) -> np.ndarray | None:
-    """Gain of R, Gr, Gb, B over the mean gain, (4,); None where they are alike.
+    """Gain of each plane over the mean gain, (n_planes,); None where they are alike.
 
     `gains` and `read` variances are those of each pair by all planes together.
     """
-    sums = np.zeros((len(measured), 2, 4))
+    sums = np.zeros((len(measured), 2, len(measured[0].signal)))
     for row, one, gain, variance in zip(sums, measured, gains, read, strict=True):
         signal = np.maximum(one.signal, 0)
         expected = gain * signal + variance

@@ -19,7 +19,14 @@ from skadl.noise.residual import QUANTISATION_VARIANCE
 from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.raw.image import RawImage
 from skadl.raw.levels import cast_counts
-from skadl.raw.mosaic import to_rggb_geometry, unpack_bayer
+from skadl.raw.mosaic import (
+    colours_of,
+    mosaic_of,
+    pack_mosaic,
+    share_rows,
+    to_common_geometry,
+    unpack_mosaic,
+)
 from skadl.raw.pair import RawPair
 
 # Draws all noise that no signal makes, in counts before they are rounded: of a sensor
@@ -76,7 +83,8 @@ def renoised_domain(
         frame = pair.noisy.with_mosaic(pair.noisy.mosaic)
         at_black.append(share_at_black(frame))
         # Only metadata and dtype are used below.
-        models.append(frame.with_mosaic(frame.mosaic[:2, :2]))
+        few = slice(mosaic_of(frame.cfa).period)
+        models.append(frame.with_mosaic(frame.mosaic[few, few]))
     clips_black = None not in at_black and max(at_black) >= LEAST_AT_BLACK
     drawn = rng.randint(len(models), size=len(chosen))
     exposures = draw_exposures(target_pairs, len(chosen), rng)
@@ -171,7 +179,7 @@ def renoise(
     span = model.span
     scene = pair.clean.normalised() * balance[:, None, None]
     scene = scene.clip(0, 1).astype(float)
-    scene = to_rggb_geometry(to_rggb_geometry(scene, pair.clean.cfa), model.cfa)
+    scene = to_common_geometry(to_common_geometry(scene, pair.clean.cfa), model.cfa)
     gains = gain * info.plane_gain_at(model.iso)[:, None, None]
     noisy = rng.poisson(scene * (span / (model.ratio * gains))) * gains
     noisy += (read_noise or gaussian_read_noise)(model, info, scene.shape, rng)
@@ -181,8 +189,8 @@ def renoise(
     if is_integer:
         noisy = cast_counts(noisy.clip(0, model.white_level), model.mosaic.dtype)
     clean = (scene * span + black).astype(np.float32)
-    image = model.with_mosaic(unpack_bayer(noisy, model.cfa))
-    truth = replace(model.with_mosaic(unpack_bayer(clean, model.cfa)), ratio=1.0)
+    image = model.with_mosaic(unpack_mosaic(noisy, model.cfa))
+    truth = replace(model.with_mosaic(unpack_mosaic(clean, model.cfa)), ratio=1.0)
     return RawPair(image, truth, pair.scene)
 
 
@@ -191,7 +199,9 @@ def gaussian_read_noise(
 ) -> np.ndarray:
     """Draw Gaussian read and row noise; a `ReadNoise`."""
     scale, row_noise = read_scale(model, info), info.row_noise_at(model.iso)
-    return rng.normal(scale=scale, size=shape) + draw_row_noise(row_noise, shape, rng)
+    return rng.normal(scale=scale, size=shape) + draw_row_noise(
+        row_noise, shape, rng, model.cfa
+    )
 
 
 def read_scale(model: RawImage, info: SensorInfo) -> float:
@@ -205,22 +215,28 @@ def read_scale(model: RawImage, info: SensorInfo) -> float:
 
 
 def draw_row_noise(
-    row_noise: float, shape: tuple[int, ...], rng: np.random.Generator
+    row_noise: float, shape: tuple[int, ...], rng: np.random.Generator, cfa: str
 ) -> np.ndarray:
-    """Draw what the rows of a mosaic share, as planes (4, h, 1)."""
-    rows = rng.normal(scale=row_noise, size=(2, shape[1], 1))
-    return np.repeat(rows, 2, axis=0)  # R and Gr share rows, Gb and B do
+    """Draw what the rows of a mosaic share, as planes (4, h, 1), or of `shape`."""
+    side = mosaic_of(cfa).side
+    rows = rng.normal(scale=row_noise, size=(side, shape[1], 1))
+    if share_rows(shape[0]):
+        return np.repeat(rows, side, axis=0)  # R and Gr share rows, Gb and B do
+    rows = rows[..., 0].T.reshape(-1, 1)  # (side h, 1)
+    return pack_mosaic(np.repeat(rows, side * shape[2], axis=1), cfa)
 
 
 def plane_levels(pairs: Sequence[RawPair]) -> np.ndarray:
-    """Mean signal (n_pairs, 4) of R, Gr, Gb, B of clean frames, over black to white."""
+    """Mean signal (n_pairs, n_planes) of clean frames, over black to white."""
     return np.array([pair.clean.normalised().mean(axis=(1, 2)) for pair in pairs])
 
 
 def mean_colour(levels: np.ndarray) -> np.ndarray:
-    """Mean colour (4,) relative to green; all ones where it is too dark to tell."""
+    """Mean colour (n_planes,) relative to green; ones where it is too dark to tell."""
     total = levels.sum(axis=0)
-    green = total[1:3].mean()
     if total.min() <= DARK * len(levels):
-        return np.ones(4)
-    return np.array([total[0] / green, 1.0, 1.0, total[3] / green])
+        return np.ones(len(total))
+    own = np.array(list(colours_of(len(total))))
+    green = total[own == "G"].mean()
+    of_colour = {colour: total[own == colour].mean() / green for colour in "RB"}
+    return np.array([of_colour.get(colour, 1.0) for colour in own])

@@ -20,7 +20,7 @@ from skadl.noise.signal_bins import (
 )
 from skadl.raw.image import RawImage
 from skadl.raw.levels import normalise
-from skadl.raw.mosaic import row_sums
+from skadl.raw.mosaic import row_sums, share_rows
 from skadl.raw.pair import RawPair
 
 QUANTISATION_VARIANCE = 1 / 12  # of an error that is uniform over one count
@@ -70,7 +70,7 @@ class TransferCurve:
 class Residual:
     """Noisy minus clean at the exposure of the noisy frame, in its counts.
 
-    Planes R, Gr, Gb, B; of large frames the middle.
+    Planes R, Gr, Gb, B, or nine of X-Trans; of large frames the middle.
     """
 
     iso: float  # as the noisy frame's label has it
@@ -332,6 +332,8 @@ def _shared_offsets(
     """Weighted mean of each plane, and the spread of the rows' weighted means."""
     total = weight.sum(axis=(1, 2))
     offset = (weight * residual).sum(axis=(1, 2)) / np.maximum(total, 1e-300)
+    if not share_rows(len(residual)):
+        return offset, 0.0
     residual = residual - offset[:, None, None]
     # A row of the mosaic lies in R and Gr, or in Gb and B.
     row_weight, row_sum = row_sums(weight), row_sums(weight * residual)

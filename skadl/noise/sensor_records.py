@@ -16,7 +16,7 @@ import numpy as np
 
 from skadl.noise.fixed_pattern import FixedPattern, PatternAtIso
 from skadl.noise.sensors import SensorInfo, SensorTable
-from skadl.raw.mosaic import N_PLANES
+from skadl.raw.mosaic import mosaic_of
 from skadl.support.strictjson import (
     are_numbers,
     as_tuple,
@@ -87,6 +87,8 @@ def declared_arrays(records: Mapping[str, Any]) -> dict[str, tuple[str, list[int
         pattern = record.get(_FIELD)
         if pattern is None:
             continue
+        check_names(f"sensor {reprlib.repr(name)}", record, record, ["cfa"])
+        n_planes = mosaic_of(record["cfa"]).n_planes
         names = ("number", "shape", "by_iso")
         check_type(where, pattern, dict)
         check_names(where, pattern, names, names)
@@ -104,7 +106,7 @@ def declared_arrays(records: Mapping[str, Any]) -> dict[str, tuple[str, list[int
             shapes = {"rows": [height], "columns": [width], "hot": [entry["n_hot"]]}
             if entry["shading"] is not None:
                 cells = _pair(where, entry["shading"], _MOST_CELLS)
-                shapes["shading"] = [N_PLANES, *cells]
+                shapes["shading"] = [n_planes, *cells]
             if entry["pixels"]:
                 shapes["pixels"] = [height, width]
             for part, shape in shapes.items():
@@ -138,8 +140,8 @@ def _parse(name: str, record: Any, arrays: Mapping[str, np.ndarray]) -> SensorIn
     }
     check_strings(f"notes of {where}", record.get("notes", []))
     black, white = values["black_level"], values["white_level"]
-    black = black if isinstance(black, tuple) else (black,) * 4
-    if not are_numbers((*black, white), 5):
+    black = black if isinstance(black, tuple) else (black,)
+    if not are_numbers((*black, white), len(black) + 1):
         raise ValueError(
             f"the levels of {where} are {reprlib.repr(black)} and {reprlib.repr(white)}"
         )

@@ -16,7 +16,7 @@ from skadl.noise.iso_table import (
 )
 from skadl.raw.image import check_positive
 from skadl.raw.levels import level_span
-from skadl.raw.mosaic import check_cfa
+from skadl.raw.mosaic import check_cfa, mosaic_of
 from skadl.raw.pair import RawPair
 
 # Fields that become an `IsoTable`, and what their values must be.
@@ -37,10 +37,10 @@ class SensorInfo:
 
     Parameters
     ----------
-    cfa : {"RGGB", "BGGR", "GRBG", "GBRG"}
-        Top-left 2x2 in reading order.
-    black_level : float or tuple of four floats
-        In counts; four values are in CFA reading order.
+    cfa : {"RGGB", "BGGR", "GRBG", "GBRG", "XTRANS-GBG", "XTRANS-GRG"}
+        As in `RawImage`.
+    black_level : float or tuple of floats
+        In counts; four values (of X-Trans nine) are in CFA reading order.
     white_level : float
         In counts.
     gain : mapping of ISO to float, optional
@@ -49,8 +49,8 @@ class SensorInfo:
         Standard deviation of all signal-independent noise of a pixel, in counts: row
         noise and rounding are in it.
     black_offset : mapping of ISO to four floats, optional
-        Error of the black level in the planes R, Gr, Gb, B, in counts; `fit` measures
-        it.
+        Error of the black level in the planes R, Gr, Gb, B (of X-Trans nine), in
+        counts; `fit` measures it.
     iso_range : tuple of two floats, optional
         Lowest and highest ISO that a model was fitted on; `fit` fills it in.
     row_noise : mapping of ISO to float, optional
@@ -84,7 +84,7 @@ class SensorInfo:
     """
 
     cfa: str
-    black_level: float | tuple[float, float, float, float]
+    black_level: float | tuple[float, ...]
     white_level: float
     gain: Mapping[float, float] | None = None
     read_noise: Mapping[float, float] | None = None
@@ -98,7 +98,7 @@ class SensorInfo:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        check_cfa(self.cfa)
+        super().__setattr__("cfa", check_cfa(self.cfa))
         if not self.white_level > np.max(self.black_level):
             raise ValueError(
                 f"white_level {self.white_level} must lie above black_level "
@@ -108,6 +108,14 @@ class SensorInfo:
             table = getattr(self, name)
             if table is not None:
                 super().__setattr__(name, IsoTable(name, table, check))
+        n_planes = mosaic_of(self.cfa).n_planes
+        for name in ("black_offset", "plane_gain"):
+            table = getattr(self, name)
+            if table is not None and len(next(iter(table.values()))) != n_planes:
+                raise ValueError(
+                    f"{name} must have {n_planes} numbers at each ISO, one for each "
+                    f"plane of a {self.cfa} mosaic."
+                )
         if not isinstance(self.fixed_pattern, (FixedPattern, type(None))):
             raise TypeError(
                 "fixed_pattern must be a FixedPattern, got "
@@ -172,7 +180,9 @@ class SensorInfo:
         ndarray of shape (4,)
             For the planes R, Gr, Gb, B, in counts; zeros where it is not known.
         """
-        return np.zeros(4) if self.black_offset is None else self.black_offset.at(iso)
+        if self.black_offset is None:
+            return np.zeros(mosaic_of(self.cfa).n_planes)
+        return self.black_offset.at(iso)
 
     def row_noise_at(self, iso: float) -> float:
         """Row noise at an ISO, interpolated in its logarithm; 0 where not known.
@@ -200,7 +210,9 @@ class SensorInfo:
         ndarray of shape (4,)
             For the planes R, Gr, Gb, B; ones where it is not known.
         """
-        return np.ones(4) if self.plane_gain is None else self.plane_gain.at(iso)
+        if self.plane_gain is None:
+            return np.ones(mosaic_of(self.cfa).n_planes)
+        return self.plane_gain.at(iso)
 
 
 @dataclass(frozen=True, eq=False)

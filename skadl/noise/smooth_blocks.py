@@ -9,7 +9,13 @@ from scipy.fft import dctn
 
 from skadl.noise.residual import NEARLY_WHITE
 from skadl.raw.image import RawImage
-from skadl.raw.mosaic import N_PLANES, crop_to_even, plane_views
+from skadl.raw.mosaic import (
+    align_blocks,
+    aligned,
+    crop_to_blocks,
+    mosaic_of,
+    plane_views,
+)
 
 _BLOCK = 8  # side of a block, in packed pixels
 _MOST_BLOCKS = 16_384  # positions that are looked at, spread over the frame
@@ -32,7 +38,7 @@ N_HIGH, _N_MIDDLE, _N_CHOOSING = int(_HIGH.sum()), _MIDDLE.sum(), _CHOOSING.sum(
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """Blocks at n positions in four planes; energies are means over coefficients."""
+    """Blocks at n positions in all planes; energies are means over coefficients."""
 
     signal: np.ndarray  # (4, n), mean above black, in counts
     high: np.ndarray  # (4, n), of the highest frequencies, counts squared
@@ -47,18 +53,20 @@ class Blocks:
 
 def cut_blocks(image: RawImage) -> Blocks:
     """Take blocks from all over a mosaic; ValueError if there are too few."""
-    views = plane_views(crop_to_even(image.mosaic), image.cfa)
+    own = mosaic_of(image.cfa)
+    mosaic = align_blocks(crop_to_blocks(image.mosaic, own.name), own.name)
+    views = plane_views(mosaic, aligned(own.name))
     n_rows, n_columns = (side // _BLOCK for side in views[0].shape)
     if n_rows * n_columns < _LEAST_BLOCKS:
         height, width = image.mosaic.shape
         raise ValueError(
             f"the image of {height}x{width} pixels is too small: it takes "
-            f"{_LEAST_BLOCKS} blocks of {2 * _BLOCK}x{2 * _BLOCK}"
+            f"{_LEAST_BLOCKS} blocks of {own.side * _BLOCK}x{own.side * _BLOCK}"
         )
     step = max(1.0, (n_rows * n_columns / _MOST_BLOCKS) ** 0.5)
     rows = np.arange(0, n_rows, step).astype(int)
     columns = np.arange(0, n_columns, step).astype(int)
-    shape = (N_PLANES, len(rows) * len(columns))
+    shape = (own.n_planes, len(rows) * len(columns))
     signal, high, choosing, telling = (np.zeros(shape) for _ in range(4))
     middle = np.zeros((*shape, _N_MIDDLE), np.float32)
     clipped = np.zeros(shape, bool)
@@ -107,7 +115,7 @@ def _bin_by_brightness(
     Their blocks without a clipped pixel are there by the luck of their noise.
     """
     which_bin, n_bins = np.full(signal.shape, -1), 0
-    for plane in range(N_PLANES):
+    for plane in range(len(signal)):
         good = np.flatnonzero(~clipped[plane])
         order = good[np.argsort(signal[plane, good], kind="stable")]
         n_parts = max(1, min(_MOST_BINS, len(order) // _BLOCKS_IN_BIN))
@@ -138,7 +146,7 @@ def shared_structure(blocks: Blocks, variance: np.ndarray, weight: np.ndarray) -
     """Largest correlation of two planes' middle frequencies, blocks weighted (4, n)."""
     scaled = blocks.middle / np.sqrt(variance)[:, :, None]
     largest = 0.0
-    for first in range(N_PLANES):
+    for first in range(len(scaled)):
         for second in range(first):
             both = np.sqrt(weight[first] * weight[second])
             used = both > 0

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+import numpy as np
 import torch
 
 Result = TypeVar("Result")
@@ -30,6 +31,14 @@ def each_band(work: Callable[[slice], Result], height: int, width: int) -> list[
         return [work(bands[0])]
     with ThreadPoolExecutor(count_threads()) as threads:
         return list(threads.map(work, bands))
+
+
+def row_unit(side: int) -> tuple[type, int]:
+    """Return a dtype that moves float32 of a block's row, and how many a row has of it.
+
+    Two values that lie beside one another in a Bayer mosaic move as a complex number.
+    """
+    return (np.complex64, 1) if side == 2 else (np.float32, side)
 
 
 def count_threads() -> int:

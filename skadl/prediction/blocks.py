@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from skadl.noise.noise_level import NoiseLevel
-from skadl.prediction.bands import each_band
-from skadl.raw.mosaic import pack_bayer, unpack_bayer
+from skadl.prediction.bands import each_band, row_unit
+from skadl.raw.mosaic import mosaic_of, pack_mosaic, unpack_mosaic
 
 BLOCK = 4  # packed pixels
 SMALLEST_VARIANCE = 1e-20  # keeps what is divided by a standard deviation finite
@@ -35,29 +35,33 @@ def block_counts(height: int, width: int) -> np.ndarray:
 def block_sums(
     read: Callable[[slice], np.ndarray], cfa: str, height: int, width: int
 ) -> np.ndarray:
-    """Add up the blocks of planes: (4, block rows, block columns), float32.
+    """Add up the blocks of planes: (n_planes, block rows, block columns), float32.
 
-    `read` gives packed rows of the frame as a mosaic (2 n, 2 w). Sides are packed.
+    `read` gives packed rows of the frame as a mosaic. Sides are packed.
 
     >>> block_sums(lambda rows: np.ones((8, 12)), "RGGB", height=4, width=6)[0]
     array([[16.,  8.]], dtype=float32)
     """
     n_rows, n_columns = (-(-side // BLOCK) for side in (height, width))
+    side = mosaic_of(cfa).side
+    unit, n_units = row_unit(side)
 
     def add_up(rows: slice) -> np.ndarray:
         first, last = rows.start * BLOCK, min(rows.stop * BLOCK, height)
-        band = read(slice(first, last)).reshape(last - first, 2, 2 * width)
+        band = read(slice(first, last)).reshape(last - first, side, side * width)
         # Rows first: they are added as they lie in memory. By slices, not `reduceat`,
         # which takes fifty times as long along this axis.
         n_whole = len(band) // BLOCK
-        blocks = band[: n_whole * BLOCK].reshape(n_whole, BLOCK, 2, 2 * width)
-        sums = np.zeros((rows.stop - rows.start, 2, 2 * BLOCK * n_columns), np.float32)
-        sums[:n_whole, :, : 2 * width] = blocks.sum(axis=1, dtype=np.float32)
-        sums[n_whole:, :, : 2 * width] = band[n_whole * BLOCK :].sum(axis=0)
-        # Both columns of the CFA as one number: (block rows, 2, 4 n_columns)
-        pixels = sums.view(np.complex64)
-        mosaic = sum(pixels[..., place::BLOCK] for place in range(BLOCK))
-        return pack_bayer(mosaic.view(np.float32).reshape(-1, 2 * n_columns), cfa)
+        blocks = band[: n_whole * BLOCK].reshape(n_whole, BLOCK, side, side * width)
+        shape = rows.stop - rows.start, side, side * BLOCK * n_columns
+        sums = np.zeros(shape, np.float32)
+        sums[:n_whole, :, : side * width] = blocks.sum(axis=1, dtype=np.float32)
+        sums[n_whole:, :, : side * width] = band[n_whole * BLOCK :].sum(axis=0)
+        # (block rows, side, BLOCK n_columns, n_units)
+        pixels = sums.view(unit).reshape(*shape[:2], -1, n_units)
+        mosaic = sum(pixels[:, :, place::BLOCK] for place in range(BLOCK))
+        lines = mosaic.view(np.float32).reshape(-1, side * n_columns)
+        return pack_mosaic(lines, cfa)
 
     return np.concatenate(each_band(add_up, n_rows, BLOCK * width), axis=1)
 
@@ -79,40 +83,41 @@ def sum_blocks(planes: np.ndarray) -> np.ndarray:
 class BlockMap:
     """A value for each plane and block, interpolated where a band of it is read."""
 
-    values: np.ndarray  # (block rows, 2, 2 block columns), float32, as a mosaic lies
+    values: np.ndarray  # (block rows, side, side * block columns), float32
     width: int  # of the frame, packed
 
     @classmethod
     def of(cls, values: np.ndarray, cfa: str, width: int) -> BlockMap:
-        """Lay out planes (4, block rows, block columns)."""
-        mosaic = unpack_bayer(values.astype(np.float32), cfa)
-        return cls(mosaic.reshape(values.shape[1], 2, -1), width)
+        """Lay out planes (n_planes, block rows, block columns) as a mosaic lies."""
+        mosaic = unpack_mosaic(values.astype(np.float32), cfa)
+        return cls(mosaic.reshape(values.shape[1], mosaic_of(cfa).side, -1), width)
 
     def band(self, rows: slice, columns: slice = np.s_[:]) -> np.ndarray:
-        """Return a window as a mosaic (2 n, 2 m), bilinear between block centres.
+        """Return a window as a mosaic, bilinear between block centres.
 
         >>> planes = np.ones((4, 2, 1)) * [[0], [8]]
         >>> steps = BlockMap.of(planes, "RGGB", width=1)
         >>> steps.band(slice(1, 6))[::2, 0]
         array([0., 1., 3., 5., 7.], dtype=float32)
         """
+        side = self.values.shape[1]
         above, below, down = _neighbours(
             np.arange(rows.start, rows.stop), len(self.values)
         )
         first = above[0]
         part = self.values[first : below[-1] + 1]
         pixels = np.arange(*columns.indices(self.width))
-        left, right, across = _neighbours(pixels, part.shape[2] // 2)
-        cells = part.reshape(*part.shape[:2], -1, 2)
+        left, right, across = _neighbours(pixels, part.shape[2] // side)
+        cells = part.reshape(*part.shape[:2], -1, side)
         across = across[:, None]
         wide = cells[:, :, left] * (1 - across)
         wide += cells[:, :, right] * across
-        wide = wide.reshape(*part.shape[:2], 2 * len(pixels))
+        wide = wide.reshape(*part.shape[:2], side * len(pixels))
         down = down[:, None, None]
         band = wide[above - first]
         band *= 1 - down
         band += wide[below - first] * down
-        return band.reshape(-1, 2 * len(pixels))
+        return band.reshape(-1, side * len(pixels))
 
 
 def _neighbours(pixels: np.ndarray, n_blocks: int) -> tuple[np.ndarray, ...]:

@@ -32,7 +32,7 @@ from skadl.prediction.safeguard import (
     judged_windows,
     trust_steps,
 )
-from skadl.raw.mosaic import pack_bayer, unpack_bayer
+from skadl.raw.mosaic import pack_mosaic, unpack_mosaic
 
 # An image that shows so much more or less noise variance than it is told of has been
 # told wrong: what smooth places show is right to about a third.
@@ -69,7 +69,7 @@ class Correction:
         _, height, width = self.noisy.shape
         rows, columns = slice(*rows.indices(height)), slice(*columns.indices(width))
         band = self._centred(self.noisy.band(rows, columns), rows, columns)
-        return pack_bayer(band, self.noisy.cfa)
+        return pack_mosaic(band, self.noisy.cfa)
 
     def _centred(
         self, mosaic: np.ndarray, rows: slice, columns: slice = np.s_[:]
@@ -140,10 +140,10 @@ def correction_steps(
 
     The safeguard weighs the correction, for one look more, unless told not to.
     """
-    zeros, cfa = np.zeros(4), noisy.cfa
+    cfa = noisy.cfa
 
     def part(planes: np.ndarray) -> NormalisedMosaic:
-        return NormalisedMosaic(unpack_bayer(planes, cfa), cfa, zeros, 1.0, zeros)
+        return NormalisedMosaic.plain(unpack_mosaic(planes, cfa), cfa)
 
     told = seen = noise  # to the network; as the image shows it
     wrong, counts = 1.0, None
@@ -151,12 +151,12 @@ def correction_steps(
     for look in range(LOOKS if safeguard else 0):
         if len(windows) == 1:  # a small image: the look is the correction
             counts = yield Look(told, noisy, not look)
-            removals = [pack_bayer(counts, cfa)]
+            removals = [pack_mosaic(counts, cfa)]
         else:
             removals = []
             for window in windows:
                 removed = yield Look(told, part(noisy[window]), False)
-                removals.append(pack_bayer(removed, cfa))
+                removals.append(pack_mosaic(removed, cfa))
         parts = [
             (noisy[window], removal, clip_levels.window(noisy, window))
             for window, removal in zip(windows, removals, strict=True)
@@ -172,7 +172,7 @@ def correction_steps(
         told = seen
     if counts is None:
         counts = yield Look(told, noisy, True)
-    residual = NormalisedMosaic(counts, cfa, zeros, 1.0, zeros)
+    residual = NormalisedMosaic.plain(counts, cfa)
     blocks = _block_means(noisy, residual, clip_levels)
     width = noisy.shape[2]
     means = BlockMap.of(local_means(blocks, seen), cfa, width)
@@ -198,8 +198,10 @@ def correction_steps(
         except StopIteration as end:
             trust = end.value.at(levels)
             break
-        removed = pack_bayer((yield Look(told, part(planes), False)), cfa)
-    trust = BlockMap.of(np.broadcast_to(trust, (4, *trust.shape)), cfa, width)
+        removed = pack_mosaic((yield Look(told, part(planes), False)), cfa)
+    trust = BlockMap.of(
+        np.broadcast_to(trust, (noisy.shape[0], *trust.shape)), cfa, width
+    )
     return Correction(noisy, residual, means, seen, trust, seen)
 
 

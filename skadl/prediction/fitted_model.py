@@ -30,9 +30,16 @@ from skadl.prediction.model import (
     warn_outside_iso_range,
 )
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
-from skadl.raw.image import RawImage
+from skadl.raw.image import RawImage, align_image
 from skadl.raw.levels import cast_counts
-from skadl.raw.mosaic import crop_to_even, pack_bayer, pad_to_even
+from skadl.raw.mosaic import (
+    align_blocks,
+    common_mosaic,
+    crop_to_blocks,
+    mosaic_of,
+    pack_mosaic,
+    pad_to_blocks,
+)
 from skadl.support.device import resolve_precision
 
 GIB = 2**30
@@ -82,21 +89,32 @@ class FittedModel(ImageModel):
             )
         return self.sensors.get(name)
 
+    def check_mosaic(self, image: RawImage) -> None:
+        """Refuse an image of another kind of mosaic than the network denoises."""
+        own, other = common_mosaic(self.network.n_planes), mosaic_of(image.cfa)
+        if own.n_planes != other.n_planes:
+            raise ValueError(
+                f"{image!r} has a mosaic of the kind {other.family}, and this model "
+                f"denoises {own.family} mosaics; use a model that was fitted on "
+                f'{other.family} pairs: ADLDenoiser(start="random").fit(pairs).'
+            )
+
     def denoise_planes(
         self, image: RawImage, info: SensorInfo | None = None
     ) -> np.ndarray:
         """Return normalised planes (4, h, w), float32; sides are rounded down."""
+        self.check_mosaic(image)
         info = self.resolve_sensor(image.sensor) if info is None else info
         image = image.with_mosaic(image.mosaic)  # a lazy one is read once
         offsets = find_offsets(image, info)
-        image = image.with_mosaic(crop_to_even(image.mosaic))
+        image, fixed = _aligned(image, offsets, crop_to_blocks)
         correction, restore = self._correct(
-            image, info, offsets, crop_to_even, PredictOptions()
+            image, info, offsets, fixed, PredictOptions()
         )
         planes = np.empty(correction.noisy.shape, np.float32)
 
         def fill(rows: slice) -> None:
-            planes[:, rows] = pack_bayer(restore(correction.denoised(rows)), image.cfa)
+            planes[:, rows] = pack_mosaic(restore(correction.denoised(rows)), image.cfa)
 
         each_band(fill, *planes.shape[1:])
         return planes
@@ -109,15 +127,15 @@ class FittedModel(ImageModel):
         track: Track | None = None,
     ) -> np.ndarray:
         """Return the denoised mosaic (H, W) in counts, in the options' dtype."""
+        self.check_mosaic(image)
         image = image.with_mosaic(image.mosaic)  # a lazy one is read once
         height, width = image.mosaic.shape
         dtype = options.result_dtype(image.mosaic.dtype)
         warn_of_other_size(info, image)
         offsets = find_offsets(image, info)
-        image = image.with_mosaic(pad_to_even(image.mosaic))
-        correction, restore = self._correct(
-            image, info, offsets, pad_to_even, options, track
-        )
+        cfa, side = image.cfa, mosaic_of(image.cfa).side
+        image, fixed = _aligned(image, offsets, pad_to_blocks)
+        correction, restore = self._correct(image, info, offsets, fixed, options, track)
         # What is removed from a band makes room for its result, where that is float32.
         is_float32 = dtype == np.float32
         result = (
@@ -128,11 +146,12 @@ class FittedModel(ImageModel):
 
         def fill(rows: slice) -> None:
             counts = correction.noisy.to_counts(restore(correction.denoised(rows)))
-            rows = slice(2 * rows.start, 2 * rows.stop)
+            rows = slice(side * rows.start, side * rows.stop)
             counts = blend(image.mosaic[rows], counts, options.strength)
             result[rows] = cast_counts(counts, dtype)
 
         each_band(fill, *correction.noisy.shape[1:])
+        result = align_blocks(result, cfa)
         return np.ascontiguousarray(result[:height, :width])
 
     def _engine(self, options: PredictOptions) -> tuple[str, torch.dtype | None]:
@@ -156,18 +175,17 @@ class FittedModel(ImageModel):
         image: RawImage,
         info: SensorInfo,
         offsets: FrameOffsets,
-        to_even: Callable[[np.ndarray], np.ndarray],
+        fixed: np.ndarray | None,
         options: PredictOptions,
         track: Track | None = None,
     ) -> tuple[Correction, Callable[[np.ndarray], np.ndarray]]:
-        """Find out what to take away from an image of even sides.
+        """Find out what to take away from an image of aligned blocks.
 
-        `offsets` are those of the image before `to_even` made it so. Also what turns
-        denoised values, whose mean is that of the noisy ones, into light.
+        `fixed` are the counts of `offsets`, aligned as well. Also what turns denoised
+        values, whose mean is that of the noisy ones, into light.
         """
         warn_outside_iso_range(info, image)
-        scale, zeros = image.ratio / image.span, np.zeros(4)
-        fixed = None if offsets.counts is None else to_even(offsets.counts)
+        scale, zeros = image.ratio / image.span, np.zeros(mosaic_of(image.cfa).n_planes)
         noisy = NormalisedMosaic(
             image.mosaic, image.cfa, image.black_planes, scale, zeros, fixed
         )
@@ -181,7 +199,7 @@ class FittedModel(ImageModel):
 
             @cache
             def ranges() -> Ranges:
-                planes = calibration_planes(noise)
+                planes = calibration_planes(noise, folded.n_planes)
                 return find_ranges(folded, torch.from_numpy(planes))
 
             in_8_bits = ranges if dtype == torch.int8 else None
@@ -195,7 +213,7 @@ class FittedModel(ImageModel):
             clip_levels=ClipLevels.of(image),
             safeguard=self.safeguard,
             self_ensemble=options.self_ensemble,
-            memory=_memory_for_tiles(network_for(noise), image.mosaic, fixed, options),
+            memory=_memory_for_tiles(network_for(noise), noisy, options),
             track=track,
         )
         if not offsets.clips_black:
@@ -206,24 +224,34 @@ class FittedModel(ImageModel):
         )
 
 
+def _aligned(
+    image: RawImage,
+    offsets: FrameOffsets,
+    to_blocks: Callable[[np.ndarray, str], np.ndarray],
+) -> tuple[RawImage, np.ndarray | None]:
+    """Bring a frame, and what is to be taken off it, to whole blocks laid out alike."""
+    cfa, fixed = image.cfa, offsets.counts
+    if fixed is not None:
+        fixed = align_blocks(to_blocks(fixed, cfa), cfa)
+    return align_image(image.with_mosaic(to_blocks(image.mosaic, cfa))), fixed
+
+
 def _as_it_is(band: np.ndarray) -> np.ndarray:
     return band
 
 
 def _memory_for_tiles(
-    network: FrameNetwork,
-    mosaic: np.ndarray,
-    fixed: np.ndarray | None,
-    options: PredictOptions,
+    network: FrameNetwork, noisy: NormalisedMosaic, options: PredictOptions
 ) -> float:
     """Return the bytes that frames leave over, or say how many are needed."""
+    mosaic, fixed = noisy.counts, noisy.fixed
     dtype = options.result_dtype(mosaic.dtype)
     frames = mosaic.size * (4 + (0 if dtype == np.float32 else dtype.itemsize))
     if fixed is not None:
         frames += fixed.size * 4
     taken = frames + network.frame_memory(mosaic.size) + network.fixed_memory
     memory = options.memory_limit * GIB - taken
-    needed = network.least_memory((4, *(side // 2 for side in mosaic.shape)))
+    needed = network.least_memory(noisy.shape)
     if memory < needed:
         height, width = mosaic.shape
         raise ValueError(

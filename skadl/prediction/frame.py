@@ -13,11 +13,11 @@ import torch
 from skadl.network.base import FoldedNetwork, MapMemory
 from skadl.network.engines import Body, bytes_kept, engine_body
 from skadl.network.quantised import Ranges, quantise
-from skadl.prediction.bands import BAND_BYTES, count_threads, each_band
+from skadl.prediction.bands import BAND_BYTES, count_threads, each_band, row_unit
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
 from skadl.prediction.tiling import Tile, Tiling, choose_tiling
-from skadl.raw.mosaic import of_mosaic, to_rggb_geometry
-from skadl.raw.symmetry import AS_IT_IS, SYMMETRIES, turn
+from skadl.raw.mosaic import mosaic_of, of_mosaic, to_common_geometry
+from skadl.raw.symmetry import AS_IT_IS, turn, view_symmetries
 
 Item = TypeVar("Item")
 Track = Callable[[Iterable[Item], int], Iterable[Item]]
@@ -57,6 +57,7 @@ class FrameNetwork:
             coarser = FrameNetwork(other, dtype, engine, ranges, memory)
             coarser.coarser, self.coarser = self.coarser, coarser
         self.multiple, self.halo = folded.multiple, folded.halo
+        self.n_planes = folded.n_planes
         self.device = next(folded.parameters()).device
         self._folded, self._dtype = folded, dtype
         on_cpu = self.device.type == "cpu"
@@ -107,11 +108,11 @@ class FrameNetwork:
         return choose_tiling(shape[1:], self.halo, self.multiple, most_pixels)
 
     def tiles(self, n_tiles: int, shape: tuple[int, int]) -> np.ndarray:
-        """Return room for a batch (n_tiles, h, w, 4), the same at each call."""
-        size = n_tiles * 4 * math.prod(shape)
+        """Return room for a batch (n_tiles, h, w, n_planes), the same at each call."""
+        size = n_tiles * self.n_planes * math.prod(shape)
         if self._tiles.size < size:
             self._tiles = np.empty(size, np.float32)
-        return self._tiles[:size].reshape(n_tiles, *shape, 4)
+        return self._tiles[:size].reshape(n_tiles, *shape, self.n_planes)
 
     @torch.no_grad()
     def removed(self, tiles: np.ndarray, *coarse: np.ndarray) -> np.ndarray:
@@ -142,18 +143,22 @@ def predict_residual(
     self_ensemble: bool = False,
     track: Track | None = None,
 ) -> np.ndarray:
-    """Compute what a network removes from a mosaic: (2 h, 2 w) of its pattern, float32.
+    """Compute what a network removes from a mosaic: one of its pattern, float32.
 
     The tiles that are worked on take `memory` bytes beside the result; ValueError if
-    not even the smallest fits. `self_ensemble` averages over the eight symmetries of
-    the mosaic, `track` passes the tiles through and shows how far they are.
+    not even the smallest fits. `self_ensemble` averages over the symmetries of the
+    mosaic, `track` passes the tiles through and shows how far they are.
     FloatingPointError if the result is not finite.
     """
     result = np.zeros(mosaic.counts.shape, np.float32)
-    rggb = to_rggb_geometry(result, mosaic.cfa)
+    common, margin = (
+        to_common_geometry(result, mosaic.cfa),
+        mosaic_of(mosaic.cfa).margin,
+    )
     jobs = []
-    for symmetry in SYMMETRIES if self_ensemble else (AS_IT_IS,):
-        source, target = mosaic.turned(symmetry), turn(rggb, *symmetry)
+    symmetries = view_symmetries(mosaic.cfa) if self_ensemble else (AS_IT_IS,)
+    for symmetry in symmetries:
+        source, target = mosaic.turned(symmetry), turn(common, *symmetry, margin)
         if target.size:
             tiling = network.tile(source.shape, memory)
             batches = _batches(network, tiling, memory)
@@ -162,12 +167,12 @@ def predict_residual(
     for job in jobs if track is None else track(jobs, len(jobs)):
         _add_tiles(network, *job)
     if self_ensemble:
-        rggb /= len(SYMMETRIES)
-        # Mirroring a mosaic costs its two outermost lines (see `turn`): they are in
-        # half of the symmetries only, and corners in a quarter.
-        for line in (0, -1):
-            rggb[line] *= 2
-            rggb[:, line] *= 2
+        common /= len(symmetries)
+        # Mirroring a Bayer mosaic costs its two outermost lines (see `turn`): they are
+        # in half of the symmetries only, and corners in a quarter.
+        for line in (0, -1) if margin else ():
+            common[line] *= 2
+            common[:, line] *= 2
     return result
 
 
@@ -193,7 +198,8 @@ class _CoarseResult:
             half = self._source.halved()
             half.counts[:] -= predict_residual(self._network, half, self._memory)
             self._mosaic = half
-        coarse = np.empty((len(tiles), shape[0] // 2, shape[1] // 2, 4), np.float32)
+        sides = shape[0] // 2, shape[1] // 2
+        coarse = np.empty((len(tiles), *sides, self._source.shape[0]), np.float32)
         for tile, out in zip(tiles, coarse, strict=True):
             _read_tile(self._mosaic, tile.top // 2, tile.left // 2, out)
         self._n_left -= 1
@@ -226,35 +232,39 @@ def _add_tiles(
     for tile, residual in zip(tiles, removed, strict=True):
         core = residual[tile.core]
         inside = target[
-            of_mosaic(tile.rows, tiling.sides[0]),
-            of_mosaic(tile.columns, tiling.sides[1]),
+            of_mosaic(tile.rows, tiling.sides[0], source.side),
+            of_mosaic(tile.columns, tiling.sides[1], source.side),
         ]
-        if not all(each_band(partial(_add, core, inside), *core.shape[:2])):
+        add = partial(_add, core, inside, source.side)
+        if not all(each_band(add, *core.shape[:2])):
             raise FloatingPointError(NOT_FINITE)
 
 
-def _add(core: np.ndarray, target: np.ndarray, rows: slice) -> np.bool_:
-    """Add rows of pixels (h, w, 4) to an RGGB mosaic, and say whether all are finite.
+def _add(core: np.ndarray, target: np.ndarray, side: int, rows: slice) -> np.bool_:
+    """Add rows of pixels (h, w, n_planes) to a mosaic; say whether all are finite.
 
-    Two values that lie beside one another in the mosaic move as one complex number.
+    Planes lie in the reading order of a block, here and in `_read_tile`.
     """
-    pixels = core[rows]
-    lines = pixels.view(np.complex64).transpose(0, 2, 1).copy().view(np.float32)
-    target[of_mosaic(rows, len(core))] += lines.reshape(2 * len(pixels), -1)
+    pixels, (unit, n_units) = core[rows], row_unit(side)
+    blocks = pixels.view(unit).reshape(*pixels.shape[:2], side, n_units)
+    lines = blocks.transpose(0, 2, 1, 3).copy().view(np.float32)
+    target[of_mosaic(rows, len(core), side)] += lines.reshape(side * len(pixels), -1)
     return np.isfinite(pixels).all()
 
 
 def _read_tile(source: NormalisedMosaic, top: int, left: int, out: np.ndarray) -> None:
-    """Read pixels (h, w, 4), mirrored where they lie beyond the RGGB frame."""
+    """Read pixels (h, w, n_planes), mirrored where they lie beyond the frame."""
     height, width, _ = out.shape
+    unit, n_units = row_unit(source.side)
+    blocks = out.view(unit).reshape(height, width, source.side, n_units)
     n_rows = min(height, source.shape[1] - top)
     n_columns = min(width, source.shape[2] - left)
     columns = slice(left, left + n_columns)
 
     def read(rows: slice) -> None:
         band = source.band(slice(top + rows.start, top + rows.stop), columns)
-        lines = band.view(np.complex64).reshape(-1, 2, n_columns)
-        out.view(np.complex64)[rows, :n_columns] = lines.transpose(0, 2, 1)
+        lines = band.view(unit).reshape(-1, source.side, n_columns, n_units)
+        blocks[rows, :n_columns] = lines.transpose(0, 2, 1, 3)
 
     each_band(read, n_rows, n_columns)
     if n_columns < width:

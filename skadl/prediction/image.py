@@ -14,7 +14,7 @@ from skadl.noise.source import find_noise
 from skadl.prediction.frame import Track
 from skadl.prediction.model import ImageModel, PredictOptions
 from skadl.raw.image import RawImage
-from skadl.raw.mosaic import pack_bayer, unpack_bayer
+from skadl.raw.mosaic import mosaic_of, pack_mosaic, unpack_mosaic
 from skadl.raw.pair import RawPair
 from skadl.raw.rawfile import read_raw
 
@@ -69,9 +69,9 @@ def denoise(
         facts = model.sensors.get(name)  # pattern and levels, if not its noise
     else:
         facts = info or model.resolve_sensor(name)
-    packed = array.ndim == 3 and array.shape[0] == 4
+    packed = array.ndim == 3 and len(array) == mosaic_of(facts.cfa).n_planes
     image = RawImage(
-        unpack_bayer(array, facts.cfa) if packed else array,
+        unpack_mosaic(array, facts.cfa) if packed else array,
         facts.cfa,
         facts.black_level,
         facts.white_level,
@@ -79,7 +79,7 @@ def denoise(
     )
     info = _resolve(model, image, info)
     mosaic = model.denoise_mosaic(image, info, options, track)
-    return pack_bayer(mosaic, facts.cfa).astype(mosaic.dtype) if packed else mosaic
+    return pack_mosaic(mosaic, facts.cfa).astype(mosaic.dtype) if packed else mosaic
 
 
 def _resolve(model: ImageModel, image: RawImage, info: SensorInfo | None) -> SensorInfo:

@@ -16,7 +16,12 @@ from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.prediction.frame import Track
 from skadl.raw.image import RawImage, check_positive
 from skadl.raw.levels import cast_counts, denormalise
-from skadl.raw.mosaic import crop_to_even, pad_to_even, unpack_bayer
+from skadl.raw.mosaic import (
+    crop_to_blocks,
+    mosaic_of,
+    pad_to_blocks,
+    unpack_mosaic,
+)
 
 DEFAULT_MEMORY_LIMIT = 1.5
 ENGINES = ("auto", "torch", "onnxruntime", "openvino")
@@ -133,7 +138,7 @@ class ImageModel(ABC):
 class PlaneFunction(ImageModel):
     """A function of image and sensor as a model; for denoisers without a network.
 
-    The function takes a finite `RawImage` of even sides and the `SensorInfo` of its
+    The function takes a finite `RawImage` of whole blocks and the `SensorInfo` of its
     sensor, whose noise is known unless `needs_noise` is False, and returns normalised
     planes (4, h, w).
     """
@@ -171,7 +176,7 @@ class PlaneFunction(ImageModel):
         info = self.resolve_sensor(image.sensor) if info is None else info
         if self.needs_noise:
             warn_outside_iso_range(info, image)
-        image = image.with_mosaic(crop_to_even(image.mosaic))
+        image = image.with_mosaic(crop_to_blocks(image.mosaic, image.cfa))
         if image.mosaic.dtype.kind == "f" and not np.isfinite(image.mosaic).all():
             raise not_finite(image)
         offsets = find_offsets(image, info)
@@ -179,7 +184,8 @@ class PlaneFunction(ImageModel):
         planes = self.function(without_offsets(image, offsets), left)
         planes = np.asarray(planes, np.float32)
         height, width = image.mosaic.shape
-        shape = (4, height // 2, width // 2)
+        own = mosaic_of(image.cfa)
+        shape = own.n_planes, height // own.side, width // own.side
         if planes.shape != shape:
             raise ValueError(
                 f"the denoiser gave an array of shape {planes.shape} for an image of "
@@ -202,10 +208,10 @@ class PlaneFunction(ImageModel):
         if options.self_ensemble:
             raise ValueError("self_ensemble is for denoisers with a network.")
         height, width = image.mosaic.shape
-        image = image.with_mosaic(pad_to_even(image.mosaic))
+        image = image.with_mosaic(pad_to_blocks(image.mosaic, image.cfa))
         planes = self.denoise_planes(image, info)
         counts = denormalise(planes, image.black_planes, image.white_level, image.ratio)
-        counts = blend(image.mosaic, unpack_bayer(counts, image.cfa), options.strength)
+        counts = blend(image.mosaic, unpack_mosaic(counts, image.cfa), options.strength)
         dtype = options.result_dtype(image.mosaic.dtype)
         return np.ascontiguousarray(cast_counts(counts, dtype)[:height, :width])
 

@@ -16,7 +16,6 @@ from scipy.stats import chi2
 from skadl.noise.noise_level import NoiseLevel
 from skadl.noise.signal_bins import MOST_CLIPPED
 from skadl.prediction.blocks import variance
-from skadl.raw.mosaic import N_PLANES
 
 PATCH = 8  # packed pixels: side of the patches that are smooth or not
 SMOOTH = 0.15  # part of a patch's finest detail that may be left after denoising
@@ -26,8 +25,6 @@ LEAST_PATCHES = 32  # smooth ones, below which an image says nothing
 # Among smooth patches some still hold a little texture: the lower tenth, against that
 # of noise alone.
 _QUANTILE = 0.1
-_DETAILS = N_PLANES * (PATCH // 2) ** 2  # of a patch, independent
-_EXPECTED = float(chi2.ppf(_QUANTILE, _DETAILS)) / _DETAILS
 
 
 def noise_factor(
@@ -45,11 +42,15 @@ def noise_factor(
     >>> 1.9 < noise_factor([part], NoiseLevel(shot=0.0, read=0.005)) < 2.1
     True
     """
+    parts = list(parts)
+    n_planes = len(parts[0][0])
     smooth = [_smooth_patches(*part, noise) for part in parts]
     powers, shared = (np.concatenate(values) for values in zip(*smooth, strict=True))
     if len(powers) < LEAST_PATCHES:
         return None
-    factor = float(np.quantile(powers, _QUANTILE)) / _EXPECTED
+    details = n_planes * (PATCH // 2) ** 2  # of a patch, independent
+    expected = float(chi2.ppf(_QUANTILE, details)) / details
+    factor = float(np.quantile(powers, _QUANTILE)) / expected
     # Texture among it makes it too large: a bound that still holds where it is low.
     is_noise = shared.sum() <= MOST_SHARED * powers.sum()
     return factor if is_noise or factor < 1 else None
@@ -76,7 +77,8 @@ def _smooth_patches(
     )
     # The mean product of two planes: the square of a sum without its squares.
     total = _per_patch(noisy_detail.sum(axis=0, keepdims=True) ** 2, PATCH // 2)
-    shared = (total - N_PLANES * noisy_power) / (N_PLANES * (N_PLANES - 1))
+    n_planes = len(planes)
+    shared = (total - n_planes * noisy_power) / (n_planes * (n_planes - 1))
     is_smooth = clean_power <= SMOOTH * noisy_power
     is_smooth &= _per_patch(clipped, PATCH) <= MOST_CLIPPED
     return noisy_power[is_smooth], shared[is_smooth]

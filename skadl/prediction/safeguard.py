@@ -43,7 +43,7 @@ class Planes(Protocol):
     """Planes (4, h, w) of which windows are read."""
 
     def __getitem__(self, window: Window) -> np.ndarray:
-        """Read a window of all four planes."""
+        """Read a window of all planes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +150,7 @@ def trust_steps(
         )
         places.append(levels[rows, columns].ravel())
     place, response, power = (np.concatenate(p) for p in (places, responses, powers))
-    nodes = _nodes(place, 4 * BLOCK**2 * len(place))
+    nodes = _nodes(place, planes.shape[0] * BLOCK**2 * len(place))
     responses, powers = _share(place, response, nodes), _share(place, power, nodes)
     # Below 0 a correction responds against the noise, above 1 its own direction asks
     # for more than the network gave: neither is better than the end of the range.

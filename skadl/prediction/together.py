@@ -21,12 +21,15 @@ from skadl.prediction.correction import Correction, Look, Steps, correction_step
 from skadl.prediction.fitted_model import FittedModel
 from skadl.prediction.frame import NOT_FINITE
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
-from skadl.raw.image import RawImage
+from skadl.raw.image import RawImage, align_image
 from skadl.raw.mosaic import (
-    crop_to_even,
-    pack_bayer,
-    to_rggb_geometry,
-    unpack_bayer,
+    align_blocks,
+    aligned,
+    common_pattern,
+    crop_to_blocks,
+    pack_mosaic,
+    to_common_geometry,
+    unpack_mosaic,
 )
 from skadl.raw.symmetry import AS_IT_IS
 
@@ -43,10 +46,18 @@ def denoise_together(
     correction is taken away whole, where the safeguard would weigh it, at the price of
     a second run of the network.
     """
-    images = [image.with_mosaic(crop_to_even(image.mosaic)) for image in images]
+    for image in images:
+        model.check_mosaic(image)
+    images = [
+        image.with_mosaic(crop_to_blocks(image.mosaic, image.cfa)) for image in images
+    ]
     offsets = [find_offsets(*item) for item in zip(images, infos, strict=True)]
     steps = []
     for image, info, found in zip(images, infos, offsets, strict=True):
+        fixed = found.counts
+        if fixed is not None:
+            fixed = align_blocks(fixed, image.cfa)
+        image = align_image(image)
         scale = image.ratio / image.span
         mosaic = NormalisedMosaic(
             image.mosaic,
@@ -54,7 +65,7 @@ def denoise_together(
             image.black_planes,
             scale,
             info.offset_at(image.iso) * scale,
-            found.counts,
+            fixed,
         )
         noise = shown_noise(info, image, found)
         levels = ClipLevels.of(image)
@@ -70,7 +81,7 @@ def denoise_together(
         if found.clips_black:
             whole = expected_noise(info, image.iso, image.ratio)
             denoised = signal_where_clipped(denoised, whole.shot, whole.read)
-        planes.append(pack_bayer(denoised, image.cfa))
+        planes.append(pack_mosaic(denoised, aligned(image.cfa)))
     return planes
 
 
@@ -142,5 +153,5 @@ def _remove(
     if not bool(torch.isfinite(y).all()):
         raise FloatingPointError(NOT_FINITE)
     for mosaic, removed in zip(mosaics, y.cpu().numpy(), strict=True):
-        rggb = unpack_bayer(removed, "RGGB")
-        yield np.ascontiguousarray(to_rggb_geometry(rggb, mosaic.cfa))
+        common = unpack_mosaic(removed, common_pattern(mosaic.cfa))
+        yield np.ascontiguousarray(to_common_geometry(common, mosaic.cfa))

@@ -1,4 +1,4 @@
-"""Where the visible area lies in a DNG's image, and the black levels that are there."""
+"""Where a mosaic begins and ends in the image of a RAW file, and its black levels."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import rawpy
 
 from skadl.raw import dng_tags
+from skadl.raw.mosaic import find_blocks, mosaic_of, pack_mosaic, unpack_mosaic
 from skadl.raw.tiff_tags import TiffTags, numbers
 
 _HEIGHT, _WIDTH = 257, 256
@@ -39,6 +40,35 @@ class Window:
             0 <= self.top <= self.old_height - self.height
             and 0 <= self.left <= self.old_width - self.width
         )
+
+
+def visible_sizes(raw: rawpy.RawPy) -> rawpy.ImageSizes:
+    """Return the sizes of a file; an X-Trans mosaic begins with a whole block.
+
+    Up to two rows and columns of its visible area are left out for that.
+    """
+    sizes, pattern = raw.sizes, raw.raw_pattern
+    if pattern is None or pattern.shape != (6, 6):
+        return sizes
+    _, (top, left) = find_blocks(visible_colours(raw))
+    return sizes._replace(
+        top_margin=sizes.top_margin + top,
+        left_margin=sizes.left_margin + left,
+        height=sizes.height - top,
+        width=sizes.width - left,
+    )
+
+
+def visible_colours(raw: rawpy.RawPy, period: int = 6) -> str:
+    """Return the colours of the first sites of the visible area, in reading order."""
+    # Margins may be odd, so raw_pattern, which starts in the full frame's corner, need
+    # not be the pattern of the visible area.
+    colours, top, left = raw.color_desc.decode(), *raw.sizes[4:6]
+    return "".join(
+        colours[raw.raw_color(top + row, left + column)]
+        for row in range(period)
+        for column in range(period)
+    )
 
 
 def visible_windows(
@@ -74,7 +104,9 @@ def visible_windows(
     return windows if all(window.is_within for window in windows) else None
 
 
-def dng_black_level(tags: TiffTags, window: Window) -> tuple[float, ...] | None:
+def dng_black_level(
+    tags: TiffTags, window: Window, cfa: str
+) -> tuple[float, ...] | None:
     """Read the black levels of the visible area, in CFA reading order.
 
     From the file itself: LibRaw cuts fractions, and does not shift the pattern where it
@@ -89,16 +121,16 @@ def dng_black_level(tags: TiffTags, window: Window) -> tuple[float, ...] | None:
         or not np.isfinite(levels).all()
     ):
         return None
-    pattern = np.tile(np.reshape(levels, [int(n) for n in repeat]), (2, 2))
+    period = mosaic_of(cfa).period
+    pattern = np.reshape(levels, [int(n) for n in repeat])
+    pattern = np.tile(pattern, (period, period))  # whole periods of either
     pattern = np.roll(pattern, (-window.top, -window.left), axis=(0, 1))
     offset = sum(
         float(np.mean(deltas)) for deltas in black_level_deltas(tags, window).values()
     )
-    return tuple(
-        float(pattern[row::2, column::2].mean()) + offset
-        for row in (0, 1)
-        for column in (0, 1)
-    )
+    planes = pack_mosaic(pattern, cfa).mean(axis=(1, 2))
+    block = unpack_mosaic(planes[:, None, None], cfa)
+    return tuple(float(level) + offset for level in block.ravel())
 
 
 def black_level_deltas(tags: TiffTags, window: Window) -> dict[int, np.ndarray]:

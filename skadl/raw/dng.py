@@ -1,4 +1,4 @@
-"""Writing Bayer DNG files that RAW programs open like the camera's own.
+"""Writing DNG files that RAW programs open like the camera's own.
 
 Tags follow Adobe's *Digital Negative (DNG) Specification*, version 1.7.1.0,
 chapter 4 ("DNG Tags"); the EXIF block follows CIPA DC-008 (Exif 2.32).
@@ -30,6 +30,7 @@ from skadl.raw.exif_blocks import (
 )
 from skadl.raw.image import RawImage
 from skadl.raw.levels import cast_counts, scale_to_16_bits
+from skadl.raw.mosaic import mosaic_of, spread_planes
 from skadl.support.extras import import_extra
 from skadl.support.writing import atomic_write, check_folder
 
@@ -239,7 +240,7 @@ def storable(image: RawImage) -> tuple[RawImage, int]:
             "levels alike before writing."
         )
     counts = cast_counts(mosaic * scale if scale > 1 else mosaic, np.dtype(np.uint16))
-    levels = tuple((scale * np.broadcast_to(black, 4)).tolist())
+    levels = tuple(np.atleast_1d(scale * black).tolist())
     return (
         replace(
             image.with_mosaic(counts), black_level=levels, white_level=scale * white
@@ -288,20 +289,22 @@ def _layout(image: RawImage, is_compressed: bool, n_bytes: int) -> list[ExifEntr
 def _dng_tags(image: RawImage, source: DngSource) -> list[ExifEntry]:
     """Tags of the mosaic and the camera; what the source says goes last, and counts."""
     make, model = _make_and_model(image.sensor)
-    black = np.broadcast_to(np.asarray(image.black_level, float), 4)
+    own = mosaic_of(image.cfa)
+    black = spread_planes(image.black_planes, image.cfa, (own.period, own.period))
     is_whole = (black == np.rint(black)).all()
-    levels = [int(level) if is_whole else float(level) for level in black]
+    levels = [int(level) if is_whole else float(level) for level in black.ravel()]
+    repeat = [own.period, own.period]
     has_opcodes = any(entry.code in _OPCODE_LISTS for entry in source.tags)
     tags = [
         encode_entry(274, SHORT, [source.orientation]),
-        encode_entry(33421, SHORT, [2, 2]),  # CFARepeatPatternDim
-        encode_entry(33422, BYTE, [_CFA_CODES[colour] for colour in image.cfa]),
+        encode_entry(33421, SHORT, repeat),  # CFARepeatPatternDim
+        encode_entry(33422, BYTE, [_CFA_CODES[colour] for colour in own.pattern]),
         encode_entry(50706, BYTE, source.version),  # DNGVersion
         encode_entry(50707, BYTE, (1, 3 if has_opcodes else 1, 0, 0)),
         _text(50708, image.sensor),  # UniqueCameraModel
         encode_entry(50710, BYTE, [0, 1, 2]),  # CFAPlaneColor
         encode_entry(50711, SHORT, [1]),  # CFALayout
-        encode_entry(50713, SHORT, [2, 2]),  # BlackLevelRepeatDim
+        encode_entry(50713, SHORT, repeat),  # BlackLevelRepeatDim
         encode_entry(50714, LONG if is_whole else RATIONAL, levels),
         encode_entry(50717, LONG, [round(image.white_level)]),
     ]

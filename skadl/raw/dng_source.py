@@ -11,7 +11,12 @@ import numpy as np
 import rawpy
 
 from skadl.raw import dng_tags
-from skadl.raw.active_area import Window, black_level_deltas, visible_windows
+from skadl.raw.active_area import (
+    Window,
+    black_level_deltas,
+    visible_sizes,
+    visible_windows,
+)
 from skadl.raw.exif import CameraExif, exif_iso, exif_tags, read_exif
 from skadl.raw.exif_blocks import (
     BYTE,
@@ -26,6 +31,7 @@ from skadl.raw.exif_blocks import (
 )
 from skadl.raw.image import RawImage
 from skadl.raw.libraw import open_libraw
+from skadl.raw.mosaic import mosaic_of
 from skadl.raw.opcodes import move_opcodes
 from skadl.raw.tiff_tags import TiffTags, numbers
 from skadl.raw.xmp import without_private_parts
@@ -89,7 +95,7 @@ def _read_source(
         found = [*_dng_tags(tags)] if tags.is_dng else []
         if not _has_colours(tags):
             found += _measured_colours(raw)
-        sizes = raw.sizes
+        sizes = visible_sizes(raw)
         # Of another part of the picture nobody knows where it lies.
         is_visible_area = image.mosaic.shape == (sizes.height, sizes.width)
         if not tags.is_dng:
@@ -155,7 +161,8 @@ def _placed_tags(
         found = [*_moved_crop(tags, active), *_moved_deltas(tags, active, whole.scale)]
 
         def find_count(count: int) -> np.ndarray:
-            return np.argwhere(raw.raw_image_visible == count)
+            visible = raw.raw_image_visible[-active.height :, -active.width :]
+            return np.argwhere(visible == count)
 
         for number, entry in lists.items():
             window = whole if number == 1 else active
@@ -320,8 +327,8 @@ def _developed_matrix(raw: rawpy.RawPy) -> np.ndarray:
 def _mean_colour(image: RawImage) -> np.ndarray:
     """R, G, B of the image's mean, for grey, with G 1."""
     signal = (image.packed() - image.black_planes[:, None, None]).mean(axis=(1, 2))
-    red, green, blue = signal[0], signal[1:3].mean(), signal[3]
-    neutral = np.array([red, green, blue])
+    own = mosaic_of(image.cfa)
+    neutral = np.array([signal[own.planes_of(colour)].mean() for colour in "RGB"])
     if neutral.min() <= 0:
         neutral = np.ones(3)
     # Beyond a factor of ten this is the colour of the scene, not of the sensor.

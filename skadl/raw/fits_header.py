@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from skadl.raw.mosaic import CFA_PATTERNS
+from skadl.raw.mosaic import CFA_PATTERNS, find_blocks
 
 TOP_DOWN, BOTTOM_UP = "TOP-DOWN", "BOTTOM-UP"
 _PATTERN = ("BAYERPAT", "COLORTYP", "COLORTYPE")
@@ -100,6 +101,14 @@ def _cfa(header: Mapping[str, Any], height: int, is_flipped: bool, name: str) ->
             "this is one, add the card, for all files of the camera alike: "
             f"astropy.io.fits.setval({name!r}, 'BAYERPAT', value='RGGB')."
         )
+    first = (height - 1) % 2 if is_flipped else 0
+    first += round(_number(header, _Y_OFFSET) or 0)
+    left = round(_number(header, _X_OFFSET) or 0)
+    if len(pattern) == 36 and not (is_flipped or first or left):
+        with suppress(ValueError):
+            mosaic, corner = find_blocks(pattern)
+            if corner == (0, 0):  # as skadl writes one
+                return mosaic
     if pattern not in CFA_PATTERNS:
         raise ValueError(
             f"{name} has the colour pattern {pattern[:40]!r}; skadl denoises the Bayer "
@@ -109,9 +118,6 @@ def _cfa(header: Mapping[str, Any], height: int, is_flipped: bool, name: str) ->
     rows = [pattern[:2], pattern[2:]]
     # The pattern is that of the picture's top left corner. Where the file has the last
     # row first, its first row is the second of the pattern if the height is even.
-    first = (height - 1) % 2 if is_flipped else 0
-    first += round(_number(header, _Y_OFFSET) or 0)
-    left = round(_number(header, _X_OFFSET) or 0)
     return "".join(
         rows[(first + row) % 2][(left + column) % 2]
         for row in (0, 1)

@@ -21,6 +21,7 @@ from skadl.raw.fits import (
 from skadl.raw.fits_header import TOP_DOWN
 from skadl.raw.image import RawImage
 from skadl.raw.levels import cast_counts
+from skadl.raw.mosaic import mosaic_of
 from skadl.support.extras import import_extra
 from skadl.support.writing import atomic_write
 
@@ -127,7 +128,7 @@ def _new_hdu(fits: Any, image: RawImage, mosaic: np.ndarray) -> Any:
     hdu = fits.PrimaryHDU(mosaic.astype(np.uint16 if fits_16_bits else np.float32))
     black = np.unique(np.asarray(image.black_level, float))
     cards = {
-        "BAYERPAT": image.cfa,
+        "BAYERPAT": mosaic_of(image.cfa).pattern,
         "ROWORDER": TOP_DOWN,
         "INSTRUME": image.sensor.encode("ascii", "replace").decode(),
         "ISOSPEED": image.iso,

@@ -13,7 +13,16 @@ from typing import Any
 import numpy as np
 
 from skadl.raw.levels import black_planes, level_span, normalise
-from skadl.raw.mosaic import check_cfa, crop_to_even, pack_bayer
+from skadl.raw.mosaic import (
+    align_blocks,
+    aligned,
+    check_cfa,
+    crop_to_blocks,
+    mosaic_of,
+    of_mosaic,
+    pack_mosaic,
+    pattern_at,
+)
 from skadl.raw.noise_profile import NoiseProfile, check_noise_profile
 from skadl.raw.thumbnail import shrink, thumbnails
 from skadl.support.html import escaped, picture, view
@@ -24,6 +33,7 @@ HEADER_FIELDS = ("cfa", "black_level", "white_level", "sensor", "iso", "ratio")
 UNREADABLE = (OSError, ValueError, ImportError, MemoryError)
 # Far beyond any camera and any unit; single precision holds what is made of them.
 _RANGES = {"iso": (1e-3, 1e9), "ratio": (1e-6, 1e6), "white_level": (1e-9, 1e12)}
+_NUMBERS = {4: "four", 9: "nine"}
 _MOST_DIGESTED = 2**18  # pixels of a frame, spread over it
 
 
@@ -36,10 +46,13 @@ class RawImage:
     mosaic : ndarray of shape (H, W)
         Sensor counts, as the file has them: black level not subtracted. Any real
         numeric dtype; uint16 from a file.
-    cfa : {"RGGB", "BGGR", "GRBG", "GBRG"}
-        Top-left 2x2 of the mosaic in reading order.
-    black_level : float or sequence of four floats
-        Counts at no light; four values are in CFA reading order.
+    cfa : {"RGGB", "BGGR", "GRBG", "GBRG", "XTRANS-GBG", "XTRANS-GRG"}
+        Top-left 2x2 of a Bayer mosaic in reading order; of X-Trans the first three
+        sites, where a mosaic begins with a whole block of 3x3 pixels around a single
+        green one. The colours of its first 6x6 in reading order (36 letters) will do.
+    black_level : float or sequence of floats
+        Counts at no light; four values (of X-Trans nine, of the first 3x3 pixels) are
+        in reading order.
     white_level : float
         Counts at saturation, above every black level.
     sensor : str
@@ -72,7 +85,7 @@ class RawImage:
 
     mosaic: np.ndarray
     cfa: str
-    black_level: float | tuple[float, float, float, float]
+    black_level: float | tuple[float, ...]
     white_level: float
     sensor: str
     iso: float
@@ -82,9 +95,9 @@ class RawImage:
 
     def __post_init__(self) -> None:
         set_field = super().__setattr__  # frozen for users, not for parsing
-        set_field("mosaic", _check_mosaic(self.mosaic))
-        check_cfa(self.cfa)
-        set_field("black_level", check_black_level(self.black_level))
+        set_field("cfa", check_cfa(self.cfa))
+        set_field("mosaic", _check_mosaic(self.mosaic, mosaic_of(self.cfa).period))
+        set_field("black_level", check_black_level(self.black_level, self.cfa))
         set_field("white_level", _check_fact("white_level", self.white_level))
         if self.white_level <= np.max(self.black_level):
             raise ValueError(
@@ -119,7 +132,7 @@ class RawImage:
 
     @property
     def black_planes(self) -> np.ndarray:
-        """Black levels in plane order R, Gr, Gb, B, float64 of shape (4,)."""
+        """Black levels in the order of the planes, float64 of shape (n_planes,)."""
         return black_planes(self.black_level, self.cfa)
 
     @property
@@ -128,13 +141,15 @@ class RawImage:
         return level_span(self.black_level, self.white_level)
 
     def packed(self) -> np.ndarray:
-        """Planes R, Gr, Gb, B of the mosaic in counts, cropped to even sides.
+        """Planes of the mosaic in counts, of whole blocks alone.
 
         Returns
         -------
         ndarray of shape (4, H // 2, W // 2)
+            R, Gr, Gb, B. Of X-Trans (9, H // 3, W // 3): two red planes, five green,
+            two blue.
         """
-        return pack_bayer(crop_to_even(self.mosaic), self.cfa)
+        return pack_mosaic(crop_to_blocks(self.mosaic, self.cfa), self.cfa)
 
     def normalised(self) -> np.ndarray:
         """Packed planes with black at 0, white at 1, times `ratio`; never clipped.
@@ -142,6 +157,7 @@ class RawImage:
         Returns
         -------
         ndarray of shape (4, H // 2, W // 2), float32
+            Of X-Trans (9, H // 3, W // 3).
         """
         return normalise(self.packed(), self.black_planes, self.white_level, self.ratio)
 
@@ -162,6 +178,37 @@ class RawImage:
         # Not dataclasses.replace, which would build another lazy image.
         header = {name: getattr(self, name) for name in HEADER_FIELDS}
         return RawImage(mosaic, **header, path=self.path)
+
+
+def window_of(image: RawImage, rows: slice, columns: slice) -> RawImage:
+    """Cut a window, in packed pixels, out of an image; without its noise profile."""
+    mosaic, side = image.mosaic, mosaic_of(image.cfa).side
+    height, width = (length // side for length in mosaic.shape)
+    part = mosaic[of_mosaic(rows, height, side), of_mosaic(columns, width, side)]
+    place = rows.indices(height)[0], columns.indices(width)[0]
+    cfa, black = pattern_at(image.cfa, *place), image.black_level
+    if cfa != image.cfa and not isinstance(black, float):
+        black = tuple(np.reshape(black, (side, side)).T.ravel().tolist())
+    header = {name: getattr(image, name) for name in HEADER_FIELDS}
+    return RawImage(
+        part, **(header | {"cfa": cfa, "black_level": black}), path=image.path
+    )
+
+
+def align_image(image: RawImage) -> RawImage:
+    """Lay out all blocks of an image of whole blocks alike; a Bayer image as it is."""
+    cfa = aligned(image.cfa)
+    if cfa == image.cfa:
+        return image
+    black = image.black_level
+    if not isinstance(black, float):
+        side = mosaic_of(cfa).side
+        block = np.reshape(black, (side, side))
+        black = tuple(align_blocks(block, image.cfa).ravel().tolist())
+    mosaic = align_blocks(image.mosaic, image.cfa)
+    header = {name: getattr(image, name) for name in HEADER_FIELDS}
+    header |= {"cfa": cfa, "black_level": black}
+    return RawImage(mosaic, **header, path=image.path)
 
 
 class LazyRawImage(RawImage):
@@ -228,7 +275,7 @@ for _name in HEADER_FIELDS:
 def small_planes(image: RawImage) -> tuple[tuple[int, int], np.ndarray]:
     """Read a frame once: shape of its mosaic, and normalised planes of a thumbnail."""
     mosaic = image.mosaic
-    small = shrink(pack_bayer(crop_to_even(mosaic), image.cfa))
+    small = shrink(pack_mosaic(crop_to_blocks(mosaic, image.cfa), image.cfa))
     planes = normalise(small, image.black_planes, image.white_level, image.ratio)
     return mosaic.shape, planes
 
@@ -284,7 +331,7 @@ def _check_fact(name: str, value: float) -> float:
     return number
 
 
-def _check_mosaic(mosaic: Any) -> np.ndarray:
+def _check_mosaic(mosaic: Any, period: int) -> np.ndarray:
     n_masked = int(np.ma.count_masked(mosaic)) if np.ma.isMaskedArray(mosaic) else 0
     if n_masked:
         raise ValueError(
@@ -293,25 +340,26 @@ def _check_mosaic(mosaic: Any) -> np.ndarray:
             "below the mask are good."
         )
     array = np.asarray(mosaic)
-    if array.ndim != 2 or min(array.shape) < 2 or array.dtype.kind not in "uif":
+    if array.ndim != 2 or min(array.shape) < period or array.dtype.kind not in "uif":
         raise ValueError(
-            "mosaic must be a real numeric array of shape (H, W), at least 2x2, got "
-            f"{array.dtype} of shape {array.shape}."
+            "mosaic must be a real numeric array of shape (H, W), at least "
+            f"{period}x{period}, got {array.dtype} of shape {array.shape}."
         )
     return array
 
 
-def check_black_level(black_level: Any) -> float | tuple[float, ...]:
-    """Return one number, or four in CFA reading order if they differ."""
+def check_black_level(black_level: Any, cfa: str) -> float | tuple[float, ...]:
+    """Return one number, or one for each site of a block if they differ."""
+    n_sites = mosaic_of(cfa).n_planes
     try:
         levels = np.asarray(black_level, dtype=float)
     except (OverflowError, TypeError, ValueError):
         levels = np.empty(0)
     most = _RANGES["white_level"][1]
-    if levels.shape not in ((), (1,), (4,)) or not (np.abs(levels) <= most).all():
+    if levels.shape not in ((), (1,), (n_sites,)) or not (np.abs(levels) <= most).all():
         raise ValueError(
-            "black_level must be one finite number or four in CFA reading order, "
-            f"got {black_level!r}."
+            f"black_level must be one finite number or {_NUMBERS[n_sites]} in CFA "
+            f"reading order, got {black_level!r}."
         )
     if levels.size == 1 or (levels == levels[0]).all():
         return float(levels.flat[0])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skadl.raw.mosaic import pack_bayer
+from skadl.raw.mosaic import mosaic_of, pack_mosaic
 
 # A camera's true saturation may lie somewhat above the level that LibRaw lists for
 # it (Canon lists 3692 and saturates at 4095 on some models): only more than
@@ -20,12 +20,11 @@ _STRAY_FRACTION = 1e-3
 _BELOW_BLACK = 0.01
 
 
-def black_planes(
-    black_level: float | tuple[float, float, float, float], cfa: str
-) -> np.ndarray:
-    """Reorder black levels from CFA reading order to planes R, Gr, Gb, B, (4,)."""
-    black_2x2 = np.broadcast_to(np.asarray(black_level, float), 4).reshape(2, 2)
-    return pack_bayer(black_2x2, cfa).ravel()
+def black_planes(black_level: float | tuple[float, ...], cfa: str) -> np.ndarray:
+    """Reorder black levels from CFA reading order to the planes, (n_planes,)."""
+    own = mosaic_of(cfa)
+    block = np.broadcast_to(np.asarray(black_level, float), own.n_planes)
+    return pack_mosaic(block.reshape(own.side, own.side), cfa).ravel()
 
 
 def level_span(black_level: float | np.ndarray, white_level: float) -> float:
@@ -41,7 +40,7 @@ def level_span(black_level: float | np.ndarray, white_level: float) -> float:
 def normalise(
     packed: np.ndarray, black_planes: np.ndarray, white_level: float, ratio: float
 ) -> np.ndarray:
-    """Map packed counts (4, h, w) to black 0, white 1, times `ratio`; float32."""
+    """Map packed counts (C, h, w) to black 0, white 1, times `ratio`; float32."""
     scale = ratio / level_span(black_planes, white_level)
     # Never clipped: noise below black is half of the noise there is.
     return (

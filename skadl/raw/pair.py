@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from skadl.raw.image import UNREADABLE, RawImage, small_planes
+from skadl.raw.mosaic import check_cfa, mosaic_of
 from skadl.raw.thumbnail import thumbnails
 from skadl.support.html import escaped, picture, view
 
@@ -165,9 +166,12 @@ def make_pairs(
             )
         return values
 
+    n_sites = mosaic_of(check_cfa(cfa)).n_planes if isinstance(cfa, str) else 4
     if isinstance(black_level, numbers.Number):
         blacks = [black_level] * n_pairs
-    elif len(black_level) == 4 and all(np.ndim(level) == 0 for level in black_level):
+    elif len(black_level) == n_sites and all(
+        np.ndim(level) == 0 for level in black_level
+    ):
         blacks = [tuple(black_level)] * n_pairs
     else:
         blacks = broadcast("black_level", black_level)

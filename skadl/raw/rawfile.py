@@ -1,4 +1,4 @@
-"""Reading RAW files: a Bayer mosaic with everything known about it, or a reason."""
+"""Reading RAW files: a mosaic with everything known about it, or a reason."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from pathlib import Path
 import numpy as np
 import rawpy
 
-from skadl.raw.active_area import dng_black_level, visible_windows
+from skadl.raw.active_area import (
+    dng_black_level,
+    visible_colours,
+    visible_sizes,
+    visible_windows,
+)
 from skadl.raw.data_layout import why_doubtful, why_impossible
 from skadl.raw.exif import exif_iso, exif_sensor, exif_tags, libraw_iso
 from skadl.raw.file_kinds import why_not_read, why_tags_not_read
@@ -19,7 +24,7 @@ from skadl.raw.image import LazyRawImage, RawImage, check_positive
 from skadl.raw.levels import check_counts, level_span
 from skadl.raw.libraw import open_libraw
 from skadl.raw.lossless_jpeg import why_jpeg_impossible
-from skadl.raw.mosaic import CFA_PATTERNS
+from skadl.raw.mosaic import CFA_PATTERNS, find_blocks, mosaic_of
 from skadl.raw.noise_profile import read_noise_profile, rescale_profile
 from skadl.raw.tiff_tags import TiffTags
 
@@ -43,7 +48,7 @@ def read_raw(
     black_level: float | Sequence[float] | None = None,
     white_level: float | None = None,
 ) -> RawImage:
-    """Read the Bayer mosaic of a RAW file, with its levels, sensor name and ISO.
+    """Read the mosaic of a RAW file, with its levels, sensor name and ISO.
 
     Parameters
     ----------
@@ -56,8 +61,8 @@ def read_raw(
         Instead of the file's ISO; needed where the file has none.
     ratio : float, default=1
         Light factor, see `RawImage`.
-    black_level : float or sequence of four floats, optional
-        In counts, four in CFA reading order; instead of the file's.
+    black_level : float or sequence of floats, optional
+        In counts, four (of X-Trans nine) in CFA reading order; instead of the file's.
     white_level : float, optional
         In counts; instead of the file's.
 
@@ -65,8 +70,10 @@ def read_raw(
     -------
     RawImage
         `mosaic` is the visible area (without masked margins), uint16, in sensor
-        counts; `cfa` and `black_level` start at its top-left pixel. Of FITS the rows
-        are in the order of the file, and the dtype is what the file needs.
+        counts; `cfa` and `black_level` start at its top-left pixel. An X-Trans mosaic
+        begins with its first whole block: up to two rows and columns before it are
+        left out. Of FITS the rows are in the order of the file, and the dtype is what
+        the file needs.
 
     Raises
     ------
@@ -75,8 +82,8 @@ def read_raw(
     ValueError
         If the file is damaged or no RAW file; if its kind is not read (JPEG XL or
         floating point in a DNG, pixel shift composites); if it has no mosaic (linear
-        and lossy DNG, monochrome), or one that is not Bayer's: X-Trans, Quad Bayer, a
-        rotated one (Super CCD), other colours than red, green and blue; if all
+        and lossy DNG, monochrome), or one that is neither Bayer's nor X-Trans: Quad
+        Bayer, a rotated one (Super CCD), other colours than red, green and blue; if all
         counts are equal; if a level contradicts the counts; if sensor or ISO is
         neither in the file nor given.
 
@@ -112,14 +119,15 @@ def read_raw(
         if own_reason is not None:
             raise ValueError(f"{path.name} {own_reason}")
         _refuse_impossible(tags, path)
-        cfa, sites = _bayer_pattern(raw, path)
+        cfa, sites = _find_mosaic(raw, path)
         _doubt(tags, path)
-        mosaic = raw.raw_image_visible.copy()
+        sizes = visible_sizes(raw)
+        mosaic = raw.raw_image_visible[-sizes.height :, -sizes.width :].copy()
         file_black = raw.black_level_per_channel
         own_black = tuple(float(file_black[raw.raw_color(*at)]) for at in sites)
-        windows = visible_windows(tags, raw.sizes) if tags.is_dng else None
+        windows = visible_windows(tags, sizes) if tags.is_dng else None
         if windows is not None:
-            own_black = dng_black_level(tags, windows[1]) or own_black
+            own_black = dng_black_level(tags, windows[1], cfa) or own_black
         own_white = float(raw.white_level)
         iso = libraw_iso(raw) if iso is None else iso
     black_level = own_black if black_level is None else black_level
@@ -195,10 +203,10 @@ def _doubt(tags: TiffTags, path: Path) -> None:
         )
 
 
-def _bayer_pattern(raw: rawpy.RawPy, path: Path) -> tuple[str, list[tuple[int, int]]]:
-    """CFA pattern of the visible area, and where its 2x2 lies in the full frame."""
+def _find_mosaic(raw: rawpy.RawPy, path: Path) -> tuple[str, list[tuple[int, int]]]:
+    """Name of the mosaic, and where its first block lies in the full frame."""
     pattern = raw.raw_pattern
-    takes = "skadl denoises Bayer mosaics (RGGB and its rotations)"
+    takes = "skadl denoises Bayer mosaics (RGGB and its rotations) and X-Trans"
     elsewhere = f"{takes}. Leave it out, and denoise it in your RAW developer."
     if path.suffix.lower() == ".arq":
         raise ValueError(f"{path.name} {why_not_read(path)}")
@@ -207,32 +215,33 @@ def _bayer_pattern(raw: rawpy.RawPy, path: Path) -> tuple[str, list[tuple[int, i
             f"{path.name} has no mosaic (a linear, lossy, already demosaiced or "
             f"monochrome file); {takes}, so give the camera's own RAW file."
         )
-    if pattern.shape == (6, 6):
-        raise ValueError(
-            f"{path.name} has an X-Trans mosaic (Fujifilm, 6x6); {elsewhere}"
-        )
-    sizes = raw.sizes
-    if raw.raw_image_visible.shape != (sizes.height, sizes.width):
+    if raw.raw_image_visible.shape != (raw.sizes.height, raw.sizes.width):
         raise ValueError(
             f"{path.name} has a mosaic rotated by 45 degrees (Super CCD); {elsewhere}"
         )
-    colours = raw.color_desc.decode()
-    # Margins may be odd, so raw_pattern, which starts in the full frame's corner,
-    # need not be the pattern of the visible area.
-    top, left = sizes.top_margin, sizes.left_margin
-    sites = [(top + row, left + column) for row in (0, 1) for column in (0, 1)]
-    cfa = "".join(colours[raw.raw_color(*site)] for site in sites)
-    if not set(colours[index] for index in np.unique(pattern)) <= set("RGB"):
+    is_6x6 = pattern.shape == (6, 6)
+    colours = visible_colours(raw, 6 if is_6x6 else 2)
+    in_use = {raw.color_desc.decode()[index] for index in np.unique(pattern)}
+    if not in_use <= set("RGB"):
         raise ValueError(
-            f"{path.name} has a mosaic of the colours {cfa}, not of red, green and "
+            f"{path.name} has a mosaic of the colours {colours}, not of red, green and "
             f"blue; {elsewhere}"
         )
-    if cfa not in CFA_PATTERNS or not _repeats_in_two(raw):
+    cfa = colours
+    if is_6x6:
+        try:
+            cfa, _ = find_blocks(colours)
+        except ValueError as error:
+            raise ValueError(f"{path.name}: {error} {elsewhere}") from None
+    elif cfa not in CFA_PATTERNS or not _repeats_in_two(raw):
         raise ValueError(
             f"{path.name} has a mosaic that begins with {cfa} and is not Bayer's (Quad "
             f"Bayer, say); {elsewhere}"
         )
-    return cfa, sites
+    sizes, side = visible_sizes(raw), mosaic_of(cfa).side
+    places = [divmod(place, side) for place in range(side**2)]
+    top, left = sizes.top_margin, sizes.left_margin
+    return cfa, [(top + row, left + column) for row, column in places]
 
 
 def _repeats_in_two(raw: rawpy.RawPy) -> bool:

@@ -1,64 +1,98 @@
-"""The eight symmetries of the Bayer mosaic: mirrored and transposed, it is one again.
+"""Symmetries of a mosaic: mirrored and transposed, it is one of its kind again.
 
-A symmetry is three flags: mirror rows, mirror columns, then transpose. Mirroring an
-RGGB mosaic moves red off its corner; a window one pixel further on has it there again.
+A symmetry is three flags: mirror rows, mirror columns, then transpose. Which of the
+eight are lawful, and what they do to the planes, is in the `Mosaic`.
 """
 
 from __future__ import annotations
 
-from itertools import product
+from functools import lru_cache
 
 import numpy as np
 
-SYMMETRIES = tuple(product((False, True), repeat=3))
+from skadl.raw.mosaic import Mosaic, common_pattern, mosaic_of
+
 AS_IT_IS = (False, False, False)
-
-# Planes R, Gr, Gb, B whose sites lie in the second column, second row of the 2x2.
-_IN_SECOND_COLUMN = np.array([0, 1, 0, 1])
-_IN_SECOND_ROW = np.array([0, 0, 1, 1])
-
-
-def plane_order(transpose: bool) -> list[int]:
-    """Which of the planes R, Gr, Gb, B take their places: transposing swaps greens."""
-    return [0, 2, 1, 3] if transpose else [0, 1, 2, 3]
 
 
 def turn(
-    mosaic: np.ndarray, mirror_rows: bool, mirror_columns: bool, transpose: bool
+    mosaic: np.ndarray,
+    mirror_rows: bool,
+    mirror_columns: bool,
+    transpose: bool,
+    margin: int = 1,
 ) -> np.ndarray:
-    """View an RGGB mosaic (2 h, 2 w) under a symmetry, again as an RGGB mosaic.
+    """View a mosaic in common geometry under a symmetry, again as one.
+
+    `margin` is that of the `Mosaic`. Of mosaics whose blocks are alike.
 
     >>> turn(np.array([[0, 1, 0, 1], [2, 3, 2, 3]]), False, True, False)
     array([[0, 1],
            [2, 3]])
     """
-    # Without the outermost two lines, red is back in the corner.
+    height, width = mosaic.shape
     if mirror_rows:
-        mosaic = mosaic[-2:0:-1]
+        mosaic = mosaic[margin : height - margin][::-1]
     if mirror_columns:
-        mosaic = mosaic[:, -2:0:-1]
+        mosaic = mosaic[:, margin : width - margin][:, ::-1]
     return mosaic.T if transpose else mosaic
 
 
+def view_symmetries(cfa: str) -> tuple[tuple[bool, bool, bool], ...]:
+    """Return the symmetries under which `turn` shows a mosaic."""
+    own = mosaic_of(cfa)
+    return tuple(s for s in own.symmetries if own.transposes_blocks or not s[2])
+
+
+def plane_order(
+    own: Mosaic, mirror_rows: bool, mirror_columns: bool, transpose: bool
+) -> list[int]:
+    """Which of the planes take their places under a symmetry.
+
+    >>> plane_order(mosaic_of("RGGB"), True, False, True)  # transposing swaps greens
+    [0, 2, 1, 3]
+    """
+    places = _places(own, 1, mirror_rows, mirror_columns, transpose)
+    return places[2].tolist()
+
+
+@lru_cache(maxsize=16)
 def symmetric_sites(
-    side: int, mirror_rows: bool, mirror_columns: bool, transpose: bool
+    own: Mosaic, side: int, mirror_rows: bool, mirror_columns: bool, transpose: bool
 ) -> np.ndarray:
-    """Where in a flat window (side + 1, side + 1, 4) a turned patch's values lie.
+    """Where in a flat window (side + 1, side + 1, C) a turned patch's values lie.
 
-    Of shape (side * side * 4,), for a patch of packed pixels with planes R, Gr, Gb, B.
+    Of shape (side * side * C,), for a patch of packed pixels with C planes.
 
-    >>> symmetric_sites(1, False, True, False).tolist()  # Gr and B do not move
+    >>> bayer = mosaic_of("RGGB")
+    >>> symmetric_sites(bayer, 1, False, True, False).tolist()  # Gr and B do not move
     [4, 1, 6, 3]
     """
-    planes = np.array(plane_order(transpose))
-    rows, columns = np.arange(side)[:, None, None], np.arange(side)[:, None]
+    rows, columns, planes = _places(
+        own, side, mirror_rows, mirror_columns, transpose
+    )  # (side, n_planes) twice, (n_planes,)
     if transpose:
-        rows, columns = columns, rows
-    # Mirroring moves red off its corner, which one sensor pixel further on brings back:
-    # planes in the second line of the 2x2 come from lines 0 to side - 1 of the window,
-    # the others from 1 to side.
-    if mirror_rows:
-        rows = side - rows - _IN_SECOND_ROW[planes]
-    if mirror_columns:
-        columns = side - columns - _IN_SECOND_COLUMN[planes]
-    return ((rows * (side + 1) + columns) * 4 + planes).ravel()
+        rows, columns = rows[None], columns[:, None]
+    else:
+        rows, columns = rows[:, None], columns[None]
+    return ((rows * (side + 1) + columns) * own.n_planes + planes).ravel()
+
+
+def _places(
+    own: Mosaic, side: int, mirror_rows: bool, mirror_columns: bool, transpose: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Row and column in the window of each place and plane, and the planes there."""
+    mosaic = mosaic_of(common_pattern(own.name))
+    sites = np.array(mosaic.sites)
+    if transpose and mosaic.transposes_blocks:
+        sites = sites[:, ::-1]
+    # Sensor pixels of the window along the sides of what is not yet transposed.
+    lines = mosaic.side * np.arange(side)[:, None, None] + sites  # (side, n_planes, 2)
+    last = mosaic.side * (side + 1) - 1 - mosaic.margin
+    for axis, mirror in enumerate((mirror_rows, mirror_columns)):
+        if mirror:
+            lines[..., axis] = last - lines[..., axis]
+    blocks, within = np.divmod(lines, mosaic.side)
+    plane_at = {site: plane for plane, site in enumerate(mosaic.sites)}
+    planes = np.array([plane_at[tuple(site)] for site in within[0].tolist()])
+    return blocks[..., 0], blocks[..., 1], planes

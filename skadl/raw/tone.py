@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from skadl.raw.mosaic import colours_of
+
 MIDDLE_GREY = 0.18  # linear light
 _GAIN_LIMIT = 8.0  # beyond it, a white balance only colours the noise
 
 
 def linear_rgb(planes: np.ndarray) -> np.ndarray:
-    """Average the greens of planes (4, h, w): (h, w, 3)."""
-    red, green_r, green_b, blue = planes
-    return np.stack([red, (green_r + green_b) / 2, blue], axis=-1)
+    """Average the planes (n_planes, h, w) of each colour: (h, w, 3)."""
+    own = np.array(list(colours_of(len(planes))))
+    colours = [planes[own == colour].mean(axis=0) for colour in "RGB"]
+    return np.stack(colours, axis=-1)
 
 
 def grey_world(rgb: np.ndarray) -> tuple[float, float, float]:

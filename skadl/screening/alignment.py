@@ -17,7 +17,7 @@ from skadl.noise.residual import (
     middle,
     noise_of_pair,
 )
-from skadl.raw.mosaic import pack_bayer, unpack_bayer
+from skadl.raw.mosaic import mosaic_of, pack_mosaic, unpack_mosaic
 from skadl.screening.moving import move, slope_along
 from skadl.screening.symptoms import (
     LEAST_BINS,
@@ -98,8 +98,9 @@ def align(measured: Residual, cfa: str, side: int, least_sigmas: float) -> Align
     frames = _Frames(residual + signal, signal, sigma, known, cfa)
     start, far = _start(frames)
     found, covariance, near = _refine(frames, start)
-    # In the worst direction; a packed pixel is two of the mosaic.
-    error = float(2 * np.sqrt(max(np.linalg.eigvalsh(covariance)[-1], 0.0)))
+    # In the worst direction; a packed pixel is so many of the mosaic.
+    side = mosaic_of(cfa).side
+    error = float(side * np.sqrt(max(np.linalg.eigvalsh(covariance)[-1], 0.0)))
     if not np.isfinite(found).all() or not error < _MOST_UNSURE:
         return Aligned(Shift(), *still[1:], signal, still[0], sigma, known)
     moved, inside = frames.moved(found)
@@ -111,10 +112,10 @@ def align(measured: Residual, cfa: str, side: int, least_sigmas: float) -> Align
     # Misfit at edges looks like noise to the bins; what is left tells it apart.
     scale = _scale(remainder, sigma, inner)
     shift = Shift(
-        rows=float(2 * found[0]),
-        columns=float(2 * found[1]),
+        rows=float(side * found[0]),
+        columns=float(side * found[1]),
         error=error,
-        sigmas=min(far, 2 * np.hypot(*found) / error) if start.any() else near,
+        sigmas=min(far, side * np.hypot(*found) / error) if start.any() else near,
         energy=float(np.mean(change**2) / np.mean((scale * sigma) ** 2)),
     )
     if shift.sigmas < least_sigmas:
@@ -318,8 +319,9 @@ def _steepness(planes: np.ndarray, cfa: str) -> tuple[np.ndarray, np.ndarray]:
     an edge alike once each plane is in units of its mean.
     """
     level = np.maximum(np.abs(planes.mean(axis=(1, 2), keepdims=True)), 1e-9)
-    slopes = np.gradient(unpack_bayer(planes / level, cfa))
-    down, right = (2 * level * pack_bayer(slope, cfa) for slope in slopes)
+    slopes = np.gradient(unpack_mosaic(planes / level, cfa))
+    side = mosaic_of(cfa).side
+    down, right = (side * level * pack_mosaic(slope, cfa) for slope in slopes)
     return down, right
 
 

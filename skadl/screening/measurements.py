@@ -14,7 +14,13 @@ from skadl.noise.residual import (
     measure_residual,
 )
 from skadl.raw.image import RawImage
-from skadl.raw.mosaic import column_sums, row_sums, unpack_bayer
+from skadl.raw.mosaic import (
+    BAYER,
+    column_sums,
+    mosaic_of,
+    row_sums,
+    unpack_mosaic,
+)
 from skadl.raw.pair import RawPair, read_pair
 from skadl.screening.alignment import Aligned, Shift, align
 from skadl.screening.motion import Motion, find_motion
@@ -90,7 +96,8 @@ def measure_pair(pair: RawPair, saturation: float | None = None) -> PairMeasurem
         measured, shift = sky, drift_of_stars(shift)
         aligned = align(measured, pair.noisy.cfa, _ALIGNED_SIDE, SIGMAS)
     analysis = analysis_of(pair, measured, found, has_detail=sky is None)
-    is_small = max(pair.noisy.mosaic.shape) <= 2 * _ALIGNED_SIDE
+    side = mosaic_of(pair.noisy.cfa).side
+    is_small = max(pair.noisy.mosaic.shape) <= side * _ALIGNED_SIDE
     motion = find_motion(aligned) if is_small else motion_of_pair(pair)
     power = np.mean(aligned.sigma**2)
     # Fine detail tells the brightness best where there is some, large areas where they
@@ -148,7 +155,8 @@ def motion_of_pair(pair: RawPair) -> Motion:
 
 def small_copy(pair: RawPair) -> RawPair:
     """Make a pair at most 1024 pixels a side: means of neighbours of one colour."""
-    factor = -(-max(pair.noisy.mosaic.shape) // (2 * _WHOLE_SIDE))
+    side = mosaic_of(pair.noisy.cfa).side
+    factor = -(-max(pair.noisy.mosaic.shape) // (side * _WHOLE_SIDE))
     if factor == 1:
         return pair
     noisy, clean = (_shrink(frame, factor) for frame in (pair.noisy, pair.clean))
@@ -160,9 +168,9 @@ def _shrink(image: RawImage, factor: int) -> RawImage:
     packed = image.packed()
     height, width = (side // factor for side in packed.shape[1:])
     blocks = packed[:, : height * factor, : width * factor]
-    blocks = blocks.reshape(4, height, factor, width, factor)
+    blocks = blocks.reshape(len(packed), height, factor, width, factor)
     means = blocks.mean(axis=(2, 4), dtype=np.float64).astype(np.float32)
-    return image.with_mosaic(unpack_bayer(means, image.cfa))
+    return image.with_mosaic(unpack_mosaic(means, image.cfa))
 
 
 def _broad_slope(measured: Residual) -> tuple[float, float]:
@@ -255,6 +263,8 @@ def _green_ratio(image: RawImage) -> float:
 
     With the wrong pattern the greens are taken for red and blue, and the reverse.
     """
+    if mosaic_of(image.cfa).family != BAYER:  # found in the file, not told by hand
+        return 0.0
     counts = image.packed()
     clipped = (counts >= NEARLY_WHITE * image.white_level).any(axis=0)
     light = (counts - image.black_planes[:, None, None]) * ~clipped

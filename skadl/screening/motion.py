@@ -45,14 +45,15 @@ def find_motion(aligned: Aligned) -> Motion:
     if usable.sum() < _LEAST_BLOCKS:
         return Motion(np.zeros(usable.shape, bool), 0.0, 0.0)
     # The mean score of a block, over its standard error, is Gaussian in each plane
-    # where there is noise only; its squares, summed over the four planes, follow a
-    # chi-squared distribution of four degrees. Looked at in two sizes, so each look
+    # where there is noise only; its squares, summed over the planes, follow a
+    # chi-squared distribution of so many degrees. Looked at in two sizes, so each look
     # has half of the chance of a false alarm, shared by all blocks (Bonferroni).
     total = _sum_blocks(score) * usable
     count = count * usable
     power = _sum_blocks(score**2).sum(axis=0) * usable
     moved = np.zeros(usable.shape, bool)
-    limit = chdtri(4, _CHANCE / (2 * usable.sum()))
+    n_planes = len(score)
+    limit = chdtri(n_planes, _CHANCE / (2 * usable.sum()))
     for size in (1, _WIDER):
         # A moving sum of blocks; uniform_filter gives their mean.
         window = (1, size, size)
@@ -68,13 +69,15 @@ def find_motion(aligned: Aligned) -> Motion:
         powers = uniform_filter(power, size, mode="constant") * size**2
         centre = median(powers[usable])
         spread = robust_sigma(powers[usable] - centre)
-        # Squares of a Gaussian score have the variance 2, in 4 planes of 4x4 pixels.
-        least = np.sqrt(2 * 4 * BLOCK**2) * size
+        # Squares of a Gaussian score have the variance 2, in planes of 4x4 pixels.
+        least = np.sqrt(2 * n_planes * BLOCK**2) * size
         found |= usable & (powers - centre > _POWER * np.maximum(spread, least))
         # The wider look finds the middle of three by three blocks; of these only those
         # that are themselves above the ordinary are marked.
         if size == 1:
-            above = (evidence.sum(axis=0) > 2 * 4) | (powers - centre > 2 * spread)
+            above = (evidence.sum(axis=0) > 2 * n_planes) | (
+                powers - centre > 2 * spread
+            )
         moved |= maximum_filter(found, size) & usable & above
     height, width = (BLOCK * n for n in moved.shape)
     inside = (slice(None), slice(height), slice(width))

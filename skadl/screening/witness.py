@@ -15,6 +15,7 @@ denoiser whose errors are shared by neighbours.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,7 +23,8 @@ from scipy.ndimage import uniform_filter
 
 from skadl.noise.noise_level import NoiseLevel
 from skadl.noise.residual import NEARLY_WHITE, OUTLIER
-from skadl.raw.image import RawImage
+from skadl.raw.image import RawImage, window_of
+from skadl.raw.mosaic import mosaic_of
 from skadl.raw.pair import RawPair
 from skadl.screening.screen import Screening
 from skadl.screening.sky import sky_between_stars
@@ -153,13 +155,13 @@ def comparable(
 
 def middle_of(image: RawImage, shape: tuple[int, int] = (SIDE, SIDE)) -> RawImage:
     """Crop an image to the middle of its packed planes: enough to be denoised."""
-    mosaic = image.mosaic
-    sides = (n // 2 for n in mosaic.shape)
-    rows, columns = (
-        slice(2 * max(0, (n - m) // 2), 2 * (max(0, (n - m) // 2) + m))
-        for n, m in zip(sides, shape, strict=True)
+    image, side = image.with_mosaic(image.mosaic), mosaic_of(image.cfa).side
+    starts = (
+        max(0, (length // side - m) // 2)
+        for length, m in zip(image.mosaic.shape, shape, strict=True)
     )
-    return image.with_mosaic(mosaic[rows, columns])
+    rows, columns = (slice(n, n + m) for n, m in zip(starts, shape, strict=True))
+    return window_of(image, rows, columns)
 
 
 def middle_of_pair(pair: RawPair) -> RawPair:
@@ -191,6 +193,7 @@ def compare_planes(
     is_light = exposure_error < _EXPOSURE[1] and abs(exposure - 1) < _LIGHT
     slope = exposure if is_light else 1.0
     difference = _free_of_offsets(clean - slope * denoised, sigma, weight)
+    side = math.isqrt(len(clean))  # a packed pixel is so many of the mosaic
     shift, shift_error, shift_share, drawn = _shift(difference, denoised, sigma, known)
     missing, missing_error, missing_share = _missing(
         difference - drawn, denoised, sigma, known
@@ -203,9 +206,9 @@ def compare_planes(
     return Evidence(
         exposure=exposure,
         exposure_error=exposure_error,
-        rows=float(2 * shift[0]),
-        columns=float(2 * shift[1]),
-        shift_error=shift_error,
+        rows=float(side * shift[0]),
+        columns=float(side * shift[1]),
+        shift_error=side * shift_error,
         shift_share=shift_share,
         disagreement=disagreement,
         local=local,
@@ -267,7 +270,7 @@ def _ratio(above: np.ndarray, below: np.ndarray) -> tuple[float, float]:
 def _shift(
     difference: np.ndarray, denoised: np.ndarray, sigma: np.ndarray, known: np.ndarray
 ) -> tuple[np.ndarray, float, float, np.ndarray]:
-    """Return shift (packed), error (of the mosaic), share, and what it explains."""
+    """Return shift and error, in packed pixels, share, and what it explains."""
     slopes = np.stack(np.gradient(denoised, axis=(1, 2)))  # (2, 4, h, w)
     steep = np.hypot(*slopes)
     # A sharp edge is known no better than to a part of its steepness.
@@ -288,7 +291,7 @@ def _shift(
     inverse = np.linalg.inv(normal)
     covariance = inverse @ (parts @ parts.T) @ inverse.T * parts.shape[1]
     covariance = covariance / (parts.shape[1] - 2)
-    error = float(2 * np.sqrt(max(np.linalg.eigvalsh(covariance)[-1], 1e-12)))
+    error = float(np.sqrt(max(np.linalg.eigvalsh(covariance)[-1], 1e-12)))
     share = (known * explained**2).sum() / (known * sigma**2).sum()
     return shift, error, float(share), explained
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from skadl.adaptation.patches import cut_fixed, cut_patches, select
 from skadl.data.store.patch_store import PatchStore
-from skadl.estimators.training_pairs import bayer_symmetry, to_training_pair
+from skadl.estimators.training_pairs import symmetry_of, to_training_pair
 from skadl.noise.noise_level import NoiseLevel
 from skadl.raw.image import RawImage
-from skadl.raw.mosaic import CFA_PATTERNS, pack_bayer, unpack_bayer
+from skadl.raw.mosaic import CFA_PATTERNS, pack_mosaic, unpack_mosaic
 from skadl.raw.pair import RawPair
 from skadl.screening import Screening
 
@@ -38,7 +38,7 @@ def stored_pair(pair, metadata=METADATA, device=CPU):
 
 
 def cut_turned(pairs, side, rng):
-    return cut_patches(pairs, side, bayer_symmetry, rng)
+    return cut_patches(pairs, side, symmetry_of(4), rng)
 
 
 def rggb_mosaic(pair, role="noisy"):
@@ -60,7 +60,7 @@ def every_symmetric_crop(mosaic, side):
         for row in range(0, image.shape[0] - 2 * side + 1, 2):
             for column in range(0, image.shape[1] - 2 * side + 1, 2):
                 crop = image[row : row + 2 * side, column : column + 2 * side]
-                key = pack_bayer(crop, "RGGB").tobytes()
+                key = pack_mosaic(crop, "RGGB").tobytes()
                 crops[key] = (mirror_rows, mirror_columns, transpose)
     return crops
 
@@ -131,7 +131,7 @@ def test_cut_fixed__any_seed__are_plain_crops(seed, cfa):
 def test_cut_fixed__side_of_the_whole_frame__is_the_frame():
     pair = numbered_pair(8, 8, "BGGR")
     batch = cut_fixed([stored_pair(pair)], 4, np.random.RandomState(0))
-    mosaic = unpack_bayer(counts_of(batch.noisy[0]), "RGGB")
+    mosaic = unpack_mosaic(counts_of(batch.noisy[0]), "RGGB")
     np.testing.assert_array_equal(mosaic, rggb_mosaic(pair))
 
 

@@ -31,7 +31,7 @@ from skadl import evaluate_pairs, make_pairs
 from skadl.datasets import make_domain
 from skadl.datasets.sidd.instances import PHONE_CFA
 from skadl.raw.image import LazyRawImage
-from skadl.raw.mosaic import unpack_bayer
+from skadl.raw.mosaic import unpack_mosaic
 
 # Two scenes to train on and, by the rule for SIDD, two to test on.
 INSTANCES = {
@@ -55,7 +55,7 @@ def sidd(tmp_path_factory) -> Path:
         )
         for name, pair in zip(names, pairs, strict=True):
             for role, image in (("NOISY", pair.noisy), ("GT", pair.clean)):
-                mosaic = unpack_bayer(image.normalised(), PHONE_CFA[name[9:11]])
+                mosaic = unpack_mosaic(image.normalised(), PHONE_CFA[name[9:11]])
                 write_mat73(root / f"Data/{name}/{role}_RAW_010.MAT", mosaic)
     listed = [*sum(INSTANCES.values(), []), "0099_001_GP_00100_00160_5500_N"]
     (root / "Scene_Instances.txt").write_text("\n".join(listed))

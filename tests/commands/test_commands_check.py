@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from skadl import write_dng
 from skadl.commands import main as cli
 from skadl.datasets import make_domain
-from skadl.raw.mosaic import pack_bayer, unpack_bayer
+from skadl.raw.mosaic import pack_mosaic, unpack_mosaic
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +34,8 @@ def write(folder, pairs):
 
 def with_shifted(pairs):
     first = pairs[0]
-    planes = np.roll(pack_bayer(first.clean.mosaic, first.clean.cfa), 2, axis=2)
-    moved = rounded(first.clean, unpack_bayer(planes, first.clean.cfa))
+    planes = np.roll(pack_mosaic(first.clean.mosaic, first.clean.cfa), 2, axis=2)
+    moved = rounded(first.clean, unpack_mosaic(planes, first.clean.cfa))
     return [replace(first, clean=moved), *pairs[1:]]
 
 

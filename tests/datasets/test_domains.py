@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from skadl.datasets import Camera, camera_names, get_camera, make_domain, make_scenes
-from skadl.raw.mosaic import CFA_PATTERNS, pack_bayer
+from skadl.raw.mosaic import CFA_PATTERNS, pack_mosaic
 
 SIDE = 256
 
@@ -160,7 +160,7 @@ def test__pure_colour__lights_its_sites_only(cfa, channel):
     )
     assert pair.clean.mosaic.shape == pair.noisy.mosaic.shape == (9, 13)
     lit = [
-        bool(plane.min() > 64) for plane in pack_bayer(pair.clean.mosaic[:8, :12], cfa)
+        bool(plane.min() > 64) for plane in pack_mosaic(pair.clean.mosaic[:8, :12], cfa)
     ]
     assert lit == [channel == 0, channel == 1, channel == 1, channel == 2]
 

@@ -22,7 +22,7 @@ from skadl.datasets.sidd.instances import (
     released_instances,
 )
 from skadl.datasets.sidd.matfile import read_mat
-from skadl.raw.mosaic import unpack_bayer
+from skadl.raw.mosaic import unpack_mosaic
 
 S6, GP, IP, N6, G4 = INSTANCES = (
     "0013_001_S6_03200_01250_3200_L",
@@ -42,7 +42,7 @@ def mosaic(cfa="RGGB", seed=0, shape=(8, 12)):
     planes = np.reshape(MEANS, (4, 1, 1)) + rng.normal(
         0, 0.01, (4, shape[0] // 2, shape[1] // 2)
     )
-    return unpack_bayer(planes, cfa).astype(np.float32)
+    return unpack_mosaic(planes, cfa).astype(np.float32)
 
 
 def write_instance(data, name, frames=(10,), *, prefix=True, cfa=None):

@@ -22,7 +22,7 @@ from tiny_fits import (
 
 from skadl import RawImage, RawPair, SensorTable, calibrate_sensor, write_dng
 from skadl.datasets import camera_info
-from skadl.raw.mosaic import CFA_PATTERNS, pack_bayer
+from skadl.raw.mosaic import CFA_PATTERNS, pack_mosaic
 
 PSNR_LIMIT = 20 * np.log10(65535)  # equal images; see skadl.psnr
 
@@ -66,7 +66,7 @@ def test__predict__mosaic_and_packed__agree_with_the_record(model, image):
     np.testing.assert_array_equal(mosaic, expected)
     packed = model.predict(image.packed(), sensor=TARGET, iso=image.iso, ratio=4)
     assert packed.dtype == np.uint16
-    np.testing.assert_array_equal(packed, pack_bayer(expected, image.cfa))
+    np.testing.assert_array_equal(packed, pack_mosaic(expected, image.cfa))
 
 
 def test__predict__path__reads_the_file(model, image, tmp_path):
@@ -212,7 +212,7 @@ def test__predict__no_image__says_what_is_taken(model, wrong):
 def test__predict__image_not_finite__is_refused(model, image, value):
     mosaic = image.mosaic.astype(np.float32)
     mosaic[3, 4] = value
-    for raw in (mosaic, image.with_mosaic(mosaic), pack_bayer(mosaic, "RGGB")):
+    for raw in (mosaic, image.with_mosaic(mosaic), pack_mosaic(mosaic, "RGGB")):
         with pytest.raises(ValueError, match="NaN or infinity"):
             model.predict(raw, TARGET, 800)
 

@@ -17,7 +17,7 @@ from skadl import RawImage, SensorInfo, SensorTable, evaluate_pairs, write_dng
 from skadl.estimators.base import RawDenoiser
 from skadl.estimators.model_files.onnx import export_onnx
 from skadl.prediction.model import PlaneFunction
-from skadl.raw.mosaic import CFA_PATTERNS, pack_bayer
+from skadl.raw.mosaic import CFA_PATTERNS, pack_mosaic
 
 FACTS = SensorInfo("RGGB", 512.0, 16383.0)  # of the target's sensor
 EXPOSURE = dict(sensor=TARGET, iso=800)
@@ -222,7 +222,7 @@ def test_predict__unknown_sensor__is_refused_with_those_known(needs_noise):
 
 
 def test_predict__facts_of_a_sensor_in_its_place__are_enough(fitted):
-    array = pack_bayer(counts(8, 8), "GRBG")
+    array = pack_mosaic(counts(8, 8), "GRBG")
     info = replace(FACTS, cfa="GRBG")
     np.testing.assert_array_equal(fitted.predict(array, info, 800), array)
 

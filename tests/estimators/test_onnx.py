@@ -15,7 +15,7 @@ from skadl.estimators.model_files.onnx import METADATA_ENTRY, export_onnx
 from skadl.network.choice import NETWORKS
 from skadl.noise.noise_level import expected_noise
 from skadl.noise.sensors import SensorInfo
-from skadl.raw.mosaic import CFA_PATTERNS, to_rggb_geometry
+from skadl.raw.mosaic import CFA_PATTERNS, to_common_geometry
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -72,8 +72,8 @@ def test_export__every_bayer_order__takes_the_sensors_own_geometry(
     info = SensorInfo(cfa, **UNSEEN)
     path = export_onnx(denoiser, tmp_path / "m.onnx", info, 100)
     planes = np.random.default_rng(1).uniform(0, 1, (1, 4, 16, 32)).astype(np.float32)
-    in_rggb = np.ascontiguousarray(to_rggb_geometry(planes, cfa))
-    wanted = to_rggb_geometry(run_torch(denoiser, None, info, 100, 1.0, in_rggb), cfa)
+    in_rggb = np.ascontiguousarray(to_common_geometry(planes, cfa))
+    wanted = to_common_geometry(run_torch(denoiser, None, info, 100, 1.0, in_rggb), cfa)
     atol = 1e-5 * np.abs(wanted).max()
     assert_allclose(run_onnx(path, planes), wanted, rtol=0, atol=atol)
 

@@ -12,13 +12,13 @@ from skadl.adaptation.patches import Batch
 from skadl.data.store.patch_store import PatchStore
 from skadl.estimators.training_pairs import (
     ShotNoiseAugmentation,
-    bayer_symmetry,
     noise_weight,
+    symmetry_of,
     to_training_pair,
 )
 from skadl.noise.noise_level import NoiseLevel
 from skadl.raw.image import RawImage
-from skadl.raw.mosaic import pack_bayer
+from skadl.raw.mosaic import pack_mosaic
 from skadl.raw.pair import RawPair
 from skadl.screening import Screening
 
@@ -39,7 +39,7 @@ def test_to_training_pair__any_dtype__keeps_the_counts(dtype):
     image = RawImage(counts, "RGGB", 0, WHITE, "S", 100)
     stored = stored_pair(RawPair(image, image))
     np.testing.assert_array_equal(
-        stored.noisy.numpy().transpose(2, 0, 1), pack_bayer(counts, "RGGB")
+        stored.noisy.numpy().transpose(2, 0, 1), pack_mosaic(counts, "RGGB")
     )
 
 
@@ -75,19 +75,19 @@ def test_to_training_pair__scratch__takes_what_is_in_no_store(tmp_path):
 @pytest.mark.parametrize("mirror_rows", [False, True])
 @pytest.mark.parametrize("mirror_columns", [False, True])
 @pytest.mark.parametrize("transpose", [False, True])
-def test_bayer_symmetry__each_of_eight__is_that_of_the_mosaic(
+def test_symmetry_of__each_of_eight__is_that_of_the_mosaic(
     mirror_rows, mirror_columns, transpose
 ):
     mosaics = np.random.default_rng(0).integers(0, 9999, (3, 10, 10))
-    packed = np.stack([pack_bayer(mosaic, "RGGB") for mosaic in mosaics])
+    packed = np.stack([pack_mosaic(mosaic, "RGGB") for mosaic in mosaics])
     windows = torch.from_numpy(packed).permute(0, 2, 3, 1)
-    turned = bayer_symmetry(windows, mirror_rows, mirror_columns, transpose)
+    turned = symmetry_of(4)(windows, mirror_rows, mirror_columns, transpose)
     for mosaic, result in zip(mosaics, turned, strict=True):
         # A mirror puts another colour into the corner; one site further it is red.
         image = mosaic[::-1][1:9] if mirror_rows else mosaic[:8]
         image = image[:, ::-1][:, 1:9] if mirror_columns else image[:, :8]
         image = image.T if transpose else image
-        expected = pack_bayer(image, "RGGB")
+        expected = pack_mosaic(image, "RGGB")
         np.testing.assert_array_equal(result.permute(2, 0, 1), expected)
 
 

@@ -12,7 +12,7 @@ from scipy.special import erf
 from skadl import RawImage
 from skadl.evaluation.star_finding import Stars, aperture_flux, find_stars, star_margin
 from skadl.evaluation.star_report import evaluate_stars
-from skadl.raw.mosaic import unpack_bayer
+from skadl.raw.mosaic import unpack_mosaic
 
 FWHM = 3.0
 SIDE = 310
@@ -111,7 +111,7 @@ def test_find_stars__planes_and_raw_images__are_searched_as_their_mean(cfa):
     planes = np.stack([clean, 2 * clean, 2 * clean, clean])
     from_planes = find_stars(planes, fwhm=FWHM)
     from_mean = find_stars(planes.mean(axis=0), fwhm=FWHM)
-    image = RawImage(unpack_bayer(planes, cfa), cfa, 0, 1000, "A", 100, ratio=1000)
+    image = RawImage(unpack_mosaic(planes, cfa), cfa, 0, 1000, "A", 100, ratio=1000)
     from_raw = find_stars(image, fwhm=FWHM)
     for found in (from_planes, from_raw):
         assert np.array_equal(found.positions, from_mean.positions)

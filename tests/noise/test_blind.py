@@ -8,7 +8,7 @@ from skadl.datasets import get_camera, make_domain
 from skadl.datasets.simulated.camera_noise import add_camera_noise
 from skadl.noise.blind import estimate_noise
 from skadl.raw.image import RawImage
-from skadl.raw.mosaic import CFA_PATTERNS, pack_bayer, unpack_bayer
+from skadl.raw.mosaic import CFA_PATTERNS, pack_mosaic, unpack_mosaic
 
 CAMERA, ISO = get_camera("CanonEOS5D4"), 800.0
 GAIN, READ_VARIANCE = CAMERA.noise_at(ISO)
@@ -96,9 +96,9 @@ def test_estimate_noise__row_noise_hot_pixels_and_clipped_sky__hardly_move_it():
 
 
 def test_estimate_noise__smoothed_image__finds_little():
-    planes = pack_bayer(expose(ramp()).astype(np.float32), "RGGB")
+    planes = pack_mosaic(expose(ramp()).astype(np.float32), "RGGB")
     smooth = np.stack([gaussian_filter(plane, 2) for plane in planes])
-    found = estimate_noise(raw_image(unpack_bayer(smooth, "RGGB")))
+    found = estimate_noise(raw_image(unpack_mosaic(smooth, "RGGB")))
     assert found.sigma < 0.1 * (GAIN * found.signal + READ_VARIANCE) ** 0.5
 
 

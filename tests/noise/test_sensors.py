@@ -154,7 +154,7 @@ def test_info__pickled__knows_the_same_and_stays_read_only():
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        (dict(cfa="GRGB"), "not a Bayer order"),
+        (dict(cfa="GRGB"), "is not known; use one of RGGB"),
         (dict(white_level=64), "must lie above black_level"),
         (dict(white_level=np.nan), "must lie above black_level"),
         (dict(gain={100: 1}), "give both or none"),

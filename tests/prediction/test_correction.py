@@ -17,7 +17,7 @@ from skadl.prediction.noise_check import LEAST_PATCHES, PATCH, noise_factor
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
 from skadl.prediction.tiling import choose_tiling
 from skadl.raw.image import RawImage
-from skadl.raw.mosaic import pack_bayer, unpack_bayer
+from skadl.raw.mosaic import pack_mosaic, unpack_mosaic
 
 SPAN = 16000.0
 NOISE = NoiseLevel(shot=4e-4, read=1e-5)
@@ -53,7 +53,7 @@ def photograph(clean, noise, seed):
 
 
 def denoise(network_for, planes, told, safeguard=True):
-    mosaic = unpack_bayer(planes * SPAN, "RGGB").astype(np.float32)
+    mosaic = unpack_mosaic(planes * SPAN, "RGGB").astype(np.float32)
     image = RawImage(mosaic, "RGGB", 0, SPAN, "A", 100)
     zeros = np.zeros(4)
     correction = correct(
@@ -66,7 +66,7 @@ def denoise(network_for, planes, told, safeguard=True):
         memory=1e9,
     )
     rows = slice(0, planes.shape[1])
-    return pack_bayer(correction.denoised(rows), "RGGB")
+    return pack_mosaic(correction.denoised(rows), "RGGB")
 
 
 def scaled(noise, factor):

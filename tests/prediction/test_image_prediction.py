@@ -24,7 +24,7 @@ from skadl.prediction.frame import FrameNetwork
 from skadl.prediction.image import denoise
 from skadl.prediction.model import PredictOptions
 from skadl.raw.image import LazyRawImage, RawImage
-from skadl.raw.mosaic import CFA_PATTERNS, pack_bayer, unpack_bayer
+from skadl.raw.mosaic import CFA_PATTERNS, pack_mosaic, unpack_mosaic
 
 # Axes that a mosaic of even sides is mirrored along to become RGGB.
 MIRRORS = {"RGGB": (), "GRBG": (1,), "GBRG": (0,), "BGGR": (0, 1)}
@@ -126,8 +126,8 @@ def test_denoise__side_that_the_network_cannot_halve__is_continued_by_mirroring(
     )
     mosaic = counts(shape, np.float64)
     missing = [(0, (side // 2) % 2) for side in shape]
-    planes = np.pad(pack_bayer(mosaic, "RGGB"), [(0, 0), *missing], mode="reflect")
-    whole = denoise(model, raw_image(unpack_bayer(planes, "RGGB"))).mosaic
+    planes = np.pad(pack_mosaic(mosaic, "RGGB"), [(0, 0), *missing], mode="reflect")
+    whole = denoise(model, raw_image(unpack_mosaic(planes, "RGGB"))).mosaic
     result = denoise(model, raw_image(mosaic)).mosaic
     np.testing.assert_allclose(result, whole[: shape[0], : shape[1]], atol=1e-2)
 
@@ -214,8 +214,8 @@ def test_denoise__packed_planes__equal_the_mosaic_path(
 ):
     cfa = sensor_table.get(sensor).cfa
     mosaic = (counts((8, 12)) // 8).astype(dtype)
-    result = denoise(model, pack_bayer(mosaic, cfa), sensor, 400, 10.0)
-    expected = pack_bayer(denoise(model, mosaic, sensor, 400, 10.0), cfa)
+    result = denoise(model, pack_mosaic(mosaic, cfa), sensor, 400, 10.0)
+    expected = pack_mosaic(denoise(model, mosaic, sensor, 400, 10.0), cfa)
     assert result.dtype == dtype
     np.testing.assert_array_equal(result, expected)
 
@@ -411,8 +411,8 @@ def test_denoise__facts_for_arrays__give_pattern_and_levels(make_noise_model, cf
     mosaic = counts((8, 12))
     expected = denoise(model, raw_image(mosaic, cfa)).mosaic
     np.testing.assert_array_equal(denoise(model, mosaic, info, 800), expected)
-    packed = denoise(model, pack_bayer(mosaic, cfa), info, 800)
-    np.testing.assert_array_equal(packed, pack_bayer(expected, cfa))
+    packed = denoise(model, pack_mosaic(mosaic, cfa), info, 800)
+    np.testing.assert_array_equal(packed, pack_mosaic(expected, cfa))
 
 
 def test_denoise__facts_for_a_file__need_no_name(make_noise_model, tmp_path):
@@ -558,7 +558,7 @@ def test_denoise__float_result_of_whole_counts__keeps_the_fractions(model, cfa):
     exact = denoise(model, raw_image(image.mosaic.astype(np.float32), cfa)).mosaic
     assert result.dtype == np.float32 and (result != np.rint(result)).any()
     np.testing.assert_array_equal(result, exact)
-    planes = pack_bayer(counts(), "RGGB")
+    planes = pack_mosaic(counts(), "RGGB")
     packed = denoise(model, planes, "A", 800, options=PredictOptions(dtype="f4"))
     assert packed.dtype == np.float32
 
@@ -601,7 +601,7 @@ def test_denoise__mean_level_and_green_balance__stay(
     model = make_model(0.05)
     rng = np.random.default_rng(0)
     planes = rng.normal([[[900]], [[1200]], [[1210]], [[700]]], 40.0, (4, 60, 70))
-    image = raw_image(unpack_bayer(planes, cfa).astype(np.float32), cfa)
+    image = raw_image(unpack_mosaic(planes, cfa).astype(np.float32), cfa)
     limit = little_memory(model) if in_tiles else 1.0
     options = PredictOptions(self_ensemble=self_ensemble, memory_limit=limit)
     denoised = denoise(model, image, options=options)
@@ -654,7 +654,7 @@ def test_predict__list_of_mixed_kinds__is_each_alone(fitted):
     raws = [
         counts((9, 11)),
         RawImage(counts((8, 6)), "BGGR", *facts),
-        pack_bayer(counts((6, 6), np.float32), "RGGB"),
+        pack_mosaic(counts((6, 6), np.float32), "RGGB"),
     ]
     results = fitted.predict(raws, "SonyA7S2", 1600)
     assert isinstance(results, list)
@@ -727,7 +727,7 @@ def photograph(scene, sensor_table, seed=0, iso=400):
     rng = np.random.default_rng(seed)
     noisy = rng.poisson(scene * info.span / gain) * gain
     noisy += rng.normal(scale=read_variance**0.5, size=scene.shape)
-    mosaic = unpack_bayer(noisy + info.black_level, "RGGB").astype(np.float32)
+    mosaic = unpack_mosaic(noisy + info.black_level, "RGGB").astype(np.float32)
     return raw_image(mosaic, iso=iso)
 
 
@@ -784,6 +784,6 @@ def test_denoise__known_black_level_error__is_taken_out(
     table = sensor_table.updated({"A": info})
     model = FittedModel(network, conditioning, table, None, safeguard=False)
     mosaic = counts((12, 16), np.float32)
-    result = pack_bayer(denoise(model, raw_image(mosaic)).mosaic, "RGGB")
-    expected = pack_bayer(mosaic, "RGGB") - np.array(offset)[:, None, None]
+    result = pack_mosaic(denoise(model, raw_image(mosaic)).mosaic, "RGGB")
+    expected = pack_mosaic(mosaic, "RGGB") - np.array(offset)[:, None, None]
     np.testing.assert_allclose(result, expected, atol=0.01)

@@ -14,7 +14,7 @@ from skadl.prediction.blocks import (
     sum_blocks,
 )
 from skadl.prediction.local_means import BlockMeans, local_means
-from skadl.raw.mosaic import CFA_PATTERNS, pack_bayer, unpack_bayer
+from skadl.raw.mosaic import CFA_PATTERNS, pack_mosaic, unpack_mosaic
 
 NOISE = NoiseLevel(shot=1e-3, read=1e-5)
 SIDES = (32, 40)  # blocks
@@ -44,7 +44,7 @@ def noise_of_blocks(seed, size=(4, *SIDES)):
 )
 def test_sums_of_blocks_are_those_of_the_planes(height, width, cfa, band, seed):
     planes = np.random.default_rng(seed).integers(0, 99, (4, height, width))
-    mosaic = unpack_bayer(planes, cfa).astype(np.float32)
+    mosaic = unpack_mosaic(planes, cfa).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("skadl.prediction.bands.BAND_BYTES", band)
         sums = block_sums(
@@ -83,7 +83,7 @@ def test_a_map_is_the_same_in_bands_and_keeps_slopes(height, width, cfa, cut):
         for side, n in ((height, n_rows), (width, n_columns))
     ]
     expected = np.arange(4)[:, None, None] + 2 * places[0][:, None] + 3 * places[1]
-    np.testing.assert_allclose(pack_bayer(whole, cfa), expected, atol=1e-4)
+    np.testing.assert_allclose(pack_mosaic(whole, cfa), expected, atol=1e-4)
 
 
 # Means

@@ -67,7 +67,7 @@ def test_image__equal_content__compares_by_identity():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (dict(cfa="RGBG"), "not a Bayer order"),
+        (dict(cfa="RGBG"), "is not known; use one of RGGB"),
         (dict(black_level=np.nan), "black_level"),
         (dict(black_level=(1, 2)), "black_level"),
         (dict(black_level=1023), "white_level 1023 must lie above"),

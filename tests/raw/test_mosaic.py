@@ -13,14 +13,14 @@ from skadl.raw.mosaic import (
     CFA_PATTERNS,
     check_cfa,
     column_sums,
-    crop_to_even,
-    pack_bayer,
-    pad_to_even,
+    crop_to_blocks,
+    pack_mosaic,
+    pad_to_blocks,
     row_sums,
     sample_rgb,
     spread_planes,
-    to_rggb_geometry,
-    unpack_bayer,
+    to_common_geometry,
+    unpack_mosaic,
 )
 
 # Mirror axes that turn a mosaic of even sides into RGGB.
@@ -52,7 +52,7 @@ def colours(cfa, shape):
 
 @given(mosaics(), patterns)
 def test_unpack_inverts_pack(mosaic, cfa):
-    restored = unpack_bayer(pack_bayer(mosaic, cfa), cfa)
+    restored = unpack_mosaic(pack_mosaic(mosaic, cfa), cfa)
     assert restored.dtype == mosaic.dtype
     np.testing.assert_array_equal(restored, mosaic)
 
@@ -75,7 +75,7 @@ def test_sample_rgb__every_site__has_its_colour(mosaic, cfa):
 
 @given(mosaics(), patterns)
 def test_line_sums__are_those_of_the_mosaic(mosaic, cfa):
-    packed = pack_bayer(mosaic.astype(int), cfa)
+    packed = pack_mosaic(mosaic.astype(int), cfa)
     rows, columns = mosaic.sum(axis=1, dtype=int), mosaic.sum(axis=0, dtype=int)
     red_row, red_column = np.argwhere(colours(cfa, (2, 2)) == 0)[0]
     for found, sums, red in (
@@ -86,15 +86,15 @@ def test_line_sums__are_those_of_the_mosaic(mosaic, cfa):
 
 
 @given(mosaics(st.integers(2, 9)))
-def test_crop_to_even__keeps_whole_cells(mosaic):
-    cropped = crop_to_even(mosaic)
+def test_crop_to_blocks__keeps_whole_cells(mosaic):
+    cropped = crop_to_blocks(mosaic, "RGGB")
     assert cropped.shape == tuple(side - side % 2 for side in mosaic.shape)
     assert np.shares_memory(cropped, mosaic)
 
 
 @given(mosaics(), patterns)
 def test_pack__every_plane__holds_the_sites_of_its_letter(mosaic, cfa):
-    packed = pack_bayer(mosaic, cfa)
+    packed = pack_mosaic(mosaic, cfa)
     sites = colours(cfa, mosaic.shape)
     for plane in range(4):
         np.testing.assert_array_equal(packed[plane].ravel(), mosaic[sites == plane])
@@ -102,52 +102,52 @@ def test_pack__every_plane__holds_the_sites_of_its_letter(mosaic, cfa):
 
 def test_pack__result__shares_no_memory_with_the_mosaic(cfa):
     mosaic = np.zeros((4, 4), np.uint16)
-    pack_bayer(mosaic, cfa)[:] = 1
+    pack_mosaic(mosaic, cfa)[:] = 1
     assert not mosaic.any()
 
 
 @given(mosaics(), patterns)
-def test_to_rggb_geometry__packed__equals_packing_the_mirrored_mosaic(mosaic, cfa):
+def test_to_common_geometry__packed__equals_packing_the_mirrored_mosaic(mosaic, cfa):
     mirrored = np.flip(mosaic, MIRRORS[cfa])
-    expected = pack_bayer(mirrored, "RGGB")
+    expected = pack_mosaic(mirrored, "RGGB")
     np.testing.assert_array_equal(
-        to_rggb_geometry(pack_bayer(mosaic, cfa), cfa), expected
+        to_common_geometry(pack_mosaic(mosaic, cfa), cfa), expected
     )
 
 
 @given(mosaics(), patterns)
-def test_to_rggb_geometry__applied_twice__changes_nothing(mosaic, cfa):
-    packed = pack_bayer(mosaic, cfa)
-    twice = to_rggb_geometry(to_rggb_geometry(packed, cfa), cfa)
+def test_to_common_geometry__applied_twice__changes_nothing(mosaic, cfa):
+    packed = pack_mosaic(mosaic, cfa)
+    twice = to_common_geometry(to_common_geometry(packed, cfa), cfa)
     np.testing.assert_array_equal(twice, packed)
 
 
 @given(mosaics(), patterns)
-def test_to_rggb_geometry__tensor__agrees_with_array(mosaic, cfa):
-    packed = pack_bayer(mosaic, cfa).astype(np.float32)
+def test_to_common_geometry__tensor__agrees_with_array(mosaic, cfa):
+    packed = pack_mosaic(mosaic, cfa).astype(np.float32)
     batch = torch.from_numpy(packed)[None]
-    mirrored = to_rggb_geometry(batch, cfa)
-    np.testing.assert_array_equal(mirrored[0].numpy(), to_rggb_geometry(packed, cfa))
+    mirrored = to_common_geometry(batch, cfa)
+    np.testing.assert_array_equal(mirrored[0].numpy(), to_common_geometry(packed, cfa))
 
 
 @given(st.integers(2, 9), st.integers(2, 9), patterns)
-def test_pad_to_even__any_size__keeps_the_cfa_phase(height, width, cfa):
+def test_pad_to_blocks__any_size__keeps_the_cfa_phase(height, width, cfa):
     even = (height + height % 2, width + width % 2)
-    padded = pad_to_even(colours(cfa, (height, width)))
+    padded = pad_to_blocks(colours(cfa, (height, width)), cfa)
     np.testing.assert_array_equal(padded, colours(cfa, even))
 
 
 @given(mosaics(st.integers(2, 9)))
-def test_pad_to_even__any_size__adds_only_at_the_end(mosaic):
-    padded = pad_to_even(mosaic)
+def test_pad_to_blocks__any_size__adds_only_at_the_end(mosaic):
+    padded = pad_to_blocks(mosaic, "RGGB")
     assert padded.shape == tuple(side + side % 2 for side in mosaic.shape)
     height, width = mosaic.shape
     np.testing.assert_array_equal(padded[:height, :width], mosaic)
 
 
-def test_pad_to_even__even_sides__returns_the_same_array():
+def test_pad_to_blocks__even_sides__returns_the_same_array():
     mosaic = np.zeros((4, 6))
-    assert pad_to_even(mosaic) is mosaic
+    assert pad_to_blocks(mosaic, "RGGB") is mosaic
 
 
 @pytest.mark.parametrize("name", ["rggb", "RGBG", "", "XTRANS", None])
@@ -159,10 +159,10 @@ def test_check_cfa__not_bayer__lists_the_four(name):
 @pytest.mark.parametrize("shape", [(3, 4), (4, 3), (4,), (2, 2, 2)])
 def test_pack__odd_or_not_2d__says_which_shape(shape):
     with pytest.raises(ValueError, match="even sides, got"):
-        pack_bayer(np.zeros(shape), "RGGB")
+        pack_mosaic(np.zeros(shape), "RGGB")
 
 
 @pytest.mark.parametrize("shape", [(3, 2, 2), (4, 4), (1, 4, 2, 2)])
 def test_unpack__not_four_planes__says_which_shape(shape):
     with pytest.raises(ValueError, match="R, Gr, Gb, B"):
-        unpack_bayer(np.zeros(shape), "RGGB")
+        unpack_mosaic(np.zeros(shape), "RGGB")

@@ -245,13 +245,6 @@ def test_read_raw__best_compressed_mosaic__passes_the_check_of_its_size(tmp_path
     np.testing.assert_array_equal(read_raw(path).mosaic, mosaic)
 
 
-def test_read_raw__xtrans__is_refused(tmp_path):
-    path = plain_dng(tmp_path / "x.dng", noise_mosaic((36, 48)), pattern=XTRANS)
-    message = "x.dng has an X-Trans mosaic .*Leave it out, and denoise it in your RAW"
-    with pytest.raises(ValueError, match=message):
-        read_raw(path, iso=100)
-
-
 def test_read_raw__rotated_mosaic__is_refused(tmp_path):
     staggered = (50711, "H", 1, 2)  # CFALayout of Fujifilm's Super CCD
     path = plain_dng(tmp_path / "s.dng", noise_mosaic(), tags=[staggered])

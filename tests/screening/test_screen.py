@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from skadl.datasets import SPOILED_KINDS, camera_names, make_domain, spoil_pairs
 from skadl.raw.image import LazyRawImage, RawImage
-from skadl.raw.mosaic import pack_bayer, unpack_bayer
+from skadl.raw.mosaic import pack_mosaic, unpack_mosaic
 from skadl.raw.pair import RawPair
 from skadl.screening import Screening, analyse_residual, screen, screen_pairs
 from skadl.screening.outliers import LEAST_PEERS
@@ -99,7 +99,7 @@ def flicker(pair, rng):
 def move_a_tenth_of_a_pixel(pair, rng):
     planes = pair.clean.packed()
     moved = 0.95 * planes + 0.05 * np.roll(planes, 1, axis=1)
-    return with_clean(pair, unpack_bayer(moved, pair.clean.cfa))
+    return with_clean(pair, unpack_mosaic(moved, pair.clean.cfa))
 
 
 @pytest.mark.parametrize(
@@ -226,8 +226,8 @@ def test_examine__other_cfa__says_the_same(cfa, domains):
     pair = domains["SonyA7S2"][0][0]
 
     def relabelled(image):
-        planes = pack_bayer(image.mosaic, image.cfa)
-        mosaic = unpack_bayer(planes, cfa)
+        planes = pack_mosaic(image.mosaic, image.cfa)
+        mosaic = unpack_mosaic(planes, cfa)
         facts = (image.black_level, image.white_level, "S", image.iso, image.ratio)
         return RawImage(mosaic, cfa, *facts)
 

@@ -13,7 +13,7 @@ from scipy.ndimage import shift as move
 
 from skadl.noise.noise_level import NoiseLevel
 from skadl.raw.image import RawImage
-from skadl.raw.mosaic import unpack_bayer
+from skadl.raw.mosaic import unpack_mosaic
 from skadl.raw.pair import RawPair
 from skadl.screening.screen import FAULTS, Screening
 from skadl.screening.witness import compare_planes, judge_pair
@@ -162,7 +162,7 @@ def raw_pair(noisy, clean):
     )
     facts |= dict(sensor="cam", iso=100.0)
     images = (
-        RawImage((512 + 15871 * unpack_bayer(x, "RGGB")).astype(np.float32), **facts)
+        RawImage((512 + 15871 * unpack_mosaic(x, "RGGB")).astype(np.float32), **facts)
         for x in (noisy, clean)
     )
     return RawPair(*images)

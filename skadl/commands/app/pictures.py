@@ -1,4 +1,4 @@
-"""Parts of a frame as pictures for the page, one pixel for 2x2 photosites."""
+"""Parts of a frame as pictures for the page, a pixel for each block of the mosaic."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from skadl.commands.describe_file import describe_image, read_what_is_there
 from skadl.plots.rendering import Display, display_settings, render
 from skadl.raw.image import RawImage
 from skadl.raw.levels import normalise
-from skadl.raw.mosaic import pack_bayer
+from skadl.raw.mosaic import mosaic_of, of_mosaic, pack_mosaic, pattern_at
 from skadl.raw.thumbnail import average_blocks
 
 MOST_SIDE = 2048  # pixels of a picture that is sent
@@ -31,20 +31,19 @@ class Window:
     side: int = MOST_SIDE
 
     def cut(self, planes: np.ndarray) -> np.ndarray:
-        """Cut it out of planes (4, h, w); means of blocks where it is shrunk."""
+        """Cut it out of planes (C, h, w); means of blocks where it is shrunk."""
         rows, columns = self._slices(*planes.shape[1:])
         return self._shrink(planes[:, rows, columns])
 
     def cut_mosaic(self, mosaic: np.ndarray, cfa: str) -> np.ndarray:
         """Cut it out of the planes of a mosaic (H, W), as `cut`."""
-        height, width = (side // 2 for side in mosaic.shape)
-        rows, columns = (
-            slice(2 * part.start, 2 * min(part.stop, side))
-            for part, side in zip(
-                self._slices(height, width), (height, width), strict=True
-            )
+        side = mosaic_of(cfa).side
+        height, width = (length // side for length in mosaic.shape)
+        rows, columns = self._slices(height, width)
+        part = mosaic[of_mosaic(rows, height, side), of_mosaic(columns, width, side)]
+        return self._shrink(
+            pack_mosaic(part, pattern_at(cfa, rows.start, columns.start))
         )
-        return self._shrink(pack_bayer(mosaic[rows, columns], cfa))
 
     def _slices(self, height: int, width: int) -> tuple[slice, slice]:
         top, left = min(max(self.y, 0), height - 1), min(max(self.x, 0), width - 1)
@@ -71,7 +70,8 @@ class Frame:
     def read(cls, path: Path) -> Frame:
         """Read a frame, and choose how it is shown, by its means over some pixels."""
         image, *said = read_what_is_there(path)
-        height, width = (side // 2 for side in image.mosaic.shape)
+        side = mosaic_of(image.cfa).side
+        height, width = (length // side for length in image.mosaic.shape)
         small = _noisy(image, Window(0, 0, width, height, 500))
         return cls(image, describe_image(image, *said), display_settings(small))
 

@@ -34,8 +34,8 @@ from scipy.ndimage import (
 
 from skadl.data.folders.shots import Shot
 from skadl.raw.image import LazyRawImage, RawImage, check_black_level
-from skadl.raw.levels import cast_counts, scale_to_16_bits
-from skadl.raw.mosaic import plane_views, sites_of
+from skadl.raw.levels import black_planes, cast_counts, scale_to_16_bits
+from skadl.raw.mosaic import plane_views, spread_planes
 from skadl.support.robust import robust_sigma
 
 _OUTLIER = 6.0  # standard deviations from the median
@@ -157,8 +157,8 @@ class Burst:
         if levels.step == 1 and not shifts.any():
             return counts
         moved = counts.astype(np.float32) * levels.step
-        for site, shift in zip(sites_of(moved), shifts, strict=True):
-            site += np.float32(shift)
+        planes = black_planes(tuple(shifts), shot.cfa).astype(np.float32)
+        moved += spread_planes(planes, shot.cfa, moved.shape)
         return cast_counts(moved, np.dtype(np.uint16))
 
     def mean_header(self) -> dict[str, Any]:
@@ -166,7 +166,7 @@ class Burst:
         levels = self.levels
         scale = scale_to_16_bits(levels.white)
         return self.shots[0].header() | {
-            "black_level": check_black_level(levels.black * scale),
+            "black_level": check_black_level(levels.black * scale, self.shots[0].cfa),
             "white_level": levels.white * scale,
         }
 
@@ -190,7 +190,7 @@ class Burst:
 
 class _Levels(NamedTuple):
     step: int  # by which the counts of the files are multiplied
-    black: np.ndarray  # (4,), in CFA reading order, of the multiplied counts
+    black: np.ndarray  # (4,) or (9,), in CFA reading order, of the multiplied counts
     white: float
 
 

@@ -15,6 +15,7 @@ from skadl.raw.exif import exif_number, exif_tags, libraw_number
 from skadl.raw.fits import fits_facts, is_fits
 from skadl.raw.image import HEADER_FIELDS, LazyRawImage, RawImage, content_digest
 from skadl.raw.levels import cast_counts, level_span
+from skadl.raw.mosaic import mosaic_of
 from skadl.raw.rawfile import open_libraw, read_raw
 from skadl.support.robust import robust_sigma
 
@@ -41,7 +42,7 @@ class Shot:
     path: Path
     shape: tuple[int, int]  # of the mosaic
     cfa: str
-    black_level: float | tuple[float, float, float, float]
+    black_level: float | tuple[float, ...]
     white_level: float
     sensor: str
     iso: float
@@ -68,8 +69,9 @@ class Shot:
 
     @property
     def blacks(self) -> np.ndarray:
-        """Black levels in CFA reading order, (4,)."""
-        return np.broadcast_to(np.asarray(self.black_level, float), 4)
+        """Black levels in CFA reading order, (4,), of X-Trans (9,)."""
+        n_sites = mosaic_of(self.cfa).n_planes
+        return np.broadcast_to(np.asarray(self.black_level, float), n_sites)
 
     @property
     def span(self) -> float:

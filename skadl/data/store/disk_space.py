@@ -18,7 +18,7 @@ import numpy as np
 from skadl.data.store.frames import MapBudget, StoredFrame
 from skadl.data.store.tiles import layout_of, to_tiles
 from skadl.raw.image import RawImage
-from skadl.raw.mosaic import to_rggb_geometry
+from skadl.raw.mosaic import to_common_geometry
 from skadl.support.writing import hold, is_abandoned
 
 FRAME_SUFFIX = ".frame"
@@ -131,7 +131,7 @@ class TemporaryFrames:
 
     def keep(self, image: RawImage) -> StoredFrame:
         """Write the packed planes of an image behind those that are there already."""
-        planes = to_rggb_geometry(image.packed(), image.cfa)
+        planes = to_common_geometry(image.packed(), image.cfa)
         layout = layout_of(planes)
         begin = self._end
         self._folder.make_room(layout.n_bytes, self._in_use())

@@ -12,10 +12,10 @@ import numpy as np
 
 from skadl.data.store.tiles import TileLayout, layout_of, to_tiles
 from skadl.raw.image import HEADER_FIELDS, RawImage
-from skadl.raw.mosaic import to_rggb_geometry
+from skadl.raw.mosaic import mosaic_of, to_common_geometry
 from skadl.support.writing import atomic_write, hold
 
-_MAGIC = b"skadl frame 2\n"
+_MAGIC = b"skadl frame 3\n"
 _PAGE = 4096  # a header fills whole ones, so that the tiles begin at one
 _PREFIX = len(_MAGIC) + 20  # then length of the header and checksum in hexadecimal
 _CHUNK = 1 << 20
@@ -49,15 +49,19 @@ class Entry:
 def make_entry(image: RawImage, key: str) -> tuple[Entry, list[bytes | memoryview]]:
     """Prepare a frame for the file of a key, and the parts that it holds, in order."""
     packed = image.packed()  # first: a lazy image then knows its header, read once
-    parsed = image.with_mosaic(np.zeros((2, 2)))  # an override may be any number
+    period = mosaic_of(image.cfa).period
+    parsed = image.with_mosaic(
+        np.zeros((period, period))
+    )  # an override may be any number
     header = {name: getattr(parsed, name) for name in HEADER_FIELDS}
-    planes = to_rggb_geometry(packed, image.cfa)
+    planes = to_common_geometry(packed, image.cfa)
     layout = layout_of(planes)
     tiles = to_tiles(planes, layout)
     fields = {
         "key": key,
         "height": layout.height,
         "width": layout.width,
+        "n_planes": layout.n_planes,
         "stored": layout.dtype,
         "dtype": packed.dtype.str,
         "facts": header,
@@ -103,11 +107,12 @@ def read_entry(path: Path, key: str) -> Entry:
     header = fields["facts"]
     if isinstance(header["black_level"], list):
         header["black_level"] = tuple(header["black_level"])
-    layout = TileLayout(fields["height"], fields["width"], fields["stored"])
+    names = "height", "width", "stored", "n_planes"
+    layout = TileLayout(*(fields[name] for name in names))
     return Entry(layout, header, fields["dtype"], offset, checksum)
 
 
 def restore_planes(planes: np.ndarray, cfa: str, dtype: str) -> np.ndarray:
     """Undo what `make_entry` did to the packed planes (4, h, w) of an image."""
     # Fresh and in plain order: sums over it then round as over the original.
-    return np.array(to_rggb_geometry(planes, cfa), dtype=dtype, order="C")
+    return np.array(to_common_geometry(planes, cfa), dtype=dtype, order="C")

@@ -81,7 +81,7 @@ class StoredFrame:
         budget: MapBudget,
     ) -> None:
         self.layout = layout
-        self.shape = (layout.height, layout.width, 4)
+        self.shape = (layout.height, layout.width, layout.n_planes)
         self._offset = offset
         self._open_file = open_file
         self._budget = budget
@@ -89,7 +89,7 @@ class StoredFrame:
         self._may_be_mapped = True
 
     def __getitem__(self, window: tuple[slice, slice]) -> Tensor:
-        """Read a window of rows and columns, of shape (rows, columns, 4)."""
+        """Read a window of rows and columns, of shape (rows, columns, C)."""
         place = _place(window)
         if self._may_be_mapped and self._budget.acquire(self.layout.n_bytes):
             self._may_be_mapped = False
@@ -119,7 +119,7 @@ class StoredFrame:
                 )
 
     def planes(self) -> np.ndarray:
-        """Read the frame: planes R, Gr, Gb, B (4, h, w) in RGGB geometry."""
+        """Read the frame: planes (C, h, w) in common geometry."""
         with self._open_file() as file:
             return from_tiles(self._read(file, 0, self.layout.n_tiles), self.layout)
 

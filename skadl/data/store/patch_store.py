@@ -35,7 +35,7 @@ from skadl.data.store.entries import (
 from skadl.data.store.frames import MapBudget, StoredFrame
 from skadl.data.store.identity import identity
 from skadl.raw.image import LazyRawImage, RawImage, check_positive
-from skadl.raw.mosaic import unpack_bayer
+from skadl.raw.mosaic import unpack_mosaic
 from skadl.raw.pair import RawPair
 
 GIB = 2**30
@@ -271,7 +271,7 @@ class StoredImage(LazyRawImage):
 
     @property
     def mosaic(self) -> np.ndarray:  # noqa: D102 (documented on RawImage)
-        return unpack_bayer(self.packed(), self.cfa)
+        return unpack_mosaic(self.packed(), self.cfa)
 
     def packed(self) -> np.ndarray:  # noqa: D102 (documented on RawImage)
         entry = self.frame.entry

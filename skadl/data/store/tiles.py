@@ -23,7 +23,7 @@ class TileLayout:
     """How a packed frame (height, width) of counts of a dtype lies in tiles.
 
     Tiles are of one size and follow one another row by row; within a tile so do
-    pixels, and the four planes of each lie together.
+    pixels, and the planes of each lie together.
 
     >>> layout = TileLayout(100, 64, "<u2")
     >>> layout.grid, layout.tile
@@ -33,6 +33,7 @@ class TileLayout:
     height: int
     width: int
     dtype: str
+    n_planes: int = 4
 
     @cached_property
     def grid(self) -> tuple[int, int]:
@@ -46,7 +47,11 @@ class TileLayout:
     def tile(self) -> tuple[int, int, int]:
         """Shape of a tile, the smallest that will do: edges leave little unused."""
         n_rows, n_columns = self.grid
-        return math.ceil(self.height / n_rows), math.ceil(self.width / n_columns), 4
+        return (
+            math.ceil(self.height / n_rows),
+            math.ceil(self.width / n_columns),
+            self.n_planes,
+        )
 
     @cached_property
     def n_tiles(self) -> int:
@@ -65,7 +70,7 @@ class TileLayout:
 
 
 def layout_of(planes: np.ndarray) -> TileLayout:
-    """Choose how to store planes (4, h, w): in 16 bits where that loses nothing.
+    """Choose how to store planes (C, h, w): in 16 bits where that loses nothing.
 
     >>> [layout_of(np.full((4, 2, 2), count)).dtype for count in (7.0, 7.5, -7)]
     ['<u2', '<f4', '<i4']
@@ -75,25 +80,27 @@ def layout_of(planes: np.ndarray) -> TileLayout:
         dtype = "<u2"
     else:  # the types that are trained on
         dtype = "<i4" if planes.dtype.kind in "ui" else "<f4"
-    return TileLayout(planes.shape[1], planes.shape[2], dtype)
+    n_planes, height, width = planes.shape
+    return TileLayout(height, width, dtype, n_planes)
 
 
 def to_tiles(planes: np.ndarray, layout: TileLayout) -> np.ndarray:
-    """Put planes (4, h, w) into tiles (n_tiles, th, tw, 4), zero beyond the edges."""
+    """Put planes (C, h, w) into tiles (n_tiles, th, tw, C), zero beyond the edges."""
     (n_rows, n_columns), (height, width, _) = layout.grid, layout.tile
-    padded = np.zeros((4, n_rows * height, n_columns * width), layout.dtype)
+    sides = n_rows * height, n_columns * width
+    padded = np.zeros((layout.n_planes, *sides), layout.dtype)
     padded[:, : layout.height, : layout.width] = planes
-    tiles = padded.reshape(4, n_rows, height, n_columns, width)
+    tiles = padded.reshape(-1, n_rows, height, n_columns, width)
     tiles = np.ascontiguousarray(tiles.transpose(1, 3, 2, 4, 0))
     return tiles.reshape(-1, *layout.tile)
 
 
 def from_tiles(tiles: np.ndarray, layout: TileLayout) -> np.ndarray:
-    """Put planes (4, h, w) together again: undo `to_tiles`."""
+    """Put planes (C, h, w) together again: undo `to_tiles`."""
     (n_rows, n_columns), (height, width, _) = layout.grid, layout.tile
     tiles = tiles.reshape(n_rows, n_columns, *layout.tile)
     planes = tiles.transpose(4, 0, 2, 1, 3)
-    planes = planes.reshape(4, n_rows * height, n_columns * width)
+    planes = planes.reshape(-1, n_rows * height, n_columns * width)
     return planes[:, : layout.height, : layout.width]
 
 
@@ -109,15 +116,16 @@ def window_runs(
 
 def read_window(
     layout: TileLayout,
-    read_run: Callable[[int, int], np.ndarray],  # first, n: (n, th, tw, 4)
+    read_run: Callable[[int, int], np.ndarray],  # first, n: (n, th, tw, C)
     top: int,
     left: int,
     height: int,
     width: int,
 ) -> np.ndarray:
-    """Cut a window (height, width, 4) out of a frame, in the machine's byte order."""
-    tile_height, tile_width, _ = layout.tile
-    window = np.empty((height, width, 4), np.dtype(layout.dtype).newbyteorder("="))
+    """Cut a window (height, width, C) out of a frame, in the machine's byte order."""
+    tile_height, tile_width, n_planes = layout.tile
+    dtype = np.dtype(layout.dtype).newbyteorder("=")
+    window = np.empty((height, width, n_planes), dtype)
     for first, n_tiles in window_runs(layout, top, left, height, width):
         row, column = divmod(first, layout.grid[1])
         inside, in_tile = _overlap(row * tile_height - top, tile_height, height)

@@ -22,7 +22,7 @@ from skadl.noise.residual import QUANTISATION_VARIANCE
 from skadl.noise.sensors import SensorInfo
 from skadl.noise.tukey_lambda import tukey_lambda_variance
 from skadl.raw.image import check_positive
-from skadl.raw.mosaic import check_cfa
+from skadl.raw.mosaic import check_cfa, mosaic_of
 
 
 def _check_shape(what: str, value: float) -> float:
@@ -54,8 +54,8 @@ class Camera:
     ----------
     name : str
         Sensor name that the simulated images carry.
-    cfa : {"RGGB", "BGGR", "GRBG", "GBRG"}
-        Top-left 2x2 in reading order.
+    cfa : {"RGGB", "BGGR", "GRBG", "GBRG", "XTRANS-GBG", "XTRANS-GRG"}
+        As in `RawImage`.
     black_level, white_level : float
         In counts; the files are integers up to `white_level`, at most 65535.
     gain : mapping of ISO to float
@@ -69,7 +69,8 @@ class Camera:
     row_noise : mapping of ISO to float, optional
         Standard deviation, in counts, of the offset that a whole row shares.
     colour_bias : mapping of ISO to four floats, optional
-        Offset of the planes R, Gr, Gb, B above the black level, in counts.
+        Offset of the planes R, Gr, Gb, B (of X-Trans nine) above the black level, in
+        counts.
     white_balance : tuple of three floats, default=(2.0, 1.0, 1.5)
         Multipliers of red, green and blue that turn this sensor's daylight white
         grey; the simulation divides by them.
@@ -98,14 +99,14 @@ class Camera:
     read_scale: Mapping[float, float]
     read_shape: Mapping[float, float] | None = None
     row_noise: Mapping[float, float] | None = None
-    colour_bias: Mapping[float, tuple[float, float, float, float]] | None = None
+    colour_bias: Mapping[float, tuple[float, ...]] | None = None
     white_balance: tuple[float, float, float] = (2.0, 1.0, 1.5)
     ratios: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise ValueError(f"name must be a non-empty string, got {self.name!r}.")
-        check_cfa(self.cfa)
+        super().__setattr__("cfa", check_cfa(self.cfa))
         if not 0 <= self.black_level < self.white_level <= 65535:
             raise ValueError(
                 "levels must satisfy 0 <= black_level < white_level <= 65535, got "
@@ -189,7 +190,7 @@ class Camera:
         return self._power_law(self.row_noise, iso)
 
     def colour_bias_at(self, iso: float) -> np.ndarray:
-        """Offsets of the planes R, Gr, Gb, B at an ISO, in counts.
+        """Offsets of the planes at an ISO, in counts.
 
         Parameters
         ----------
@@ -199,9 +200,10 @@ class Camera:
         Returns
         -------
         ndarray of shape (4,)
+            Of X-Trans (9,).
         """
         if self.colour_bias is None:
-            return np.zeros(4)
+            return np.zeros(mosaic_of(self.cfa).n_planes)
         return self._between(self.colour_bias, iso)
 
     def noise_at(self, iso: float) -> tuple[float, float]:

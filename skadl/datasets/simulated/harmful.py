@@ -20,7 +20,7 @@ from skadl.datasets.simulated.cameras import Camera, get_camera
 from skadl.datasets.simulated.domains import draw_settings, label_pair
 from skadl.datasets.simulated.scenes import check_size
 from skadl.raw.image import RawImage, check_positive
-from skadl.raw.mosaic import unpack_bayer
+from skadl.raw.mosaic import unpack_mosaic
 from skadl.raw.pair import RawPair
 
 HARMFUL_TRUTHS = ("other-scene", "shifted", "black")
@@ -286,5 +286,5 @@ def _move(image: RawImage, shift: int, rng: np.random.RandomState) -> RawImage:
 
 
 def _with_planes(image: RawImage, planes: np.ndarray) -> RawImage:
-    mosaic = unpack_bayer(planes, image.cfa).astype(image.mosaic.dtype)
+    mosaic = unpack_mosaic(planes, image.cfa).astype(image.mosaic.dtype)
     return image.with_mosaic(mosaic)

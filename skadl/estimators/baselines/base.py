@@ -285,9 +285,7 @@ def to_training_pairs(
         noise = expected_noise(sensors.get(pair.sensor), pair.iso, pair.ratio)
         codes = conditioning.vector(pair.sensor, pair.iso, pair.ratio, noise)
         faultless = Screening()
-        made.append(
-            to_training_pair(pair, codes, noise, np.zeros(4), faultless, device)
-        )
+        made.append(to_training_pair(pair, codes, noise, 0.0, faultless, device))
     return made
 
 

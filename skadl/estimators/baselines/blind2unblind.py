@@ -27,7 +27,7 @@ from skadl.estimators.baselines.frames import (
     noisy_frame,
     sensors_of_frames,
 )
-from skadl.estimators.training_pairs import bayer_symmetry
+from skadl.estimators.training_pairs import symmetry_of
 from skadl.network.choice import build_network
 from skadl.network.conditioning import Conditioning
 from skadl.noise.sensors import SensorTable
@@ -251,6 +251,7 @@ class Blind2Unblind(NetworkDenoiser):
         decay_at = max(1, round(DECAY_EVERY * self.n_iter))
         decay = torch.optim.lr_scheduler.StepLR(optimizer, decay_at, DECAY)
         masks = blind_masks(side, device)
+        symmetry = symmetry_of(pairs[0].noisy.shape[2])
 
         def denoise(planes: Tensor) -> Tensor:
             nothing = planes.new_zeros(len(planes), N_METADATA)
@@ -260,7 +261,7 @@ class Blind2Unblind(NetworkDenoiser):
         for step in range(self.n_iter):
             drawn = rng.randint(len(pairs), size=self.batch_size)
             members = [pairs[i] for i in drawn]
-            noisy = cut_patches(members, side, bayer_symmetry, rng).noisy
+            noisy = cut_patches(members, side, symmetry, rng).noisy
             with torch.no_grad():
                 visible = denoise(noisy)
             blind = blind_output(denoise, noisy, masks)

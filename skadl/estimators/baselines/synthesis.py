@@ -15,7 +15,7 @@ from skadl.noise.renoising import draw_exposures, draw_row_noise, read_scale, re
 from skadl.noise.sensors import SensorInfo
 from skadl.noise.tukey_lambda import draw_tukey_lambda, tukey_lambda_variance
 from skadl.raw.image import RawImage
-from skadl.raw.mosaic import to_rggb_geometry
+from skadl.raw.mosaic import mosaic_of, to_common_geometry
 from skadl.raw.pair import RawPair
 
 # Of the cameras that ELD calibrates, in counts of 14 bits: gain, and how the logarithms
@@ -102,7 +102,10 @@ def frames_of(begun: Fitting, n_frames: int) -> list[RawImage]:
     models = []
     exposures = draw_exposures(begun.pairs, n_frames, begun.rng)
     # Only metadata and dtype are used.
-    small = [pair.noisy.with_mosaic(pair.noisy.mosaic[:2, :2]) for pair in begun.pairs]
+    few = slice(mosaic_of(begun.pairs[0].noisy.cfa).period)
+    small = [
+        pair.noisy.with_mosaic(pair.noisy.mosaic[few, few]) for pair in begun.pairs
+    ]
     for index, (iso, ratio) in zip(
         begun.rng.randint(len(small), size=n_frames), exposures, strict=True
     ):
@@ -119,7 +122,7 @@ def with_virtual_noise(
     """Photograph scenes with a virtual camera; yield also what its noise was."""
     for scene, model in zip(scenes, models, strict=True):
         info = camera.info(model, rng)
-        yield renoise(scene, np.ones(4), model, info, rng), info
+        yield renoise(scene, np.ones(1), model, info, rng), info
 
 
 def with_random_noise(
@@ -132,7 +135,7 @@ def with_random_noise(
             for limits in (SHOT_LEVELS, READ_LEVELS)
         )
         info = info_of(NoiseLevel(shot, read), model)
-        yield renoise(scene, np.ones(4), model, info, rng), info
+        yield renoise(scene, np.ones(1), model, info, rng), info
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,7 @@ class TukeyLambdaReadNoise:
     ) -> np.ndarray:
         """Draw planes (4, h, w), in counts; of the sensor's own variance."""
         scale = read_scale(model, info) / tukey_lambda_variance(self.shape) ** 0.5
-        rows = draw_row_noise(info.row_noise_at(model.iso), shape, rng)
+        rows = draw_row_noise(info.row_noise_at(model.iso), shape, rng, model.cfa)
         return scale * draw_tukey_lambda(self.shape, shape, rng) + rows
 
 
@@ -193,7 +196,7 @@ class DarkFrameNoise:
         frame = self.frames[rng.choice(nearest)]
         planes = recover_bits(frame.packed(), rng)
         planes = planes - frame.black_planes[:, None, None]
-        planes = to_rggb_geometry(planes, frame.cfa)
+        planes = to_common_geometry(planes, frame.cfa)
         # A window that goes on at the other side where the frame is too small.
         for axis in (1, 2):
             first = rng.integers(planes.shape[axis])

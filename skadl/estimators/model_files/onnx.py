@@ -15,7 +15,7 @@ import numpy as np
 
 import skadl
 from skadl.estimators.base import RawDenoiser
-from skadl.network.base import N_PLANES, FoldedNetwork
+from skadl.network.base import FoldedNetwork
 from skadl.network.onnx_graph import OPSET, GraphMap, GraphOperations
 from skadl.noise.noise_level import expected_noise
 from skadl.noise.sensors import SensorInfo
@@ -51,12 +51,13 @@ def export_onnx(
     -------
     Path
         The file written. Its graph maps ``noisy`` to ``denoised``, both float32 of
-        shape (batch, 4, h, w): packed planes R, Gr, Gb, B in the sensor's own
-        geometry, black at 0 and white at 1, times `ratio`. Sides are free, but
-        multiples of ``multiple``. The entry "skadl" of its metadata is a JSON object
-        of skadl_version, sensor, iso, ratio, cfa, black_level and white_level (in
-        counts), offset (of each plane, to be taken off the normalised planes first),
-        multiple, and halo: how many packed pixels tiles must overlap on each side.
+        shape (batch, 4, h, w): packed planes R, Gr, Gb, B (of X-Trans nine) in the
+        sensor's own geometry, black at 0 and white at 1, times `ratio`. Sides are free,
+        but multiples of ``multiple``. The entry "skadl" of its metadata is a JSON
+        object of skadl_version, sensor, iso, ratio, cfa, black_level and white_level
+        (in counts), offset (of each plane, to be taken off the normalised planes
+        first), multiple, and halo: how many packed pixels tiles must overlap on each
+        side.
 
     Raises
     ------
@@ -117,7 +118,7 @@ def onnx_model(network: FoldedNetwork, cfa: str, metadata: Mapping[str, Any]) ->
     network.run(operations, GraphMap(operations, "noisy"))
     operations.nodes[-1].output[0] = "denoised"
 
-    shape = ["batch", N_PLANES, "height", "width"]
+    shape = ["batch", network.n_planes, "height", "width"]
     noisy, denoised = (
         helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
         for name in ("noisy", "denoised")

@@ -32,7 +32,7 @@ from skadl.estimators.model_files.training import (
     parse_training,
     training_shapes,
 )
-from skadl.network.base import ModulatedNetwork
+from skadl.network.base import N_PLANES, ModulatedNetwork
 from skadl.network.choice import DEFAULT_NETWORK, NETWORKS, declare_network
 from skadl.network.conditioning import CONDITIONINGS, Conditioning
 from skadl.noise.sensor_records import declared_arrays, parse_sensors
@@ -264,6 +264,8 @@ def _declare_network(
             f"{skadl.__version__} knows {sorted(NETWORKS)}"
         )
     sizes = NETWORKS[kind].SIZES
+    if "n_planes" in sizes:
+        record.setdefault("n_planes", N_PLANES)
     check_names("network", record, sizes, sizes)
     for name, largest in sizes.items():
         check_int(name, record[name], 1, largest)

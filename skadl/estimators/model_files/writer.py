@@ -32,7 +32,7 @@ from skadl.estimators.model_files.reader import (
     unpack,
 )
 from skadl.estimators.model_files.training import describe_training, training_arrays
-from skadl.network.base import ModulatedNetwork
+from skadl.network.base import N_PLANES, ModulatedNetwork
 from skadl.network.choice import DEFAULT_NETWORK, name_of
 from skadl.noise.sensor_records import sensor_records
 from skadl.support.writing import atomic_write, check_folder, remove_leftovers
@@ -102,7 +102,10 @@ def _describe(network: ModulatedNetwork) -> dict[str, Any]:
     name = name_of(network)
     # Without the default's name: files are what they were when it was the only one.
     kind = {} if name == DEFAULT_NETWORK else {"kind": name}
-    return kind | network.describe()
+    sizes = network.describe()
+    if sizes.get("n_planes") == N_PLANES:
+        del sizes["n_planes"]
+    return kind | sizes
 
 
 def _plain(value: Any) -> Any:

@@ -237,7 +237,7 @@ def other_noise(pair: RawPair) -> RawPair:
     error = pair.noisy.normalised() - signal
     planes = (signal - error) * pair.noisy.span / pair.noisy.ratio
     planes = planes + pair.noisy.black_planes[:, None, None]
-    mosaic = skadl.raw.mosaic.unpack_bayer(planes, pair.noisy.cfa)
+    mosaic = skadl.raw.mosaic.unpack_mosaic(planes, pair.noisy.cfa)
     assert mosaic.shape == counts.shape
     mosaic = mosaic.round().clip(0, pair.noisy.white_level)
     noisy = pair.noisy.with_mosaic(mosaic.astype(pair.noisy.mosaic.dtype))

@@ -24,7 +24,7 @@ from skadl.estimators.baselines.zero_shot_noise2noise import (
     downsample,
     zero_shot_loss,
 )
-from skadl.raw.mosaic import unpack_bayer
+from skadl.raw.mosaic import unpack_mosaic
 
 META = SensorTable({TARGET: camera_info(TARGET)})
 SMALL = dict(n_iter=2, device="cpu", random_state=0)
@@ -208,7 +208,7 @@ def test_bm3d__gaussian_noise_on_a_photograph__is_within_the_published_range(
     planes = np.zeros((4, *noisy.shape))
     planes[0] = noisy
     info = SensorInfo("RGGB", 0, 1, gain={100: 1e-9}, read_noise={100: sigma})
-    image = RawImage(unpack_bayer(planes, "RGGB"), "RGGB", 0, 1, "A", 100)
+    image = RawImage(unpack_mosaic(planes, "RGGB"), "RGGB", 0, 1, "A", 100)
     denoised = BM3D(profile="fast").predict(image, info).packed()[0]
     assert 27.70 < psnr(denoised, photograph) < 32.86
 

@@ -18,7 +18,7 @@ from skadl.estimators.baselines.synthesis import (
     with_virtual_noise,
 )
 from skadl.noise.renoising import renoise
-from skadl.raw.mosaic import CFA_PATTERNS, unpack_bayer
+from skadl.raw.mosaic import CFA_PATTERNS, unpack_mosaic
 
 SIDE = 128
 BLACK, WHITE, ISO = 512.0, 16383.0, 800.0
@@ -71,7 +71,7 @@ def test_dark_frame_noise__variance_and_mean__are_those_of_the_frame():
 @pytest.mark.parametrize("shape", [(4, 8, 8), (4, 40, 56)])
 def test_dark_frame_noise__planes__keep_their_places(cfa, shape):
     planes = np.ones((4, 16, 16)) * (BLACK + np.arange(4)[:, None, None])
-    dark = frame(unpack_bayer(planes, cfa).astype(np.float32), cfa)
+    dark = frame(unpack_mosaic(planes, cfa).astype(np.float32), cfa)
     drawn = DarkFrameNoise([dark])(frame(np.zeros((2, 2))), INFO, shape, rng())
     np.testing.assert_array_equal(drawn, np.ones(shape) * np.arange(4)[:, None, None])
 
