@@ -16,7 +16,8 @@ from scipy.ndimage import median_filter
 
 from skadl.noise.fixed_pattern import PatternAtIso, spread_shading
 from skadl.raw.image import RawImage
-from skadl.raw.mosaic import mosaic_of, share_rows, unpack_mosaic
+from skadl.raw.lines import share_rows
+from skadl.raw.mosaic import mosaic_of, unpack_mosaic
 from skadl.support.robust import robust_sigma
 
 _TAIL = 12.0  # robust standard deviations: beyond are flickering pixels

@@ -22,13 +22,8 @@ from skadl.noise.row_noise import row_offsets
 from skadl.noise.sensors import SensorInfo
 from skadl.raw.image import RawImage
 from skadl.raw.levels import denormalise
-from skadl.raw.mosaic import (
-    crop_to_blocks,
-    mosaic_of,
-    plane_views,
-    share_rows,
-    unpack_mosaic,
-)
+from skadl.raw.lines import share_rows
+from skadl.raw.mosaic import crop_to_blocks, mosaic_of, plane_views, unpack_mosaic
 from skadl.raw.pair import RawPair
 
 # Row noise of less than this share of the read variance is left: it costs little.

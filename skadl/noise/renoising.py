@@ -19,11 +19,11 @@ from skadl.noise.residual import QUANTISATION_VARIANCE
 from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.raw.image import RawImage
 from skadl.raw.levels import cast_counts
+from skadl.raw.lines import share_rows
 from skadl.raw.mosaic import (
     colours_of,
     mosaic_of,
     pack_mosaic,
-    share_rows,
     to_common_geometry,
     unpack_mosaic,
 )

@@ -20,7 +20,7 @@ from skadl.noise.signal_bins import (
 )
 from skadl.raw.image import RawImage
 from skadl.raw.levels import normalise
-from skadl.raw.mosaic import row_sums, share_rows
+from skadl.raw.lines import row_sums, share_rows
 from skadl.raw.pair import RawPair
 
 QUANTISATION_VARIANCE = 1 / 12  # of an error that is uniform over one count

@@ -95,8 +95,9 @@ class FittedModel(ImageModel):
         if own.n_planes != other.n_planes:
             raise ValueError(
                 f"{image!r} has a mosaic of the kind {other.family}, and this model "
-                f"denoises {own.family} mosaics; use a model that was fitted on "
-                f'{other.family} pairs: ADLDenoiser(start="random").fit(pairs).'
+                f"denoises {own.family} mosaics; fit one on pairs of the sensor with "
+                'start="random" (on the command line: skadl fit PAIRS --set '
+                "start=random) and denoise with that."
             )
 
     def denoise_planes(
@@ -127,7 +128,6 @@ class FittedModel(ImageModel):
         track: Track | None = None,
     ) -> np.ndarray:
         """Return the denoised mosaic (H, W) in counts, in the options' dtype."""
-        self.check_mosaic(image)
         image = image.with_mosaic(image.mosaic)  # a lazy one is read once
         height, width = image.mosaic.shape
         dtype = options.result_dtype(image.mosaic.dtype)

@@ -113,6 +113,9 @@ class ImageModel(ABC):
         """Whether a sensor is known by its noise, wherever that comes from."""
         return True
 
+    def check_mosaic(self, image: RawImage) -> None:  # noqa: B027 (most take any)
+        """Refuse an image of a mosaic that the model does not denoise."""
+
     @abstractmethod
     def denoise_planes(
         self, image: RawImage, info: SensorInfo | None = None

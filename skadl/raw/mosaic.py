@@ -12,10 +12,10 @@ sensor live in :mod:`skadl.raw.image`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from types import MappingProxyType
 
 import numpy as np
@@ -75,9 +75,7 @@ class Mosaic:
         return [plane for plane, own in enumerate(self.colours) if own == colour]
 
 
-_EVERY_SYMMETRY = tuple(
-    (bool(n & 4), bool(n & 2), bool(n & 1)) for n in range(8)
-)  # as itertools.product gives them
+_EVERY_SYMMETRY = tuple(product((False, True), repeat=3))
 
 
 def _bayer(name: str, sites: tuple[tuple[int, int], ...]) -> Mosaic:
@@ -179,22 +177,13 @@ def common_mosaic(n_planes: int) -> Mosaic:
     return next(own for own in commons if own.n_planes == n_planes)
 
 
-def share_rows(n_planes: int) -> bool:
-    """Whether all of a plane's sites in a row of blocks lie in one row of the sensor.
-
-    Planes of X-Trans do not, so what a row of the sensor shares is not seen in them.
-    """
-    own = [own for own in MOSAICS.values() if own.n_planes == n_planes]
-    return all(mosaic.transposed is None for mosaic in own)
-
-
 def find_blocks(pattern: str) -> tuple[str, tuple[int, int]]:
     """Find the first block of an X-Trans mosaic by its first 6x6: name, row, column.
 
     ValueError if the colours are not those of X-Trans.
 
     >>> find_blocks("RBGBRGGGRGGBGGBGGRBRGRBGGGBGGRGGRGGB")
-    ('XTRANS-GRG', (2, 1))
+    ('XTRANS-GBG', (2, 1))
     """
     if len(pattern) == 36:
         found = np.array(list(pattern)).reshape(6, 6)
@@ -222,12 +211,6 @@ def plane_views(mosaic: np.ndarray, cfa: str) -> list[np.ndarray]:
     if own.transposed is not None:
         raise ValueError(f"blocks of {cfa} are not alike; use align_blocks first.")
     return [mosaic[row :: own.side, column :: own.side] for row, column in own.sites]
-
-
-def sites_of(mosaic: np.ndarray, side: int = 2) -> list[np.ndarray]:
-    """Return views of the sites of a block, in reading order."""
-    places = range(side)
-    return [mosaic[row::side, column::side] for row in places for column in places]
 
 
 def aligned(cfa: str) -> str:
@@ -377,25 +360,6 @@ def spread_planes(values: np.ndarray, cfa: str, shape: tuple[int, int]) -> np.nd
     for value, view in zip(values, plane_views(mosaic, cfa), strict=True):
         view[:] = value
     return mosaic
-
-
-def row_sums(planes: np.ndarray) -> np.ndarray:
-    """Add up the rows of planes (side**2, h, w): (side, h); of RGGB red's and blue's.
-
-    In the layout of aligned blocks, see `share_rows`.
-
-    >>> row_sums(np.array([[[1, 1]], [[2, 2]], [[3, 3]], [[4, 4]]]))
-    array([[ 6],
-           [14]])
-    """
-    side = math.isqrt(len(planes))
-    return planes.sum(axis=2).reshape(side, side, -1).sum(axis=1)
-
-
-def column_sums(planes: np.ndarray) -> np.ndarray:
-    """Add up the columns of planes (side**2, h, w): (side, w), as `row_sums`."""
-    side = math.isqrt(len(planes))
-    return planes.sum(axis=1).reshape(side, side, -1).sum(axis=0)
 
 
 def crop_to_blocks(mosaic: np.ndarray, cfa: str) -> np.ndarray:

@@ -14,13 +14,8 @@ from skadl.noise.residual import (
     measure_residual,
 )
 from skadl.raw.image import RawImage
-from skadl.raw.mosaic import (
-    BAYER,
-    column_sums,
-    mosaic_of,
-    row_sums,
-    unpack_mosaic,
-)
+from skadl.raw.lines import column_sums, row_sums
+from skadl.raw.mosaic import BAYER, mosaic_of, unpack_mosaic
 from skadl.raw.pair import RawPair, read_pair
 from skadl.screening.alignment import Aligned, Shift, align
 from skadl.screening.motion import Motion, find_motion

@@ -261,25 +261,6 @@ def test_denoise__no_stderr_at_all__works(run, card, monkeypatch):
     assert run("card/a.dng").exit_code == 0
 
 
-def test_denoise__xtrans__one_line_that_says_what_to_do(run, card, monkeypatch):
-    class XTrans:
-        raw_pattern = np.zeros((6, 6), np.uint8)
-        raw_image_visible = np.zeros((12, 12), np.uint16)
-        sizes = rawpy.imread(str(card / "a.dng")).sizes
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            pass
-
-    monkeypatch.setattr(rawpy, "imread", lambda path: XTrans())
-    outcome = run("card/a.dng")
-    assert outcome.exit_code == 1 and len(outcome.stderr.splitlines()) == 1
-    assert "X-Trans" in outcome.stderr and "in your RAW developer" in outcome.stderr
-    assert names(card.parent / "skadl-denoised") == []
-
-
 def test_denoise__bug_met_in_one_file__does_not_stop_the_others(run, card, monkeypatch):
     predict = ADLDenoiser.predict
 

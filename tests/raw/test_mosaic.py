@@ -9,14 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from skadl.raw.lines import column_sums, row_sums
 from skadl.raw.mosaic import (
     CFA_PATTERNS,
     check_cfa,
-    column_sums,
     crop_to_blocks,
     pack_mosaic,
     pad_to_blocks,
-    row_sums,
     sample_rgb,
     spread_planes,
     to_common_geometry,

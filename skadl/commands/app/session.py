@@ -26,6 +26,7 @@ from skadl.commands.denoise_files import (
 from skadl.commands.describe_file import STAND_INS
 from skadl.estimators.adl import ADLDenoiser
 from skadl.estimators.loading import load, load_universal
+from skadl.raw.mosaic import mosaic_of
 from skadl.raw.rawfile import read_raw
 from skadl.support.text import printable
 
@@ -126,11 +127,12 @@ class Session:
         file, record = self._file(number), self._frame(number).facts
         noise = record["noise"]
         known = noise["source"] is not None
+        side = mosaic_of(record["cfa"]).side
         return file.as_dict() | {
             "camera": record["camera"] and printable(record["camera"]),
             "iso": record["iso"],
-            "width": record["width"] // 2,
-            "height": record["height"] // 2,
+            "width": record["width"] // side,
+            "height": record["height"] // side,
             "noise": noise["figures"] if known else None,
             "origin": noise["origin"] if known else noise["reason"],
             "notes": list(noise["notes"]) if known else [],
