@@ -140,8 +140,9 @@ def _parse(name: str, record: Any, arrays: Mapping[str, np.ndarray]) -> SensorIn
     }
     check_strings(f"notes of {where}", record.get("notes", []))
     black, white = values["black_level"], values["white_level"]
-    black = black if isinstance(black, tuple) else (black,)
-    if not are_numbers((*black, white), len(black) + 1):
+    n_sites = mosaic_of(record["cfa"]).n_planes
+    black = black if isinstance(black, tuple) else (black,) * n_sites
+    if not are_numbers((*black, white), n_sites + 1):
         raise ValueError(
             f"the levels of {where} are {reprlib.repr(black)} and {reprlib.repr(white)}"
         )
