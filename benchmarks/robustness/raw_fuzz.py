@@ -66,7 +66,9 @@ def main(
             try_all(check, range(first, first + mutants), room, memory, seconds)
         )
     folder.mkdir(parents=True, exist_ok=True)
-    found.to_csv(folder / "raw_fuzz.csv", index=False, float_format="%.4g")
+    count_outcomes(found).to_csv(
+        folder / "raw_fuzz.csv", index=False, float_format="%.4g"
+    )
     sections: dict[str, pd.DataFrame | str] = {
         "By file": tabulate(found, "file"),
         "By mutation": tabulate(found, "mutation"),
@@ -151,11 +153,11 @@ class _Check:
             try:
                 mosaic = read_raw(path, sensor="S", iso=100).mosaic
             except ValueError as error:
-                _check_sentence(str(error), path)
+                check_sentence(str(error), path)
                 return REFUSED
         for warning in caught:
             if str(warning.message) != NO_BLACK:  # said of a night's frames but once
-                _check_sentence(str(warning.message), path)
+                check_sentence(str(warning.message), path)
         if caught:
             return WARNED
         if path.suffix == ".fits":
@@ -170,7 +172,7 @@ class _Check:
             try:
                 record, text = describe_file(path)
             except ValueError as error:
-                _check_sentence(str(error), path)
+                check_sentence(str(error), path)
                 return
         json.dumps(record, allow_nan=False)
         assert all(line.isprintable() for line in text.splitlines())
@@ -184,7 +186,7 @@ class _Check:
             result = denoise_file(self.model, task, options)
             left = [found.name for found in out.iterdir()]
             if result.error:
-                _check_sentence(result.error, path)
+                check_sentence(result.error, path)
                 assert not left, left
             else:
                 assert left == ["a.dng"], left
@@ -212,7 +214,8 @@ class SilentChange(Exception):
     """Other counts than the sound file's, and no word of it."""
 
 
-def _check_sentence(text: str, path: Path) -> None:
+def check_sentence(text: str, path: Path) -> None:
+    """Fail where a refusal is no sentence in one line that names the file."""
     assert path.name in text and text.isprintable(), text
     # An error's name before it is that of an exception that nobody foresaw.
     assert "Error: " not in text and "memory" not in text, text
@@ -252,6 +255,13 @@ def try_all(
             }
             done += 1
             shutil.rmtree(room / "out", ignore_errors=True)
+
+
+def count_outcomes(found: pd.DataFrame) -> pd.DataFrame:
+    """Count mutants by file, mutation, outcome and message, with the worst of each."""
+    what = ["file", "mutation", "outcome", "message"]
+    worst = {"seconds": ("seconds", "max"), "mib": ("mib", "max")}
+    return found.groupby(what, as_index=False).agg(mutants=("mib", "size"), **worst)
 
 
 def tabulate(found: pd.DataFrame, what: str) -> pd.DataFrame:

@@ -22,6 +22,16 @@ _CFA_PATTERN, _EXIF_POINTER = 33422, 34665
 _HEADER = 8  # bytes
 # See `skadl.raw.libraw`; a tile may be larger than the image, and is taken whole.
 _MOST_SITES_PER_BYTE = 64
+# Of uncompressed counts; the least is for what strips and tiles are padded with.
+_MOST_SPARE, _LEAST_SPARE = 0.1, 512
+
+
+def refusal(fault: str) -> str:
+    """Say that a file is damaged, and what to do; lacks its subject, the name."""
+    return (
+        f"is damaged or incomplete: {fault}; copy it from the camera's card again or "
+        "leave it out."
+    )
 
 
 def why_impossible(tags: TiffTags) -> str | None:
@@ -37,6 +47,8 @@ def why_impossible(tags: TiffTags) -> str | None:
     types = {entry.type for code in _CODES if (entry := tags.mosaic.get(code))}
     if not types <= {SHORT, LONG}:
         return "the tags of its layout are no whole numbers"
+    if tags.unreadable & {*_CODES}:
+        return "the values of tags of its layout are not in it"
     if not chunks(tags):
         return "it does not say where its counts lie"
     if _first(tags, _BITS) not in range(8, 33):
@@ -73,9 +85,16 @@ def why_doubtful(tags: TiffTags) -> str | None:
     for (_, end), (start, _) in zip(spans, spans[1:], strict=False):
         if start < end:
             return "its counts lie where it says that something else lies"
-    found = sum(end - start for start, end in chunks(tags))
-    if _first(tags, _COMPRESSION) == _UNCOMPRESSED and found < _needed_bytes(tags):
-        return f"its counts have {found:,} bytes, fewer than its size needs"
+    parts = chunks(tags)
+    if _first(tags, _COMPRESSION) == _UNCOMPRESSED:
+        found, needed = sum(end - start for start, end in parts), _needed_bytes(tags)
+        if found < needed:
+            return f"its counts have {found:,} bytes, fewer than its size needs"
+        if found > (1 + _MOST_SPARE) * needed + _LEAST_SPARE * len(parts):
+            return f"its counts have {found:,} bytes, more than its size needs"
+    named, n_parts = _n_offsets(tags), _n_parts(tags)
+    if {len(parts), named} != {n_parts}:
+        return f"it names {named} parts of counts where its size makes {n_parts}"
     return None
 
 
@@ -97,6 +116,24 @@ def _spans(tags: TiffTags, places: int, sizes: int) -> Iterator[tuple[int, int]]
     for start, length in zip(starts, lengths, strict=False):
         if math.isfinite(start) and math.isfinite(length):
             yield int(start), int(start + length)
+
+
+def _n_offsets(tags: TiffTags) -> int:
+    """Count the strips or tiles whose places are named."""
+    return sum(len(numbers(tags.mosaic.get(code))) for code, _ in (_STRIPS, _TILES))
+
+
+def _n_parts(tags: TiffTags) -> int:
+    """Count the strips or tiles that an image of its size has."""
+    width, height = (int(_first(tags, code) or 0) for code in (_WIDTH, _HEIGHT))
+    across, down = width, int(_first(tags, _ROWS_PER_STRIP) or height)
+    if _TILES[0] in tags.mosaic:
+        across, down = (
+            int(_first(tags, code) or 0) for code in (_TILE_WIDTH, _TILE_HEIGHT)
+        )
+    if not (across and down):
+        return 0
+    return -(-width // across) * -(-height // down)
 
 
 def _missing_bytes(tags: TiffTags) -> int:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import rawpy
 
+from skadl.raw.data_layout import refusal, why_doubtful, why_impossible
 from skadl.raw.file_kinds import why_not_read
+from skadl.raw.tiff_tags import read_tags
 
 # No lossless code takes less than a bit for a photosite, real noise takes several: a
 # header that promises more would only cost memory (LibRaw takes up to 2 GiB).
@@ -36,7 +38,7 @@ def open_libraw(path: Path) -> Iterator[rawpy.RawPy]:
             "is damaged, or not Bayer's; leave it out."
         ) from error
     except (rawpy.LibRawError, rawpy.NotSupportedError) as error:
-        own_reason = why_not_read(path)
+        own_reason = why_not_read(path) or _why_damaged(path)
         if own_reason is not None:
             raise ValueError(f"{path.name} {own_reason}") from error
         reason = error.args[0] if error.args else type(error).__name__
@@ -47,15 +49,22 @@ def open_libraw(path: Path) -> Iterator[rawpy.RawPy]:
         ) from error
 
 
+def _why_damaged(path: Path) -> str | None:
+    """Say of a file that LibRaw refuses what its tags cannot mean; None if nothing."""
+    tags = read_tags(path)
+    fault = why_impossible(tags) or (why_doubtful(tags) if tags.is_dng else None)
+    return None if fault is None else refusal(fault)
+
+
 def _check_size(raw: rawpy.RawPy, path: Path) -> None:
     """Refuse, before memory is taken for them, more pixels than a file can hold."""
     n_sites, n_bytes = raw.sizes.raw_height * raw.sizes.raw_width, path.stat().st_size
     if n_sites > _MOST_SITES_PER_BYTE * n_bytes:
-        raise ValueError(
-            f"{path.name} is damaged or incomplete: its header promises "
-            f"{n_sites / 1e6:,.1f} megapixels, which {n_bytes:,} bytes cannot hold; "
-            "copy it from the camera's card again or leave it out."
+        fault = (
+            f"its header promises {n_sites / 1e6:,.1f} megapixels, which {n_bytes:,} "
+            "bytes cannot hold"
         )
+        raise ValueError(f"{path.name} {refusal(fault)}")
 
 
 def _imread(path: Path) -> rawpy.RawPy:

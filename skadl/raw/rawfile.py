@@ -16,7 +16,7 @@ from skadl.raw.active_area import (
     visible_sizes,
     visible_windows,
 )
-from skadl.raw.data_layout import why_doubtful, why_impossible
+from skadl.raw.data_layout import refusal, why_doubtful, why_impossible
 from skadl.raw.exif import exif_iso, exif_sensor, exif_tags, libraw_iso
 from skadl.raw.file_kinds import why_not_read, why_tags_not_read
 from skadl.raw.fits import FITS_SUFFIXES, is_fits, read_fits
@@ -185,10 +185,7 @@ def _refuse_impossible(tags: TiffTags, path: Path) -> None:
     """Refuse counts that LibRaw would take from where they cannot lie."""
     fault = why_impossible(tags) or why_jpeg_impossible(path, tags)
     if fault is not None:
-        raise ValueError(
-            f"{path.name} is damaged or incomplete: {fault}; copy it from the camera's "
-            "card again or leave it out."
-        )
+        raise ValueError(f"{path.name} {refusal(fault)}")
 
 
 def _doubt(tags: TiffTags, path: Path) -> None:

@@ -60,11 +60,13 @@ class TiffTags:
     n_bytes: int = 0  # of the file, from where its TIFF block begins
     blocks: tuple[tuple[int, int], ...] = ()  # where its directories lie
     repeated: frozenset[int] = frozenset()  # tags that a directory has twice
+    # Tags of the first and the mosaic's directory whose values lie nowhere.
+    unreadable: frozenset[int] = frozenset()
 
     @property
     def is_dng(self) -> bool:
-        """Whether the file says that it is a DNG."""
-        return _DNG_VERSION in self.first
+        """Whether the file says that it is a DNG, be it in a damaged tag."""
+        return _DNG_VERSION in self.first or _DNG_VERSION in self.unreadable
 
     def find(self, code: int) -> ExifEntry | None:
         """Return a tag of the mosaic, or else that of the first directory."""
@@ -128,6 +130,7 @@ class _Reader:
         self.size = os.fstat(file.fileno()).st_size - start
         self.blocks: list[tuple[int, int]] = []
         self.repeated: set[int] = set()
+        self.unreadable: list[tuple[Directory, set[int]]] = []
 
     def tags(self) -> TiffTags:
         header = self._bytes(4, 4)
@@ -157,6 +160,12 @@ class _Reader:
             self.size,
             tuple(dict.fromkeys(self.blocks)),
             frozenset(self.repeated),
+            frozenset(
+                code
+                for directory, codes in self.unreadable
+                if directory is first or directory is mosaic
+                for code in codes
+            ),
         )
 
     def _pointers(self, directory: Directory, code: int) -> Iterator[int]:
@@ -175,13 +184,18 @@ class _Reader:
         self.blocks.append((at, at + 2 + len(block)))
         found: dict[int, ExifEntry] = {}
         seen: set[int] = set()
+        unreadable: set[int] = set()
+        self.unreadable.append((found, unreadable))
         room = _MOST_BYTES
         for place in range(0, len(block), 12):
             code, type_, n = struct.unpack_from(self.order + "HHI", block, place)
             if code in seen:
                 self.repeated.add(code)
             seen.add(code)
-            if type_ not in _TYPES or n == 0 or code in found:
+            if code in found:
+                continue
+            unreadable.add(code)
+            if type_ not in _TYPES or n == 0:
                 continue
             value_bytes, part, _ = _TYPES[type_]
             n_bytes = n * value_bytes
@@ -195,6 +209,7 @@ class _Reader:
                 payload = self._bytes(where, n_bytes)
             if payload is not None:
                 found[code] = ExifEntry(code, type_, n, self._turned(payload, part))
+                unreadable.discard(code)
         return found
 
     def _turned(self, payload: bytes, part: int) -> bytes:

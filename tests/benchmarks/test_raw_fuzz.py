@@ -1,4 +1,4 @@
-"""Damaged RAW files: read or refused with a sentence, and never half written."""
+"""Damaged files: read or refused with a sentence, and never half written."""
 
 from __future__ import annotations
 
@@ -103,9 +103,10 @@ def test_mutate__one_seed__one_mutant_unlike_its_origin(benchmark, seeds):
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux")
-def test_raw_fuzz__some_mutants__all_end_well(tmp_path):
+@pytest.mark.parametrize("script", ["raw_fuzz", "saved_fuzz"])
+def test_fuzz__some_mutants__all_end_well(tmp_path, script):
     # In a process of its own, which it forks.
-    words = ["-m", "benchmarks.robustness.raw_fuzz", "--mutants", 8]
+    words = ["-m", f"benchmarks.robustness.{script}", "--mutants", 8]
     words += ["--folder", tmp_path]
     paths = [str(CHECKOUT), os.environ.get("PYTHONPATH", "")]
     finished = subprocess.run(

@@ -252,6 +252,26 @@ def test_store__damaged_frame__is_built_again(tmp_path_factory, data):
     assert again.iso == image.iso and path.read_bytes() == whole
 
 
+# The checksum is that of all that follows, wherever the header ends.
+@pytest.mark.parametrize(
+    "begins",
+    [b"7ffffff000", b"0000000f00", b"0000002000", b"-000001000", b"0x00001000"],
+)
+@pytest.mark.parametrize("count", [0x2020, 7])  # 0x20 is a space, as after the header
+def test_store__frame_that_begins_elsewhere__is_built_again(tmp_path, begins, count):
+    image = RawImage(
+        np.full((64, 64), count, np.uint16), **FACTS | {"white_level": 9e4}
+    )
+    StoredImage(image, PatchStore(tmp_path)).frame  # noqa: B018 (builds it)
+    (path,) = entries(tmp_path)
+    whole = path.read_bytes()
+    at = whole.index(b"\n") + 1
+    path.write_bytes(whole[:at] + begins + whole[at + 10 :])
+    again = StoredImage(image, PatchStore(tmp_path))
+    np.testing.assert_array_equal(again.packed(), image.packed())
+    assert path.read_bytes() == whole
+
+
 @pytest.mark.parametrize("memory_gib", [NOTHING, 1])
 @pytest.mark.parametrize("is_cut", [False, True])
 def test_frame__taken_by_another_process__is_built_again(

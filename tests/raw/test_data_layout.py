@@ -1,5 +1,6 @@
 """Counts that cannot lie where a file says are refused or doubted, sound ones not."""
 
+import struct
 import warnings
 
 import numpy as np
@@ -19,6 +20,43 @@ def counts(shape=(64, 96), seed=0):
     return np.random.default_rng(seed).integers(500, 4000, shape, dtype=np.uint16)
 
 
+def write_lab_dng(path, byteorder="<", **layout):
+    tags = [
+        (33421, "H", 2, (2, 2), True),
+        (33422, "B", 4, bytes((0, 1, 1, 2)), True),
+        (50706, "B", 4, bytes((1, 4, 0, 0)), True),
+        (50708, "s", 0, "Lab 1", True),
+        (50717, "H", 1, 4095, True),
+    ]
+    tifffile.imwrite(
+        path,
+        counts(),
+        photometric=32803,
+        byteorder=byteorder,
+        metadata=None,
+        extratags=tags,
+        **layout,
+    )
+    return path
+
+
+def change_entry(path, order, code, part, value):
+    """Write another number into a part of a tag's entry in the only directory."""
+    content = bytearray(path.read_bytes())
+    (start,) = struct.unpack_from(order + "I", content, 4)
+    (n_entries,) = struct.unpack_from(order + "H", content, start)
+    (at,) = [
+        at
+        for at in range(start + 2, start + 2 + 12 * n_entries, 12)
+        if struct.unpack_from(order + "H", content, at) == (code,)
+    ]
+    n_bytes = struct.unpack_from(order + "H", content, at + 2)[0]
+    kind = "H" if part != "count" and (part != "value" or n_bytes == 3) else "I"
+    place = at + {"code": 0, "type": 2, "count": 4, "value": 8}[part]
+    struct.pack_into(order + kind, content, place, value)
+    path.write_bytes(content)
+
+
 @pytest.mark.parametrize(
     "layout",
     [
@@ -32,24 +70,57 @@ def counts(shape=(64, 96), seed=0):
 )
 @pytest.mark.parametrize("order", "<>")
 def test_sound_layouts__are_neither_refused_nor_doubted(tmp_path, layout, order):
-    tags = [
-        (33421, "H", 2, (2, 2), True),
-        (33422, "B", 4, bytes((0, 1, 1, 2)), True),
-        (50706, "B", 4, bytes((1, 4, 0, 0)), True),
-        (50708, "s", 0, "Lab 1", True),
-    ]
-    path = tmp_path / "a.dng"
-    tifffile.imwrite(
-        path,
-        counts(),
-        photometric=32803,
-        byteorder=order,
-        metadata=None,
-        extratags=tags,
-        **layout,
-    )
+    path = write_lab_dng(tmp_path / "a.dng", byteorder=order, **layout)
     found = read_tags(path)
     assert (why_impossible(found), why_doubtful(found)) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        # The version that says that it is a DNG, and what LibRaw then takes as it is.
+        ([(50706, "count", 2**24), (324, "count", 100_000)], "not in it"),
+        ([(50706, "count", 2**32 - 1), (258, "value", 0)], "a count has 0 bits"),
+        ([(324, "type", 99)], "not in it"),
+        ([(256, "count", 0)], "not in it"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("order", "<>")
+def test_read_raw__values_of_layout_tags_lie_nowhere__is_refused(
+    tmp_path, damage, words, order
+):
+    path = write_lab_dng(tmp_path / "a.dng", byteorder=order, tile=(64, 96))
+    for code, part, value in damage:
+        change_entry(path, order, code, part, value)
+    with pytest.raises(ValueError, match=rf"a\.dng is damaged.*{words}"):
+        read_raw(path, iso=100)
+
+
+@pytest.mark.parametrize(
+    ("layout", "damage", "words"),
+    [
+        ({"tile": (64, 96)}, (322, 48), "names 1 parts of counts where its size makes"),
+        ({"tile": (32, 48)}, (323, 64), "names 4 parts of counts where its size makes"),
+        ({"rowsperstrip": 16}, (278, 8), "names 4 parts .* makes 8"),
+        ({}, (258, 12), "more than its size needs"),
+    ],
+    ids=str,
+)
+def test_read_raw__parts_that_do_not_make_its_size__is_told(
+    tmp_path, layout, damage, words
+):
+    path = write_lab_dng(tmp_path / "a.dng", **layout)
+    change_entry(path, "<", damage[0], "value", damage[1])
+    with pytest.warns(UserWarning, match=rf"a\.dng may be damaged: .*{words}"):
+        read_raw(path, iso=100, white_level=2**32)
+
+
+def test_read_raw__file_that_libraw_lacks_memory_for__says_what_is_damaged(tmp_path):
+    path = write_lab_dng(tmp_path / "a.dng", tile=(64, 96))
+    change_entry(path, "<", 50717, "code", 323)  # another length of its tiles
+    with pytest.raises(ValueError, match=r"a\.dng is damaged.*are there twice"):
+        read_raw(path, iso=100)
 
 
 @pytest.mark.parametrize(

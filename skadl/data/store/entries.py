@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from skadl.support.writing import atomic_write, hold
 _MAGIC = b"skadl frame 3\n"
 _PAGE = 4096  # a header fills whole ones, so that the tiles begin at one
 _PREFIX = len(_MAGIC) + 20  # then length of the header and checksum in hexadecimal
+_PREFIX_FORMAT = re.compile(re.escape(_MAGIC) + b"([0-9a-f]{10})([0-9a-f]{10})")
 _CHUNK = 1 << 20
 
 
@@ -86,22 +88,23 @@ def read_entry(path: Path, key: str) -> Entry:
 
     DamagedEntry if it is damaged, or is the file of another key under this name.
     """
+    size = path.stat().st_size
     with path.open("rb") as file:
-        prefix = file.read(_PREFIX)
-        try:
-            if prefix[: len(_MAGIC)] != _MAGIC:
-                raise ValueError
-            offset = int(prefix[len(_MAGIC) : -10], 16)
-            checksum = int(prefix[-10:], 16)
-        except ValueError:
-            raise DamagedEntry(f"{str(path)!r} is no frame of a store.") from None
+        prefix = _PREFIX_FORMAT.fullmatch(file.read(_PREFIX))
+        offset, checksum = (int(n, 16) for n in prefix.groups()) if prefix else (0, 0)
+        # The checksum does not cover where the header ends.
+        if not _PREFIX < offset <= size or offset % _PAGE:
+            raise DamagedEntry(f"{str(path)!r} is no frame of a store.")
         text = file.read(offset - _PREFIX)
         found = zlib.crc32(text)
         while chunk := file.read(_CHUNK):
             found = zlib.crc32(chunk, found)
     if found != checksum:
         raise DamagedEntry(f"{str(path)!r} is not as it was written.")
-    fields = json.loads(text)  # written by `make_entry`: the checksum fits
+    try:
+        fields = json.loads(text)
+    except ValueError:
+        raise DamagedEntry(f"{str(path)!r} does not say where it begins.") from None
     if fields["key"] != key:
         raise DamagedEntry(f"{str(path)!r} holds another frame.")
     header = fields["facts"]
@@ -109,7 +112,10 @@ def read_entry(path: Path, key: str) -> Entry:
         header["black_level"] = tuple(header["black_level"])
     names = "height", "width", "stored", "n_planes"
     layout = TileLayout(*(fields[name] for name in names))
-    return Entry(layout, header, fields["dtype"], offset, checksum)
+    entry = Entry(layout, header, fields["dtype"], offset, checksum)
+    if entry.n_bytes != size:
+        raise DamagedEntry(f"{str(path)!r} does not say where it begins.")
+    return entry
 
 
 def restore_planes(planes: np.ndarray, cfa: str, dtype: str) -> np.ndarray:
