@@ -88,8 +88,8 @@ where its file is damaged. Other: a crash, the limit of memory or time, an excep
 another kind, files left over, or other results in silence. One checkpoint in
 {RESUME_EVERY} goes on with its fit, and every one that is not refused. Sealed: the
 mutant has a digest that fits it again, as a foe would write it, so that all else in it
-is looked at; a picture of it may be any, of finite counts. Seconds are processor time of
-the worst mutant; memory is what its worker had more than before, in MiB."""
+is looked at; a picture of it may be any, of finite counts. Seconds are processor time
+of the worst mutant; memory is what its worker had more than before, in MiB."""
 
 
 class SavedCheck:
