@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from skadl.noise.calibration_frames import check_frames, measure_frames
+from skadl.noise.frame_differences import noise_samples
 from skadl.noise.frame_offsets import without_pattern
 from skadl.noise.pair_pattern import with_pair_pattern
 from skadl.noise.photon_transfer import TransferFit, fit_transfer
@@ -137,15 +138,21 @@ def calibrate_sensor(
         measured = [measure_residual(without_pattern(pair, info)) for pair in checked]
         curves = [one.curve for one in measured]
         labels = [f"pairs[{i}] at ISO {pair.iso:g}" for i, pair in enumerate(checked)]
-        given, info = info, _measure(names[0], info, curves, labels)
-        factors = _plane_gain(measured, given, info)
+        samples = noise_samples(checked, measured)
+        told = [(sample.residual.curve, sample.pairs) for sample in samples]
+        given, info = info, _measure(names[0], info, curves, labels, told)
+        factors = _plane_gain([one.residual for one in samples], given, info)
         if factors is not None:
-            read = [info.noise_at(one.iso) for one in measured]
-            equal = [
-                with_equal_planes(one, factors, *figures)
-                for one, figures in zip(measured, read, strict=True)
+            told = [
+                (
+                    with_equal_planes(
+                        one.residual, factors, *info.noise_at(one.residual.iso)
+                    ).curve,
+                    one.pairs,
+                )
+                for one in samples
             ]
-            info = _measure(names[0], given, [one.curve for one in equal], labels)
+            info = _measure(names[0], given, curves, labels, told)
             info = replace(info, plane_gain=dict.fromkeys(info.gain, tuple(factors)))
         white = [c.signal.size and c.whiteness >= LEAST_WHITE for c in curves]
         good = [pair for pair, is_white in zip(checked, white, strict=True) if is_white]
@@ -189,12 +196,18 @@ def _measure(
     info: SensorInfo,
     curves: Sequence[TransferCurve],
     labels: Sequence[str],
+    told: Sequence[tuple[TransferCurve, tuple[int, ...]]] | None = None,
 ) -> SensorInfo:
+    """Fit what is not known yet; `told` are curves of noise with their pairs."""
     curves = [curve.in_counts_of(info.span) for curve in curves]
     changes: dict[str, Any] = {}
     left_out: dict[int, str] = {}
     if not info.knows_noise:
-        fit, left_out = fit_transfer(curves, info.span)
+        if told is None:
+            told = [(curve, (index,)) for index, curve in enumerate(curves)]
+        told_curves = [curve.in_counts_of(info.span) for curve, _ in told]
+        fit, of_told = fit_transfer(told_curves, info.span)
+        left_out = {i: why for t, why in of_told.items() for i in told[t][1]}
         if fit is None:
             raise ValueError(
                 f"no pair of sensor {name!r} has enough unclipped pixels to "
@@ -203,7 +216,8 @@ def _measure(
             )
         fields = ("gain", "read_noise", "gain_error", "read_noise_error")
         changes |= {f: _by_iso(fit.isos, getattr(fit, f)) for f in fields}
-        changes["notes"] = (*info.notes, *_notes(fit, left_out, curves, labels))
+        used = [curve for t, curve in enumerate(told_curves) if t not in of_told]
+        changes["notes"] = (*info.notes, *_notes(fit, left_out, used, labels))
     # Without the pictures that `fit_transfer` takes where there is nothing else: they
     # tell nothing of black.
     usable = [
@@ -234,7 +248,7 @@ def _medians(curves: Sequence[TransferCurve], measured: str) -> dict[float, Any]
 def _notes(
     fit: TransferFit,
     left_out: Mapping[int, str],
-    curves: Sequence[TransferCurve],
+    used: Sequence[TransferCurve],
     labels: Sequence[str],
 ) -> list[str]:
     """Say in plain words what the pairs leave open, and which frame to shoot."""
@@ -243,10 +257,9 @@ def _notes(
         found = [labels[i] for i, why in left_out.items() if why == kind]
         if found:
             notes.append(
-                f"{len(found)} of {len(curves)} pairs left out, {what} "
+                f"{len(found)} of {len(labels)} pairs left out, {what} "
                 f"({_listed(found)}). {advice}."
             )
-    used = [curve for i, curve in enumerate(curves) if i not in left_out]
     if all(curve.whiteness < LEAST_WHITE for curve in used):
         notes.append(
             "Every residual shows a picture and not noise, so the noise comes out too "

@@ -31,7 +31,8 @@ def find_plane_gain(
     for row, one, gain, variance in zip(sums, measured, gains, read, strict=True):
         signal = np.maximum(one.signal, 0)
         expected = gain * signal + variance
-        squares = (one.residual - _centres(one)) ** 2
+        squares = (one.residual - one.pixel_centre) ** 2
+        squares *= 1 - one.by_pixel(one.clean_shares[1], 0.0)
         usable = (one.known > 0) & (squares < (2 * OUTLIER) ** 2 * expected)
         weight = usable * signal / expected**2
         row[0] = (weight * (squares - variance)).sum(axis=(1, 2)) / gain
@@ -70,11 +71,3 @@ def with_equal_planes(
     sigma = np.array([robust_sigma(values - middle) for middle, values in figures])
     sigma = np.maximum(sigma, measured.least_variance**0.5)
     return replace(measured, residual=residual, centre=centre, sigma=sigma)
-
-
-def _centres(measured: Residual) -> np.ndarray:
-    """Median of the residual in each pixel's bin; (4, h, w)."""
-    centres = np.zeros(measured.signal.size)
-    for pixels, centre in zip(measured.bins, measured.centre, strict=True):
-        centres[pixels] = centre
-    return centres.reshape(measured.signal.shape)

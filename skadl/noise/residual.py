@@ -12,12 +12,9 @@ from functools import cached_property
 import numpy as np
 from scipy.optimize import least_squares
 
+from skadl.noise.clean_noise import shares_of_clean
 from skadl.noise.clipped_black import ends_at_black
-from skadl.noise.signal_bins import (
-    MIN_PIXELS_IN_BIN,
-    TAIL,
-    sort_into_bins,
-)
+from skadl.noise.signal_bins import TAIL, sort_into_bins
 from skadl.raw.image import RawImage
 from skadl.raw.levels import normalise
 from skadl.raw.lines import row_sums, share_rows
@@ -27,9 +24,6 @@ QUANTISATION_VARIANCE = 1 / 12  # of an error that is uniform over one count
 LEAST_WHITE = 0.95  # of a residual that may count as noise
 OUTLIER = 5.0  # robust standard deviations
 NEARLY_WHITE = 0.98
-_MOST_DETAIL = 2.0  # standard deviations of the residual: beyond is the picture
-_SURE = 4.0  # standard errors from which the clean frame's noise is believed
-_LARGEST_SHARE = 0.5  # of the residual's variance: then both frames are as noisy
 _LARGEST_SIDE = 512  # packed pixels of a frame that are measured
 
 
@@ -89,6 +83,7 @@ class Residual:
     # Bins left out because black is clipped in them, with what is known all the same:
     # mean signal and noise variance, of each (n, 2).
     clipped_black: np.ndarray
+    holds_clean: bool = True  # whether the clean frame's noise is in it
 
     @cached_property
     def curve(self) -> TransferCurve:
@@ -98,18 +93,36 @@ class Residual:
     @cached_property
     def known(self) -> np.ndarray:
         """1 at the pixels of the bins, 0 where clipping leaves no say; (4, h, w)."""
-        known = np.zeros(self.signal.size)
-        for pixels in self.bins:
-            known[pixels] = 1.0
-        return known.reshape(self.signal.shape)
+        return self.by_pixel(np.ones(len(self.bins)), 0.0)
 
     @cached_property
     def pixel_sigma(self) -> np.ndarray:
         """Sigma of each pixel's bin, 1 where it is not known; (4, h, w)."""
-        spread = np.ones(self.signal.size)
-        for pixels, sigma in zip(self.bins, self.sigma, strict=True):
-            spread[pixels] = sigma
-        return spread.reshape(self.signal.shape)
+        return self.by_pixel(self.sigma, 1.0)
+
+    @cached_property
+    def pixel_centre(self) -> np.ndarray:
+        """Centre of each pixel's bin, 0 where it is not known; (4, h, w)."""
+        return self.by_pixel(self.centre, 0.0)
+
+    @cached_property
+    def clean_shares(self) -> tuple[float, np.ndarray]:
+        """Part of the variance that the clean frame causes: of all, and of each bin."""
+        if not self.holds_clean:
+            return 0.0, np.zeros(len(self.bins))
+        scores = (self.residual - self.pixel_centre) / self.pixel_sigma
+        is_noise = (self.known > 0) & (np.abs(scores) < OUTLIER)
+        starts = np.array([self.signal.flat[pixels].min() for pixels in self.bins])
+        return shares_of_clean(
+            self.signal, self.residual, self.pixel_sigma, is_noise, starts
+        )
+
+    def by_pixel(self, figures: np.ndarray, elsewhere: float) -> np.ndarray:
+        """Give each pixel the figure of its bin; (4, h, w)."""
+        planes = np.full(self.signal.size, elsewhere)
+        for pixels, figure in zip(self.bins, figures, strict=True):
+            planes[pixels] = figure
+        return planes.reshape(self.signal.shape)
 
 
 def measure_residual(pair: RawPair) -> Residual:
@@ -185,68 +198,19 @@ def _measure_curve(measured: Residual) -> TransferCurve:
     weight = weight.reshape(residual.shape)
     offset, row_noise = _shared_offsets(residual, weight)
     score = score.reshape(residual.shape)
-    shares = _shares_of_clean(score, measured)
+    share, shares = measured.clean_shares
     # Each plane's mean is a black-level error or a wrong ratio, not a picture.
     score = score - score.mean(axis=(1, 2), keepdims=True)
     dark_means, dark_variances = measured.clipped_black.T
     return TransferCurve(
         measured.iso,
         np.concatenate([dark_means, means]),
-        (1 - shares) * np.concatenate([dark_variances, variances]),
+        np.concatenate([(1 - share) * dark_variances, (1 - shares) * variances]),
         whiteness(score),
         offset,
         row_noise,
         measured.span,
     )
-
-
-def _shares_of_clean(score: np.ndarray, measured: Residual) -> np.ndarray:
-    """Part of each bin's variance that the noise of the clean frame causes.
-
-    Bins where black is clipped first, as in the curve. `score` (4, h, w) is the
-    residual in units of its bin's sigma, 0 where not known.
-    """
-    n_dark = len(measured.clipped_black)
-    shares = np.zeros(n_dark + len(measured.bins))
-    clean = measured.signal
-    if min(clean.shape[1:]) < 3 or not measured.bins:
-        return shares
-    # The clean frame's noise is in the residual with its sign turned, and in the clean
-    # frame's finest detail, with which the noisy frame's noise has nothing in common.
-    inner = np.s_[:, 1:-1, 1:-1]
-    corners = [
-        clean[:, rows, columns]
-        for rows in (np.s_[:-2], np.s_[2:])
-        for columns in (np.s_[:-2], np.s_[2:])
-    ]
-    detail = np.full(clean.shape, np.inf)
-    detail[inner] = (clean[inner] - 0.25 * sum(corners)) / measured.pixel_sigma[inner]
-
-    pixels = np.concatenate(measured.bins)
-    found, fine = score.ravel()[pixels], detail.ravel()[pixels]
-    # Where the picture is, its detail would only make the estimate uncertain.
-    usable = (found != 0) & (np.abs(fine) < _MOST_DETAIL)
-    found, fine = found[usable], fine[usable]
-    products, powers = -found * fine, found**2
-
-    def share(place: slice) -> tuple[float, bool]:
-        part = products[place]
-        if part.size < MIN_PIXELS_IN_BIN:
-            return 0.0, False
-        value = part.mean() / powers[place].mean()
-        error = part.std() / len(part) ** 0.5
-        return float(np.clip(value, 0, _LARGEST_SHARE)), value > _SURE * error
-
-    whole, is_sure = share(slice(None))
-    shares[:] = whole if is_sure else 0.0
-    # A clean frame of several exposures is noisier where the longer ones are burnt out.
-    sizes = np.cumsum([0, *(len(pixels) for pixels in measured.bins)])
-    edges = np.concatenate([[0], np.cumsum(usable)])[sizes]
-    for index, place in enumerate(map(slice, edges[:-1], edges[1:])):
-        value, is_sure = share(place)
-        if is_sure:
-            shares[n_dark + index] = value
-    return shares
 
 
 def noise_of_pair(

@@ -17,6 +17,7 @@ N_BINS = 16
 MIN_PIXELS_IN_BIN = 64
 MOST_CLIPPED = 0.01  # share of the pixels that a statistic is taken over
 TAIL = 12.0  # robust standard deviations: the tails of real read noise reach far
+_COUNT = 12.0  # variance of a count in units of what rounding to counts causes
 _MOST_AT_BLACK = 0.55  # of a bin, whose upper half then still tells its noise
 
 
@@ -61,7 +62,9 @@ def sort_into_bins(
         _upper_variance(part[2], part[4], gain**2 * max(mean, 0.0))
         for part, mean in zip(dark, means, strict=False)
     ]
-    clipped_black = np.stack([means[: len(dark)], np.maximum(variances, least)], axis=1)
+    clipped_black = np.stack([means[: len(dark)], variances], axis=1)
+    # Of noise below a count nothing but whole counts lies above the middle.
+    clipped_black = clipped_black[clipped_black[:, 1] >= _COUNT * least]
     return {
         "bins": tuple(part[0] for part in bins),
         "centre": centre,
