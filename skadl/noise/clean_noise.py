@@ -11,7 +11,8 @@ import numpy as np
 
 _LARGEST_SHARE = 0.5  # of the residual's variance: then both frames are as noisy
 _FARTHEST = 6.0  # robust standard deviations of detail: beyond is no noise
-_OF_MANY = 2.0  # standard errors that one of many bins may be off by chance
+_TO_SIGMA = 1.4826  # of the median of absolute values of Gaussian noise
+_DOUBT = 2.0  # standard errors that a share may be off by chance
 _MIN_PIXELS = 64
 _LEAST_SIDE = 3  # packed pixels, for a pixel with all its neighbours
 
@@ -38,35 +39,36 @@ def shares_of_clean(
     detail = (_inner(signal)[usable] - expected) / sigma
     # Bins of what the neighbours let expect: those of the pixel's own signal would
     # select on the very noise that is looked for. So would a centre of such bins.
-    which = np.searchsorted(starts, expected, side="right") - 1
-    which = np.maximum(which, 0)
+    n_bins = len(starts)
+    which = np.searchsorted(starts[1:], expected, side="right")
+    which += n_bins * np.repeat(range(4), usable.sum(axis=(1, 2)))
     found = _inner(residual)[usable] / sigma
-    planes = np.broadcast_to(np.arange(4)[:, None, None], usable.shape)[usable]
-    found -= _means(found, planes * len(starts) + which)
+    counts = np.maximum(np.bincount(which), 1)
+    found -= (np.bincount(which, found) / counts)[which]
     # Where there is structure around a pixel its detail is uncertain.
-    weight = 1 / (1 + (contrast / sigma) ** 2)
-    scaled = np.abs(detail) * np.sqrt(weight)
-    near = scaled < _FARTHEST * 1.4826 * np.median(scaled) if scaled.size else usable
-    products, powers = -(found * detail * weight)[near], (found**2 * weight)[near]
-    which = which[near]
-    if products.size < _MIN_PIXELS or not powers.any():
+    weight = 1 / (1 + contrast / sigma**2)
+    scaled = detail**2 * weight
+    if not scaled.size:
         return 0.0, shares
-    whole, error = _share(products, powers)
-    at_all = _shrunk(whole, error)
+    weight[scaled > (_FARTHEST * _TO_SIGMA) ** 2 * np.median(scaled)] = 0
+    products = -found * detail * weight
+    powers = found**2 * weight
+    figures = np.array(
+        [
+            np.bincount(which, values, 4 * n_bins).reshape(4, n_bins).sum(axis=0)
+            for values in (weight > 0, products, products**2, powers)
+        ]
+    )
+    (whole,), (error,) = _share(*figures.sum(axis=1, keepdims=True))
+    (at_all,) = _shrunk(np.array([whole]), np.array([error]))
     # A clean frame of several exposures is noisier where the longer ones are burnt out.
-    order = np.argsort(which, kind="stable")
-    edges = np.searchsorted(which[order], np.arange(len(starts) + 1))
-    products, powers = products[order], powers[order]
-    for index, place in enumerate(map(slice, edges[:-1], edges[1:])):
-        shares[index] = at_all
-        if products[place].size >= _MIN_PIXELS and powers[place].any():
-            own, error = _share(products[place], powers[place])
-            shares[index] += _shrunk(own - whole, _OF_MANY * error)
-    return float(np.clip(at_all, 0, _LARGEST_SHARE)), np.clip(shares, 0, _LARGEST_SHARE)
+    own, errors = _share(*figures)
+    shares = np.clip(at_all + _shrunk(own - whole, errors), 0, _LARGEST_SHARE)
+    return float(np.clip(at_all, 0, _LARGEST_SHARE)), shares
 
 
 def _from_neighbours(signal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Expect each pixel from its eight neighbours, and say how much these differ."""
+    """Expect each pixel from its eight neighbours, and square how these differ."""
     down, up, right, left = (
         signal[:, 1 + y : signal.shape[1] - 1 + y, 1 + x : signal.shape[2] - 1 + x]
         for y, x in ((1, 0), (-1, 0), (0, 1), (0, -1))
@@ -80,7 +82,7 @@ def _from_neighbours(signal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # Right for any picture of second order (Immerkaer 1996).
     expected = 2 * sides - diagonal
     first, second, third, fourth = corners
-    contrast = np.sqrt(
+    contrast = (
         ((down + up - right - left) / 2) ** 2
         + ((first + fourth - second - third) / 2) ** 2
         + (2 * (sides - diagonal)) ** 2
@@ -92,21 +94,24 @@ def _inner(planes: np.ndarray) -> np.ndarray:
     return planes[:, 1:-1, 1:-1]
 
 
-def _means(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Mean of each value's group."""
-    counts = np.maximum(np.bincount(groups), 1)
-    return (np.bincount(groups, values) / counts)[groups]
+def _share(
+    counts: np.ndarray, products: np.ndarray, squares: np.ndarray, powers: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Part of the variance in each group, and its standard error.
+
+    0 and inf where it is not known.
+    """
+    is_known = (counts >= _MIN_PIXELS) & (powers > 0)
+    powers = np.where(is_known, powers, 1.0)
+    value = np.where(is_known, products / powers, 0.0)
+    spread = squares - products**2 / np.maximum(counts, 1)
+    error = np.where(is_known, np.sqrt(np.maximum(spread, 0)) / powers, np.inf)
+    return value, error
 
 
-def _share(products: np.ndarray, powers: np.ndarray) -> tuple[float, float]:
-    """Part of the variance, and its standard error."""
-    variance = powers.mean()
-    return (
-        float(products.mean() / variance),
-        float(products.std() / len(products) ** 0.5 / variance),
+def _shrunk(values: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """Shrink towards 0 what is not far beyond its error (James and Stein 1961)."""
+    doubt = np.divide(
+        _DOUBT * errors, values, out=np.ones_like(values), where=values != 0
     )
-
-
-def _shrunk(value: float, error: float) -> float:
-    """Shrink towards 0 what is not larger than its error (James and Stein 1961)."""
-    return value * max(0.0, 1 - (error / value) ** 2) if value else 0.0
+    return np.where(np.abs(doubt) < 1, values * (1 - doubt**2), 0.0)

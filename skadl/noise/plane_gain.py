@@ -15,6 +15,7 @@ from skadl.noise.residual import OUTLIER, Residual
 from skadl.support.robust import robust_sigma
 
 _SURE = 4.0  # standard errors of the largest difference
+_LEAST_SHOT = 0.5  # of a plane's variance: else an error of the read noise would tell
 _LEAST = 0.02  # of a factor: less is not worth telling
 _ERROR = 0.01  # of a plane's logarithm in one pair, beside statistics
 _FLOOR = np.finfo(float).tiny  # counts may be floats of any unit
@@ -27,7 +28,7 @@ def find_plane_gain(
 
     `gains` and `read` variances are those of each pair by all planes together.
     """
-    sums = np.zeros((len(measured), 2, len(measured[0].signal)))
+    sums = np.zeros((len(measured), 4, len(measured[0].signal)))
     for row, one, gain, variance in zip(sums, measured, gains, read, strict=True):
         signal = np.maximum(one.signal, 0)
         expected = gain * signal + variance
@@ -37,8 +38,11 @@ def find_plane_gain(
         weight = usable * signal / expected**2
         row[0] = (weight * (squares - variance)).sum(axis=(1, 2)) / gain
         row[1] = (weight * signal).sum(axis=(1, 2))
+        row[2] = (usable * gain * signal / expected).sum(axis=(1, 2))
+        row[3] = usable.sum(axis=(1, 2))
     total = sums[:, 1].sum(axis=0)
-    if not (total > 0).all():
+    *_, shot, counts = sums.sum(axis=0)
+    if not (total > 0).all() or (shot < _LEAST_SHOT * counts).any():
         return None
     ratios = sums[:, 0].sum(axis=0) / total
     # A weighted mean of squares of noise errs by the root of 2 over its information.
@@ -59,7 +63,8 @@ def with_equal_planes(
 ) -> Residual:
     """Scale the residual so that all planes have the noise of the mean gain."""
     signal = np.maximum(measured.signal, 0)
-    own = gain * factors[:, None, None] * signal + read
+    by_plane = factors[:, None, None]
+    own = by_plane * gain * signal + by_plane**2 * read  # what multiplies, does so
     residual = measured.residual * np.sqrt(
         (gain * signal + read) / np.maximum(own, _FLOOR)
     )

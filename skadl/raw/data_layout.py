@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import accumulate
 
 from skadl.raw.exif_blocks import LONG, SHORT
 from skadl.raw.tiff_tags import TiffTags, numbers
@@ -81,11 +84,13 @@ def why_doubtful(tags: TiffTags) -> str | None:
         return "its EXIF block is not where it says"
     if _first(tags, _SAMPLES) not in (None, 1):
         return f"it has {_first(tags, _SAMPLES)} counts at a photosite"
-    spans = sorted([*chunks(tags), (0, _HEADER), *tags.blocks])
-    for (_, end), (start, _) in zip(spans, spans[1:], strict=False):
-        if start < end:
-            return "its counts lie where it says that something else lies"
     parts = chunks(tags)
+    spans = sorted([*parts, (0, _HEADER), *tags.blocks])
+    overlaps = any(
+        start < end for (_, end), (start, _) in zip(spans, spans[1:], strict=False)
+    )
+    if overlaps or _touch(parts, [*tags.values, *_previews(tags)]):
+        return "its counts lie where it says that something else lies"
     if _first(tags, _COMPRESSION) == _UNCOMPRESSED:
         found, needed = sum(end - start for start, end in parts), _needed_bytes(tags)
         if found < needed:
@@ -116,6 +121,25 @@ def _spans(tags: TiffTags, places: int, sizes: int) -> Iterator[tuple[int, int]]
     for start, length in zip(starts, lengths, strict=False):
         if math.isfinite(start) and math.isfinite(length):
             yield int(start), int(start + length)
+
+
+def _previews(tags: TiffTags) -> list[tuple[int, int]]:
+    """Where the first directory's picture lies, if it is another than the mosaic."""
+    if tags.mosaic is tags.first:
+        return []
+    return chunks(replace(tags, mosaic=tags.first))
+
+
+def _touch(parts: list[tuple[int, int]], others: list[tuple[int, int]]) -> bool:
+    """Whether a part lies over one of the others, which may lie over one another."""
+    spans = sorted((begin, end) for begin, end in others if begin < end)
+    starts = [begin for begin, _ in spans]
+    furthest = list(accumulate((end for _, end in spans), max))
+    for begin, end in parts:
+        before = bisect_left(starts, end)  # of those that begin before the part's end
+        if before and furthest[before - 1] > begin and begin < end:
+            return True
+    return False
 
 
 def _n_offsets(tags: TiffTags) -> int:

@@ -59,6 +59,7 @@ class TiffTags:
     is_little_endian: bool = True
     n_bytes: int = 0  # of the file, from where its TIFF block begins
     blocks: tuple[tuple[int, int], ...] = ()  # where its directories lie
+    values: tuple[tuple[int, int], ...] = ()  # and values that do not fit in them
     repeated: frozenset[int] = frozenset()  # tags that a directory has twice
     # Tags of the first and the mosaic's directory whose values lie nowhere.
     unreadable: frozenset[int] = frozenset()
@@ -129,6 +130,7 @@ class _Reader:
         self.file, self.start, self.order = file, start, order
         self.size = os.fstat(file.fileno()).st_size - start
         self.blocks: list[tuple[int, int]] = []
+        self.values: list[tuple[int, int]] = []
         self.repeated: set[int] = set()
         self.unreadable: list[tuple[Directory, set[int]]] = []
 
@@ -159,6 +161,7 @@ class _Reader:
             self.order == "<",
             self.size,
             tuple(dict.fromkeys(self.blocks)),
+            tuple(dict.fromkeys(self.values)),
             frozenset(self.repeated),
             frozenset(
                 code
@@ -207,6 +210,7 @@ class _Reader:
             else:
                 where = struct.unpack_from(self.order + "I", block, place + 8)[0]
                 payload = self._bytes(where, n_bytes)
+                self.values.append((where, where + n_bytes))
             if payload is not None:
                 found[code] = ExifEntry(code, type_, n, self._turned(payload, part))
                 unreadable.discard(code)

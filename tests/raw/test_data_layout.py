@@ -164,6 +164,11 @@ def test_jpeg_counts__stream_that_does_not_say_them__none(stream):
     [
         ({279: (LONG, [100])}, "have 100 bytes, fewer than its size needs"),
         ({273: (LONG, [0])}, "where it says that something else lies"),
+        # A row before its counts, where a tag has its values.
+        (
+            {50716: (LONG, [0] * 400), 273: (LONG, [900]), 50717: (LONG, [65535])},
+            "where it says that something else lies",
+        ),
         ({257: (LONG, [66]), 50717: (LONG, [65535])}, "fewer than its size needs"),
     ],
 )
