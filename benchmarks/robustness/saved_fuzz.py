@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 import traceback
@@ -43,7 +44,7 @@ MODEL, CHECKPOINT, STORE = "model.safetensors", "fit.checkpoint", "store.frame"
 # The second where finite weights are so large that what they compute is not.
 REFUSALS = (ValueError, FloatingPointError)
 SEALED = ("sealed.safetensors", "sealed.checkpoint")  # by a foe, with a new digest
-DIGEST_FIELD = b'\\"digest\\": \\"'
+DIGEST = re.compile(rb'\\"digest\\": \\"([0-9a-f]{64})\\"')
 RESUME_EVERY = 8  # one checkpoint of so many goes on with its fit, though it is refused
 
 
@@ -266,11 +267,10 @@ def load_quietly(path: Path) -> ADLDenoiser:
 
 def seal_again(content: bytes) -> bytes:
     """Put the digest of a damaged file into it, if there is still a place for it."""
-    begin = content.find(DIGEST_FIELD)
-    if begin < 0:
+    place = DIGEST.search(content)
+    if place is None:
         return content
-    begin += len(DIGEST_FIELD)
-    end = begin + len(digest.UNSEALED)
+    begin, end = place.span(1)
     return digest.seal(content[:begin] + digest.UNSEALED.encode() + content[end:])
 
 

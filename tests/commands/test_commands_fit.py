@@ -198,6 +198,28 @@ def test_fit__stopped__says_how_to_go_on_and_resumes(run, shots, tmp_path, stop_
     assert not (tmp_path / "m.checkpoint").exists()
 
 
+@pytest.mark.parametrize(
+    ("n_steps", "place"),
+    [(3, "iteration 1 of 2 of adaptation"), (5, "iteration 1 of 2 of fine-tuning")],
+)
+def test_denoise__checkpoint_of_a_stopped_fit__uses_the_network_so_far(
+    shots, tmp_path, stop_fit, n_steps, place
+):
+    stop_fit(n_steps, "--checkpoint-every", "0")
+    raw = shots / "scene0" / "b.dng"
+    words = ["denoise", raw, "--model", "m.checkpoint", "--out", "out"]
+    outcome = CliRunner().invoke(cli.main, [*map(str, words), "--format", "npy"])
+    assert outcome.exit_code == 0, outcome.output
+    assert f"is not finished: the network is as it was before {place}" in outcome.stderr
+    with pytest.warns(UserWarning, match="is not finished"):
+        model = skadl.load("m.checkpoint")
+    expected = model.predict(skadl.read_raw(raw)).mosaic
+    (written,) = (tmp_path / "out").iterdir()
+    np.testing.assert_array_equal(np.load(written), expected)
+    # What it is stays as it was: the fit goes on from it.
+    assert (tmp_path / "m.checkpoint").exists()
+
+
 def test_fit__stopped_early__says_that_nothing_is_kept(shots, tmp_path, stop_fit):
     outcome = stop_fit(1, "--checkpoint", "place")
     assert outcome.exit_code == 1
