@@ -26,9 +26,9 @@ def shares_of_clean(
 ) -> tuple[float, np.ndarray]:
     """Part of the residual's variance that the clean frame causes: all, by bin.
 
-    Arrays are (4, h, w), `sigma` the residual's standard deviation at each pixel;
-    `is_noise` tells where the residual is known and no outlier. `starts` (n_bins,) are
-    the lowest signals of the bins, rising.
+    Arrays are (n_planes, h, w), `sigma` the residual's standard deviation at each
+    pixel; `is_noise` tells where the residual is known and no outlier. `starts`
+    (n_bins,) are the lowest signals of the bins, rising.
     """
     shares = np.zeros(len(starts))
     if min(signal.shape[1:]) < _LEAST_SIDE or not len(starts):
@@ -41,7 +41,7 @@ def shares_of_clean(
     # select on the very noise that is looked for. So would a centre of such bins.
     n_bins = len(starts)
     which = np.searchsorted(starts[1:], expected, side="right")
-    which += n_bins * np.repeat(range(4), usable.sum(axis=(1, 2)))
+    which += n_bins * np.repeat(range(len(usable)), usable.sum(axis=(1, 2)))
     found = _inner(residual)[usable] / sigma
     counts = np.maximum(np.bincount(which), 1)
     found -= (np.bincount(which, found) / counts)[which]
@@ -55,7 +55,7 @@ def shares_of_clean(
     powers = found**2 * weight
     figures = np.array(
         [
-            np.bincount(which, values, 4 * n_bins).reshape(4, n_bins).sum(axis=0)
+            np.bincount(which, values, len(usable) * n_bins).reshape(-1, n_bins).sum(0)
             for values in (weight > 0, products, products**2, powers)
         ]
     )
