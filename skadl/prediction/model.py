@@ -258,7 +258,7 @@ def warn_outside_iso_range(info: SensorInfo, image: RawImage) -> None:
     if not low <= image.iso <= high:
         warnings.warn(
             f"ISO {image.iso:g} lies outside the range {low:g} to {high:g} that "
-            f"{what}; look at the result with care.",
+            f"{what}; check the result before you use it.",
             UserWarning,
             stacklevel=2,
         )

@@ -193,7 +193,7 @@ def _doubt(tags: TiffTags, path: Path) -> None:
     doubt = why_doubtful(tags)
     if doubt is not None:
         warnings.warn(
-            f"{path.name} may be damaged: {doubt}. Look at the picture before you "
+            f"{path.name} may be damaged: {doubt}. Check the picture before you "
             "use it.",
             UserWarning,
             stacklevel=3,
