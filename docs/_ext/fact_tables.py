@@ -22,8 +22,10 @@ FOR = {
     "frame": "selection reports as pandas tables",
     "bm3d": "`skadl.baselines.BM3D`; its licence forbids commercial use",
     "bench": "`python -m benchmarks.tables`, from a checkout",
-    "sidd": "`load_sidd`",
-    "onnx": "`export_onnx`",
+    "sidd": "`load_sidd`: the data set SIDD",
+    "onnx": "`export_onnx`: the network for programs without torch",
+    "onnxruntime": "`predict(engine=\"onnxruntime\")`",
+    "openvino": "`predict(engine=\"openvino\")`, and 8 bits",
     "dask": "its `--dask`, together with `bench`",
 }
 DEVELOPERS = ("test", "lint", "docs")
@@ -55,7 +57,7 @@ class Extras(FactTable):
                 brings = ", ".join(
                     re.split("[<>=]", package)[0] for package in packages
                 )
-                rows.append([f"`skadl[{name}]`", FOR.get(name, ""), brings])
+                rows.append([f"`skadl[{name}]`", FOR[name], brings])
         return rows
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from skadl.screening.denoised import Denoiser
     from skadl.screening.result import PairCheck
 
+_TO_UNDERSCORE = str.maketrans("/\\ ", "___")  # in the names of pictures
 _POSITIVE = click.FloatRange(0, min_open=True)
 
 
@@ -200,7 +201,7 @@ def _draw(pairs: Sequence[RawPair], result: PairCheck, folder: Path) -> list[Pat
         # Of a pair without figures nothing can be drawn.
         if checked.verdict == "good" or checked.noise is None:
             continue
-        name = Path(checked.name).stem.replace("/", "_").replace(" ", "_")
+        name = str(Path(checked.name).with_suffix("")).translate(_TO_UNDERSCORE)
         path = folder / f"{checked.index:03d}_{name}.png"
         try:
             folder.mkdir(parents=True, exist_ok=True)
