@@ -24,8 +24,8 @@ FOR = {
     "bench": "`python -m benchmarks.tables`, from a checkout",
     "sidd": "`load_sidd`: the data set SIDD",
     "onnx": "`export_onnx`: the network for programs without torch",
-    "onnxruntime": "`predict(engine=\"onnxruntime\")`",
-    "openvino": "`predict(engine=\"openvino\")`, and 8 bits",
+    "onnxruntime": '`predict(engine="onnxruntime")`',
+    "openvino": '`predict(engine="openvino")`, and 8 bits',
     "dask": "its `--dask`, together with `bench`",
 }
 DEVELOPERS = ("test", "lint", "docs")
