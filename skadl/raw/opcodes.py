@@ -68,7 +68,8 @@ def move_opcodes(
         try:
             if move is None:
                 raise _Unsound
-            number, moved = move(number, data, window, find_count)
+            with np.errstate(over="ignore", invalid="ignore"):
+                number, moved = move(number, data, window, find_count)
         except (_Unsound, struct.error, OverflowError):
             known = 0 < number <= len(_NAMES)
             left_out.append(_NAMES[number - 1] if known else f"number {number}")
@@ -111,6 +112,12 @@ def _split(content: bytes) -> list[tuple[int, int, int, bytes]]:
     return opcodes
 
 
+def _check_finite(values: Sequence[float] | np.ndarray) -> None:
+    """Refuse numbers that no program can correct an image by."""
+    if not np.isfinite(values).all():
+        raise _Unsound
+
+
 def _move_area(data: bytes, window: Window) -> tuple[_Area, slice, slice] | None:
     """Area within the part, and which of its old rows and columns these are."""
     area = _Area(*struct.unpack_from(">8I", data))
@@ -146,6 +153,8 @@ def _move_gain_map(number, data, window, find_count):
     if len(gains) != 4 * n_rows * n_columns * n_planes or not gains:
         raise _Unsound
     spacing, origin = move_map(grid[:2], grid[2:], window)
+    _check_finite([*spacing, *origin])
+    _check_finite(np.frombuffer(gains, ">f4"))
     head = struct.pack(">2I4dI", n_rows, n_columns, *spacing, *origin, n_planes)
     return number, struct.pack(">8I", *moved[0]) + head + gains
 
@@ -163,6 +172,7 @@ def _move_per_line(number, data, window, find_count):
     values = values[rows if number in (10, 12) else columns]
     if number in (10, 11):
         values = values * np.float32(window.scale)
+    _check_finite(values)
     body = values.astype(">f4").tobytes()
     return number, struct.pack(">9I", *area, len(values)) + body
 
@@ -193,6 +203,7 @@ def _move_polynomial(number, data, window, find_count):
         raise _Unsound
     factors = struct.unpack_from(f">{degree + 1}d", data, 36)
     factors = [f * float(window.scale) ** (1 - i) for i, f in enumerate(factors)]
+    _check_finite(factors)
     head = struct.pack(">9I", *moved[0], degree)
     return number, head + struct.pack(f">{degree + 1}d", *factors)
 
@@ -225,6 +236,7 @@ def _move_vignette(number, data, window, find_count):
     *factors, x, y = struct.unpack(">7d", data)
     centre, unit = _move_centre((x, y), window)
     factors = [f * unit ** (2 * i + 2) for i, f in enumerate(factors)]
+    _check_finite(factors)
     return number, struct.pack(">7d", *factors, *centre)
 
 
@@ -245,6 +257,7 @@ def _move_warp(number, data, window, find_count):
         14: (*range(15), 1, 1, -1, -1),
     }[number]
     factors = [f * unit**p for f, p in zip(factors, powers * n_planes, strict=True)]
+    _check_finite(factors)
     body = struct.pack(f">{n_factors + 2}d", *factors, *centre)
     return number, data[:4] + body + tail
 

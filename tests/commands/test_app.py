@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 
 import numpy as np
@@ -24,6 +25,7 @@ from skadl.raw.thumbnail import average_blocks  # noqa: E402
 
 PORT = 8000
 HERE = f"http://127.0.0.1:{PORT}"
+KEY = "the key"
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +41,9 @@ def photos(tmp_path_factory):
 
 @pytest.fixture
 def page(session):
-    client = TestClient(make_app(session, PORT), base_url=HERE)
+    client = TestClient(make_app(session, PORT, KEY), base_url=HERE)
     with client:
+        assert client.get("/", params={"key": KEY}).url == f"{HERE}/"
         yield client
 
 
@@ -90,6 +93,60 @@ def test_page__everything_it_loads__is_its_own(page):
 def test_page__another_page_asks__is_refused(page, headers, method):
     answer = page.request(method, "/api/state", headers=headers)
     assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("given", [{}, {"key": ""}, {"key": "another"}, {"key": "é"}])
+def test_page__without_the_key__is_refused(session, given):
+    client = TestClient(make_app(session, PORT, KEY), base_url=HERE)
+    for place in ("/", "/app.js", "/api/state"):
+        answer = client.get(place, params=given)
+        assert answer.status_code == 403 and "key" in answer.text
+    answer = client.post("/api/open", json={"place": "/"}, params=given)
+    assert answer.status_code == 403
+
+
+def test_page__key__is_kept_where_no_other_page_reads_it(session):
+    client = TestClient(make_app(session, PORT, KEY), base_url=HERE)
+    answer = client.get("/", params={"key": KEY}, follow_redirects=False)
+    cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in cookie and "samesite=strict" in cookie
+    assert KEY not in answer.headers["location"]
+
+
+def test_state__names_that_are_no_unicode__are_told(page, session, photos, tmp_path):
+    folder = tmp_path / "caf\udce9"
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system has no such names")
+    (folder / "x\udce9.dng").write_bytes((photos / "0.dng").read_bytes())
+    session.out = folder / "out"
+    page.post("/api/open", content=json.dumps({"place": str(folder)}))
+    state = page.get("/api/state")
+    assert state.status_code == 200 and state.json()["out"] == str(session.out)
+    said = {"numbers": [1], "out": state.json()["out"], "strength": 1}
+    job = page.post("/api/write", content=json.dumps(said)).json()
+    assert finished(page, job["number"])["state"] == "done"
+    assert [path.suffix for path in session.out.iterdir()] == [".dng"]
+
+
+@pytest.mark.parametrize("strength", ["nan", "inf", "-1", "x"])
+def test_picture__strength_that_cannot_be__says_why(page, photos, strength):
+    number = open_folder(page, photos)["0.dng"]
+    window = "x=0&y=0&width=9&height=9"
+    answer = page.get(f"/api/file/{number}/picture?{window}&strength={strength}")
+    assert answer.status_code == 400 and "error" in answer.json()
+
+
+def test_action__nested_too_deeply__says_so(page):
+    answer = page.post("/api/open", content="[" * 100_000)
+    assert answer.status_code == 400
+
+
+def test_upload__that_fails__leaves_nothing(page, session):
+    answer = page.post(f"/api/upload?name={'x' * 300}", content=b"1")
+    assert answer.status_code == 400
+    assert not list(session.scratch.iterdir())
 
 
 def test_denoise__a_file__says_its_noise_and_shows_less_of_it(page, photos):
@@ -196,6 +253,13 @@ def test_upload__dropped_file__is_removed_with_its_entry(page, session, photos):
         ("write", {"numbers": [], "out": "x", "strength": 2}, "from 0 to 1"),
         ("check", {"place": "/no/such"}, "there is no folder"),
         ("model", {"path": "/no/such"}, "no"),
+        ("open", {"place": None}, "lacks or mistakes"),
+        ("open", ["place"], "lacks or mistakes"),
+        ("open", {"place": "~no-such-user/x"}, "there is no user 'no-such-user'"),
+        ("model", {"path": "~no-such-user/x"}, "there is no user 'no-such-user'"),
+        ("write", {"numbers": 1, "out": "", "strength": 1}, "lacks or mistakes"),
+        ("write", {"numbers": [], "out": 1, "strength": 1}, "lacks or mistakes"),
+        ("fit", {"place": "", "model": 1, "sources": True}, "lacks or mistakes"),
     ],
 )
 def test_action__that_cannot_be__says_why(page, action, said, words):

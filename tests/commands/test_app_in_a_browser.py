@@ -55,7 +55,7 @@ def photos(tmp_path_factory):
 def address(session):
     listening = socket.create_server(("127.0.0.1", 0))
     port = listening.getsockname()[1]
-    config = uvicorn.Config(make_app(session, port), log_level="error")
+    config = uvicorn.Config(make_app(session, port, "key"), log_level="error")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
@@ -85,7 +85,7 @@ def test_page__file__is_compared_zoomed_moved_weakened_and_written(
     browser, session, address, photos, tmp_path
 ):
     browser.requests.clear()
-    tab = browser.open(address)
+    tab = browser.open(f"{address}?key=key")
     open_folder(tab, photos)
     choose(tab, "night & day.dng")
     tab.until("document.getElementById('facts').textContent.includes('6400')")
@@ -145,7 +145,7 @@ def test_page__picture_larger_than_its_place__is_moved_by_the_mouse(
 ):
     (pair,) = make_domain("SonyA7S2", 1, size=640, iso=6400, ratio=1, random_state=0)
     write_dng(tmp_path / "large.dng", pair.noisy)
-    tab = browser.open(address, 390, 844)
+    tab = browser.open(f"{address}?key=key", 390, 844)
     tab.type("#place", str(tmp_path / "large.dng"))
     tab.click("#open button")
     tab.until(SHOWN % ("before", "width=320"))
@@ -162,7 +162,7 @@ def test_page__picture_larger_than_its_place__is_moved_by_the_mouse(
 def test_page__damaged_file__says_so_and_the_next_one_is_shown(
     browser, session, address, photos
 ):
-    tab = browser.open(address)
+    tab = browser.open(f"{address}?key=key")
     open_folder(tab, photos)
     choose(tab, "damaged.dng")
     error = "document.getElementById('error')"
@@ -177,7 +177,10 @@ def test_page__damaged_file__says_so_and_the_next_one_is_shown(
 def test_page__two_tabs__share_the_files_and_show_their_own(
     browser, session, address, photos
 ):
-    first, second = browser.open(address), browser.open(address)
+    first, second = (
+        browser.open(f"{address}?key=key"),
+        browser.open(f"{address}?key=key"),
+    )
     open_folder(first, photos)
     second.until("document.querySelectorAll('#files li').length === 3")
     numbers = [choose(first, "dusk.dng"), choose(second, "night & day.dng")]

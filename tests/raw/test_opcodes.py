@@ -223,3 +223,20 @@ def test_damaged_list__is_kept_in_part_or_left_out(seed):
     assert moved or left_out
     if moved:
         split_opcodes(moved)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, 3e38])
+def test_numbers_that_no_program_corrects_by__are_left_out_by_name(number):
+    times_16 = Window(40, 60, 5, 8, 30, 48, 16)
+    wide = struct.pack(">8d", *[float(number)] * 6, 0.5, 0.5)
+    content = opcode_list(
+        (10, area() + struct.pack(">I", 40) + struct.pack(">40f", *[number] * 40)),
+        (8, area() + struct.pack(">I2d", 1, 0.0, float(number) * 1e270)),
+        (1, struct.pack(">I", 1) + wide),
+    )
+    moved, left_out = move_opcodes(content, times_16, find_nothing)
+    assert "DeltaPerRow" in left_out and "MapPolynomial" in left_out
+    if np.isfinite(number):  # so large a distortion is a number all the same
+        assert left_out == ["DeltaPerRow", "MapPolynomial"] and moved
+    else:
+        assert left_out[-1] == "WarpRectilinear" and not moved

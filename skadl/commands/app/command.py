@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 import tempfile
 import threading
@@ -40,8 +41,9 @@ _HOST = "127.0.0.1"  # this machine alone
 def app(port: int, out: Path, opens: bool) -> None:
     """Denoise photographs, check pairs and fit in a browser.
 
-    The page is served by this command, to this machine only: no account, no upload,
-    nothing that needs a network. It ends with Ctrl-C.
+    The page is served by this command, to this machine only, and to who has the key in
+    its address: no account, no upload, nothing that needs a network. It ends with
+    Ctrl-C.
     """
     try:
         uvicorn = import_extra("uvicorn", "app", "skadl app")
@@ -60,12 +62,13 @@ def app(port: int, out: Path, opens: bool) -> None:
                 "a free one is taken."
             )
         ) from error
-    address = f"http://{_HOST}:{listening.getsockname()[1]}/"
+    key = secrets.token_urlsafe(16)
+    address = f"http://{_HOST}:{listening.getsockname()[1]}/?key={key}"
     with listening, tempfile.TemporaryDirectory(prefix="skadl-app-") as scratch:
         session = Session(Path(scratch), out.resolve())
         try:
             config = uvicorn.Config(
-                make_app(session, listening.getsockname()[1]),
+                make_app(session, listening.getsockname()[1], key),
                 log_level="error",
                 timeout_graceful_shutdown=1,
             )

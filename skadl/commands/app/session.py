@@ -88,7 +88,7 @@ class Session:
 
     def open(self, place: str) -> list[dict[str, Any]]:
         """Add a RAW file, or those of a folder, to the list; ValueError if none."""
-        path = Path(place.strip().strip("\"'")).expanduser()
+        path = _typed(place)
         if not place.strip() or not path.exists():
             raise ValueError(
                 f"there is no file or folder {printable(place)!r}; type where your RAW "
@@ -166,7 +166,7 @@ class Session:
         files = [self._file(number).path for number in numbers]
         if not files:
             raise ValueError("no file is chosen; open some first.")
-        folder = Path(out.strip() or self.out).expanduser().resolve()
+        folder = _typed(out).resolve() if out.strip() else self.out
         self.out = folder
         options = BatchOptions(
             predict={"strength": float(strength)},
@@ -229,7 +229,7 @@ class Session:
     def fit(self, place: str, model: str, with_sources: bool) -> Job:
         """Fit a denoiser on a folder of pairs, and write it."""
         folder = _folder(place)
-        path = Path(model.strip()).expanduser().resolve()
+        path = _typed(model).resolve()
         if not model.strip() or path.is_dir():
             raise ValueError("type a name for the model, as my-camera.safetensors.")
         if path.exists():
@@ -258,7 +258,7 @@ class Session:
 
     def use_model(self, path: str) -> None:
         """Denoise with a model file from now on, or with the network of skadl."""
-        model = None if path == UNIVERSAL else load(Path(path).expanduser())
+        model = None if path == UNIVERSAL else load(_typed(path))
         with self._lock:
             self.model_path, self._model = path, model
             for number, frame in list(self._frames.items()):
@@ -308,8 +308,19 @@ def _says_all(path: Path) -> bool:
     return True
 
 
+def _typed(place: str) -> Path:
+    """Path as a person types or pastes it: with ~, or with quotes around it."""
+    path = Path(place.strip().strip("\"'"))
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(
+            f"there is no user {printable(path.parts[0][1:])!r}; type the whole path."
+        ) from error
+
+
 def _folder(place: str) -> Path:
-    folder = Path(place.strip().strip("\"'")).expanduser()
+    folder = _typed(place)
     if not place.strip() or not folder.is_dir():
         raise ValueError(
             f"there is no folder {printable(place)!r}; type where your pairs are."
