@@ -103,15 +103,17 @@ def measure(adaptation: Adaptation, parameters: dict[str, Any]) -> dict[str, Any
         universal = skadl.load_universal(device="cpu")
         info = estimator.sensors_.get(adaptation.camera)
         universal.sensors_ = SensorTable({adaptation.camera: info})
-        noisy = _score(None, data.test)
-        start, adapted = (_score(m, data.test) for m in (universal, estimator))
-        averaged = _score(estimator, data.test, self_ensemble=True)
+        noisy = score_images(None, data.test)
+        start, adapted = (score_images(m, data.test) for m in (universal, estimator))
+        twice = score_images(estimator, data.test, self_ensemble=2)
+        averaged = score_images(estimator, data.test, self_ensemble=8)
     dim = np.array([pair.noisy.ratio >= 100 for pair in data.test])
     return asdict(adaptation) | {
         "noisy": noisy.mean(),
         "start": start.mean(),
         "adapted": adapted.mean(),
-        "self-ensemble": averaged.mean(),  # of the adapted network
+        "two turns": twice.mean(),  # of the adapted network
+        "self-ensemble": averaged.mean(),
         DIM[0]: start[dim].mean(),
         DIM[1]: adapted[dim].mean(),
         "below start": int((adapted < start - HARMED).sum()),
@@ -128,7 +130,7 @@ def run(
     adaptations: Sequence[Adaptation], parameters: dict[str, Any], path: Path
 ) -> Iterator[dict[str, Any]]:
     """Measure what a CSV file does not hold yet, row by row, and add it there."""
-    done = set()
+    done, table = set(), pd.DataFrame()
     if path.exists():
         table = pd.read_csv(path)
         keys = list(asdict(adaptations[0]))
@@ -138,9 +140,9 @@ def run(
             continue
         row = measure(adaptation, parameters)
         path.parent.mkdir(parents=True, exist_ok=True)
-        header = not path.exists()
-        frame = pd.DataFrame([row]).round(4)
-        frame.to_csv(path, mode="a", header=header, index=False)
+        # Written anew: a file of an earlier version may have fewer columns.
+        table = pd.concat([table, pd.DataFrame([row]).round(4)])
+        table.to_csv(path, index=False)
         yield row
 
 
@@ -154,6 +156,7 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
             "start",
             "adapted",
             "gain",
+            "two turns",
             "self-ensemble",
             *DIM,
             *ACCEPTED,
@@ -182,9 +185,10 @@ def _accepted(estimator: ADLDenoiser, data: RunData) -> dict[str, float]:
     }
 
 
-def _score(
-    model: ADLDenoiser | None, pairs: Sequence[RawPair], self_ensemble: bool = False
+def score_images(
+    model: ADLDenoiser | None, pairs: Sequence[RawPair], self_ensemble: int = 1
 ) -> np.ndarray:
+    """PSNR of each image, denoised by a model or as it is, in dB."""
     scores = []
     for pair in pairs:
         image = pair.noisy

@@ -18,6 +18,7 @@ from benchmarks.start.classic import CLASSIC, classic_denoiser
 from benchmarks.start.compare import compare
 from benchmarks.start.evaluate import (
     BENCHMARK_CAMERAS,
+    MOST_REAL,
     Case,
     benchmark_cases,
     by_ratio,
@@ -33,6 +34,8 @@ from benchmarks.start.grow import grow
 from benchmarks.start.networks import NETWORKS
 from benchmarks.start.pmrid import load_pmrid
 from benchmarks.start.prediction import Denoiser, leave_noisy, network_denoiser
+from benchmarks.start.rough import run as run_rough
+from benchmarks.start.rough import summarise as summarise_rough
 from benchmarks.start.scenes import SceneSource, load_photographs
 from benchmarks.start.shadows import shadow_cases, shadow_means, summarise
 from benchmarks.start.tables import to_markdown
@@ -178,6 +181,10 @@ def _line(row: dict[str, float]) -> str:
     default=(1.0,),
     help="By what the noise variance that is told is wrong; may be repeated.",
 )
+@click.option(
+    "--collection", "collections", multiple=True, help="Score it alone; repeatable."
+)
+@click.option("--most", default=MOST_REAL, show_default=True, help="Of a file's pairs.")
 @click.option("--out", type=FOLDER, required=True)
 @click.option("--threads", default=1, show_default=True)
 def evaluate(
@@ -188,6 +195,8 @@ def evaluate(
     pairs: Path | None,
     figures: Path | None,
     told: tuple[float, ...],
+    collections: tuple[str, ...],
+    most: int,
     out: Path,
     threads: int,
 ) -> None:
@@ -213,9 +222,11 @@ def evaluate(
         held_out = load_photographs(photographs, held_out=True)
         cases = itertools.chain(benchmark_cases(), photograph_cases(held_out))
     if pairs is not None and figures is not None:
-        cases = itertools.chain(cases, real_cases(pairs, figures))
+        cases = itertools.chain(cases, real_cases(pairs, figures, most))
     if pairs is not None:
-        cases = itertools.chain(cases, sky_cases(pairs))
+        cases = itertools.chain(cases, sky_cases(pairs, most))
+    if collections:
+        cases = (case for case in cases if case.collection in collections)
     scores = score(cases, denoisers)
     out.mkdir(parents=True, exist_ok=True)
     scores.to_csv(out / "scores.csv", index=False)
@@ -293,6 +304,27 @@ def adapt(
     heading = f"Fits from the start ({describe_processor()}, {threads} threads)"
     text = to_markdown({heading: table.set_index("pool")})
     (out / "adapt.md").write_text(text, "utf-8")
+    click.echo(text)
+
+
+@main.command("rough")
+@click.option("--cameras", default=",".join(BENCHMARK_CAMERAS), show_default=True)
+@click.option("--seeds", default="0,1,2", show_default=True)
+@click.option("--fits", is_flag=True, help="Fit as well: two fits for each row.")
+@click.option("--out", type=FOLDER, required=True)
+@click.option("--threads", default=1, show_default=True)
+def measure_rough(
+    cameras: str, seeds: str, fits: bool, out: Path, threads: int
+) -> None:
+    """Tell the start more and more of rough cameras; write rough.csv and rough.md."""
+    torch.set_num_threads(threads)
+    path = out / "rough.csv"
+    numbers = [int(seed) for seed in seeds.split(",")]
+    for row in run_rough(cameras.split(","), numbers, fits, path):
+        click.echo("  ".join(f"{k} {_short(v)}" for k, v in row.items()))
+    heading = f"Rough cameras ({describe_processor()}, {threads} threads)"
+    text = to_markdown({heading: summarise_rough(pd.read_csv(path))})
+    (out / "rough.md").write_text(text, "utf-8")
     click.echo(text)
 
 

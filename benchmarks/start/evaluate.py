@@ -32,7 +32,7 @@ BENCHMARK_CAMERAS = ("CanonEOS70D", "NikonD850", "SonyA7S2")
 N_PAIRS = 6  # of the target that its noise is measured on
 N_SEEDS = 3  # each with its own six pairs; the test images are the same
 DIM = {"imx296": 16.0}  # light factor of files whose name begins so
-_MOST_REAL = 12
+MOST_REAL = 12  # pairs of a file; flats are small, so all of theirs
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,26 +68,25 @@ def photograph_cases(photographs: list[Photograph]) -> Iterator[Case]:
             yield Case("photographs", band, pair, camera_info(pair.sensor))
 
 
-def real_cases(folder: Path, table: Path) -> Iterator[Case]:
-    """Yield all pairs of the files of a folder that the table has figures for."""
+def real_cases(folder: Path, table: Path, most: int = MOST_REAL) -> Iterator[Case]:
+    """Yield pairs of the files of a folder that the table has figures for."""
     for name, figures in read_figures(table).items():
         path = folder / name
         if not path.exists():
             continue
         ratio = next((r for start, r in DIM.items() if name.startswith(start)), 1.0)
-        most = 10_000 if "flat" in name else _MOST_REAL
-        for pair in load_pairs(path, ratio, most):
+        for pair in load_pairs(path, ratio, 10_000 if "flat" in name else most):
             yield Case("real", path.stem, pair, sensor_info(pair, *figures))
 
 
-def sky_cases(folder: Path) -> Iterator[Case]:
-    """Yield the pairs of stars of a folder, told the noise between their stars."""
+def sky_cases(folder: Path, most: int = MOST_REAL) -> Iterator[Case]:
+    """Yield pairs of stars of a folder, told the noise between their stars."""
     for path in sorted(folder.glob("seestar*.npz")):
-        pairs = load_pairs(path, 1.0, _MOST_REAL)
+        pairs = load_pairs(path, 1.0, MOST_REAL)
         with np.load(path) as file:
             gain = float(file["gain_dn_per_e"])
         figures = measured_figures(pairs, gain)
-        for pair in pairs:
+        for pair in pairs[:most]:
             info = sensor_info(pair, *figures)
             yield Case("real, sky", path.stem, pair, info, sky_of(pair))
 

@@ -110,7 +110,7 @@ def network_planes(
             noise,
             clip_levels=ClipLevels.of(image),
             safeguard=safeguard,
-            self_ensemble=False,
+            self_ensemble=1,
             memory=MEMORY,
         )
         rows = slice(0, mosaic.shape[1])

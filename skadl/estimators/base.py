@@ -122,7 +122,7 @@ class RawDenoiser(BaseEstimator, ABC):
         ratio: float | None = None,
         *,
         strength: float = 1.0,
-        self_ensemble: bool = False,
+        self_ensemble: bool | int = False,
         dtype: DTypeLike | None = None,
         memory_limit: float = DEFAULT_MEMORY_LIMIT,
         n_jobs: int | None = None,
@@ -152,9 +152,11 @@ class RawDenoiser(BaseEstimator, ABC):
             How much of the change to make: ``raw + strength * (denoised - raw)``. 0
             gives the image as it is; in between fine detail stays, with as much of
             the noise.
-        self_ensemble : bool, default=False
-            Average over the eight flips and transpositions of the mosaic: a little
-            better, eight times slower.
+        self_ensemble : bool or {1, 2, 4, 8}, default=False
+            Average over so many turned versions of the mosaic: a little better, so
+            many times slower. 2 is as it is and upside down, 4 all quarter turns, 8 or
+            True these and their mirror images. 2 gives two thirds of what 8 gives.
+            X-Trans has four: mirrored, not transposed.
         dtype : dtype, optional
             Of the counts of the result, by default those of the image. A file holds
             whole counts; ``dtype=np.float32`` keeps the fractions that a denoised
@@ -206,7 +208,7 @@ class RawDenoiser(BaseEstimator, ABC):
         """
         model = self.fitted_model()
         options = PredictOptions(
-            strength, bool(self_ensemble), dtype, memory_limit, engine, precision
+            strength, self_ensemble, dtype, memory_limit, engine, precision
         )
         progress = Progress(self.verbose)
         if not isinstance(raw, (list, tuple)) and not _holds_pairs(raw):

@@ -51,6 +51,18 @@ def mean_where_clipped(signal: np.ndarray, shot: float, read: float) -> np.ndarr
     return signal * ndtr(place) + sigma * density
 
 
+def offset_where_clipped(mean: np.ndarray, sigma: float) -> np.ndarray:
+    """Offset from black, or below it, whose Gaussian noise, clipped, has this mean.
+
+    >>> offset_where_clipped(np.array([0.399, 1.083, 3.0]), 1.0).round(2)
+    array([0., 1., 3.])
+    """
+    places = np.linspace(-4, _FAR, 8 * _STEPS)
+    means = places * ndtr(places) + np.exp(-0.5 * places**2) / np.sqrt(2 * np.pi)
+    scaled = np.asarray(mean, float) / max(sigma, _LEAST_READ)
+    return sigma * np.where(scaled > _FAR, scaled, np.interp(scaled, means, places))
+
+
 def signal_where_clipped(mean: np.ndarray, shot: float, read: float) -> np.ndarray:
     """Signal whose clipped noise has this mean: the inverse; float32, 0 or more.
 

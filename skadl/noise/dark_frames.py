@@ -4,16 +4,26 @@ Frames with the lens cap on hold no light. What changes from one to the next is 
 what stays is the sensor's own. Each part of what stays is measured on two halves of the
 frames, apart: what both have in common is there, the rest is noise, and the part is
 drawn towards 0 by its share of that. So subtracting it never adds noise to speak of.
+
+Where files end at black, half of the noise in the dark is cut off, and about half of
+what is fixed: a pixel a little above black raises the mean of its frames by half of
+that. Both are put right by what a censored Gaussian leaves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import median_filter
+from scipy.special import ndtri
 
+from skadl.noise.clipped_black import (
+    LEFT_AT_BLACK,
+    ends_at_black,
+    offset_where_clipped,
+)
 from skadl.noise.fixed_pattern import PatternAtIso, spread_shading
 from skadl.raw.image import RawImage
 from skadl.raw.lines import share_rows
@@ -26,6 +36,7 @@ _HOT_OF_MEANS = 8.0  # and so many of what the means of pixels scatter by
 _CELL, _MOST_CELLS = 32, 16  # packed pixels of a cell of shading; cells along a side
 _SURE = 3.0  # standard errors from which what two halves share is believed
 _LEAST_FOR_PIXELS = 4  # frames, from which single pixels are told from noise
+_SLOPE = 0.5  # by which the mean of clipped noise rises with a small offset
 _LEAST_PIXELS = 0.005  # of the read variance: a map of pixels with less is not kept
 
 
@@ -48,9 +59,11 @@ def measure_darks(frames: Sequence[RawImage]) -> DarkFigures:
     They are read one after the other, once.
     """
     sums, counts, variances, rows = [None, None], [0, 0], [], []
-    previous = None
+    previous, at_black = None, []
     for index, frame in enumerate(frames):
         planes = _above_black(frame)
+        if ends_at_black(frame):
+            at_black.append(np.mean(planes <= 0, axis=(1, 2)))
         half = index % 2
         sums[half] = planes if sums[half] is None else sums[half] + planes
         counts[half] += 1
@@ -60,7 +73,11 @@ def measure_darks(frames: Sequence[RawImage]) -> DarkFigures:
             rows.append(row_variance)
         previous = planes
     halves = [part / n for part, n in zip(sums, counts, strict=True)]
-    variance = float(np.mean(variances))
+    variance, row_variance = float(np.mean(variances)), float(np.mean(rows))
+    is_clipped = 2 * len(at_black) > len(frames)
+    if is_clipped:
+        variance /= LEFT_AT_BLACK
+        row_variance /= _SLOPE**2
     read_noise = max(variance, 1e-12) ** 0.5
     n_pixels = halves[0].size
     # A variance errs by the square root of 2 over n; the mean over pairs by what they
@@ -70,12 +87,17 @@ def measure_darks(frames: Sequence[RawImage]) -> DarkFigures:
         scatter = np.std(np.log(variances), ddof=1) / len(variances) ** 0.5
         error = max(error, 0.5 * float(scatter))
     offset, pattern = find_pattern(halves, read_noise, frames[0].cfa, len(frames))
+    if is_clipped:
+        pattern = _unclipped(pattern, float(offset.mean()), read_noise)
+        # Rounding puts half a count above black there too.
+        share = np.clip(np.mean(at_black, axis=0), 1e-3, 1 - 1e-3)
+        offset = 0.5 - read_noise * ndtri(share)
     return DarkFigures(
         float(frames[0].iso),
         len(frames),
         read_noise,
         max(error, 0.002),
-        max(float(np.mean(rows)), 0.0) ** 0.5,
+        max(row_variance, 0.0) ** 0.5,
         offset,
         pattern,
     )
@@ -132,6 +154,25 @@ def find_pattern(
         rows, columns, shading, pixels, flat_hot, float(mean_square_error) ** 0.5
     )
     return offset, pattern
+
+
+def _unclipped(pattern: PatternAtIso, mean: float, sigma: float) -> PatternAtIso:
+    """Return what is fixed in frames whose clipped noise, of `sigma`, has a mean."""
+
+    def undo(part: np.ndarray | None) -> np.ndarray | None:
+        if part is None:
+            return None
+        both = offset_where_clipped(np.append(mean, mean + part), sigma)
+        return (both[1:] - both[0]).reshape(part.shape)
+
+    return replace(
+        pattern,
+        rows=undo(pattern.rows),
+        columns=undo(pattern.columns),
+        shading=undo(pattern.shading),
+        pixels=undo(pattern.pixels),
+        error=pattern.error / _SLOPE,
+    )
 
 
 def _above_black(frame: RawImage) -> np.ndarray:

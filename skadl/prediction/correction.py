@@ -102,7 +102,7 @@ def correct(
     *,
     clip_levels: ClipLevels,
     safeguard: bool,
-    self_ensemble: bool,
+    self_ensemble: int,
     memory: float,
     track: Track | None = None,
 ) -> Correction:

@@ -17,7 +17,7 @@ from skadl.prediction.bands import BAND_BYTES, count_threads, each_band, row_uni
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
 from skadl.prediction.tiling import Tile, Tiling, choose_tiling
 from skadl.raw.mosaic import mosaic_of, of_mosaic, to_common_geometry
-from skadl.raw.symmetry import AS_IT_IS, turn, view_symmetries
+from skadl.raw.symmetry import AS_IT_IS, ensemble, turn
 
 Item = TypeVar("Item")
 Track = Callable[[Iterable[Item], int], Iterable[Item]]
@@ -140,15 +140,15 @@ def predict_residual(
     network: FrameNetwork,
     mosaic: NormalisedMosaic,
     memory: float,
-    self_ensemble: bool = False,
+    self_ensemble: int = 1,
     track: Track | None = None,
 ) -> np.ndarray:
     """Compute what a network removes from a mosaic: one of its pattern, float32.
 
     The tiles that are worked on take `memory` bytes beside the result; ValueError if
-    not even the smallest fits. `self_ensemble` averages over the symmetries of the
-    mosaic, `track` passes the tiles through and shows how far they are.
-    FloatingPointError if the result is not finite.
+    not even the smallest fits. The mean over `self_ensemble` symmetries of the mosaic
+    is taken, or all it has; `track` passes the tiles through and shows how far they
+    are. FloatingPointError if the result is not finite.
     """
     result = np.zeros(mosaic.counts.shape, np.float32)
     common, margin = (
@@ -156,7 +156,7 @@ def predict_residual(
         mosaic_of(mosaic.cfa).margin,
     )
     jobs = []
-    symmetries = view_symmetries(mosaic.cfa) if self_ensemble else (AS_IT_IS,)
+    symmetries = ensemble(mosaic.cfa, self_ensemble)
     for symmetry in symmetries:
         source, target = mosaic.turned(symmetry), turn(common, *symmetry, margin)
         if target.size:
@@ -166,13 +166,17 @@ def predict_residual(
             jobs += [(source, coarse, target, tiling, batch) for batch in batches]
     for job in jobs if track is None else track(jobs, len(jobs)):
         _add_tiles(network, *job)
-    if self_ensemble:
+    if len(symmetries) > 1:
         common /= len(symmetries)
         # Mirroring a Bayer mosaic costs its two outermost lines (see `turn`): they are
-        # in half of the symmetries only, and corners in a quarter.
-        for line in (0, -1) if margin else ():
+        # in half of the symmetries only, and corners in those that mirror nothing.
+        lines = (0, -1) if margin else ()
+        for line in lines:
             common[line] *= 2
             common[:, line] *= 2
+        n_plain = sum(symmetry[:2] == AS_IT_IS[:2] for symmetry in symmetries)
+        if lines:
+            common[np.ix_(lines, lines)] *= len(symmetries) / (4 * n_plain)
     return result
 
 

@@ -22,6 +22,7 @@ from skadl.raw.mosaic import (
     pad_to_blocks,
     unpack_mosaic,
 )
+from skadl.raw.symmetry import ENSEMBLE_SIZES
 
 DEFAULT_MEMORY_LIMIT = 1.5
 ENGINES = ("auto", "torch", "onnxruntime", "openvino")
@@ -32,14 +33,14 @@ PRECISIONS = ("float32", "bfloat16", "int8")
 class PredictOptions:
     """How an image shall be denoised; checked when it is made.
 
-    strength from 0 (as it is) to 1; self_ensemble averages over the symmetries of the
-    mosaic; dtype of the result, None for that of the image; memory_limit in GiB. engine
-    and precision of the convolutions, as in `choose_engine`; None is the precision of
-    the model.
+    strength from 0 (as it is) to 1; self_ensemble, over how many symmetries of the
+    mosaic to average, True for all; dtype of the result, None for that of the
+    image; memory_limit in GiB. engine and precision of the convolutions, as in
+    `choose_engine`; None is the precision of the model.
     """
 
     strength: float = 1.0
-    self_ensemble: bool = False
+    self_ensemble: int = 1
     dtype: Any = None
     memory_limit: float = DEFAULT_MEMORY_LIMIT
     engine: str = "auto"
@@ -50,6 +51,14 @@ class PredictOptions:
         if not is_real or not 0 <= self.strength <= 1:
             raise ValueError(
                 f"strength must be a number from 0 to 1, got {self.strength!r}."
+            )
+        if isinstance(self.self_ensemble, (bool, np.bool_)):
+            size = max(ENSEMBLE_SIZES) if self.self_ensemble else 1
+            object.__setattr__(self, "self_ensemble", size)
+        elif self.self_ensemble not in ENSEMBLE_SIZES:
+            raise ValueError(
+                "self_ensemble must be True, False or one of "
+                f"{', '.join(map(str, ENSEMBLE_SIZES))}, got {self.self_ensemble!r}."
             )
         check_positive("memory_limit", self.memory_limit)
         if self.engine not in ENGINES:
@@ -208,7 +217,7 @@ class PlaneFunction(ImageModel):
         track: Track | None = None,
     ) -> np.ndarray:
         """Return the function's planes as a mosaic in counts."""
-        if options.self_ensemble:
+        if options.self_ensemble > 1:
             raise ValueError("self_ensemble is for denoisers with a network.")
         height, width = image.mosaic.shape
         image = image.with_mosaic(pad_to_blocks(image.mosaic, image.cfa))

@@ -15,13 +15,20 @@ from scipy.stats import chi2
 
 from skadl.noise.noise_level import NoiseLevel
 from skadl.noise.signal_bins import MOST_CLIPPED
-from skadl.prediction.blocks import variance
+from skadl.prediction.blocks import stabilised, variance
 
 PATCH = 8  # packed pixels: side of the patches that are smooth or not
 SMOOTH = 0.15  # part of a patch's finest detail that may be left after denoising
 # What planes have in common is texture that was taken for noise.
 MOST_SHARED = 0.05  # of the power
 LEAST_PATCHES = 32  # smooth ones, below which an image says nothing
+# Fewer are enough where a small image is flat: nearly all smooth, and of one level.
+LEAST_OF_FLAT = 8
+NEARLY_ALL = 0.9
+MOST_UNEVEN = (
+    2.0  # standard deviations of noise from the darkest patch to the brightest
+)
+_MOST_ERRORS = 3.0  # standard errors that the shared part of few patches may have
 # Among smooth patches some still hold a little texture: the lower tenth, against that
 # of noise alone.
 _QUANTILE = 0.1
@@ -42,26 +49,30 @@ def noise_factor(
     >>> 1.9 < noise_factor([part], NoiseLevel(shot=0.0, read=0.005)) < 2.1
     True
     """
-    parts = list(parts)
-    n_planes = len(parts[0][0])
-    smooth = [_smooth_patches(*part, noise) for part in parts]
-    powers, shared = (np.concatenate(values) for values in zip(*smooth, strict=True))
-    if len(powers) < LEAST_PATCHES:
+    found = [_patches(*part, noise) for part in parts]
+    powers, shared, is_smooth, levels = map(np.concatenate, zip(*found, strict=True))
+    n_smooth, n_planes = np.count_nonzero(is_smooth), levels.shape[1]
+    if n_smooth < max(LEAST_OF_FLAT, min(LEAST_PATCHES, NEARLY_ALL * is_smooth.size)):
         return None
+    if n_smooth < LEAST_PATCHES and np.ptp(levels, axis=0).max() > MOST_UNEVEN:
+        return None
+    powers, shared = powers[is_smooth], shared[is_smooth]
     details = n_planes * (PATCH // 2) ** 2  # of a patch, independent
     expected = float(chi2.ppf(_QUANTILE, details)) / details
     factor = float(np.quantile(powers, _QUANTILE)) / expected
+    n_products = n_smooth * details * (n_planes - 1) / 2  # of two planes' details
     # Texture among it makes it too large: a bound that still holds where it is low.
-    is_noise = shared.sum() <= MOST_SHARED * powers.sum()
+    most_shared = max(MOST_SHARED, _MOST_ERRORS * n_products**-0.5)
+    is_noise = shared.sum() <= most_shared * powers.sum()
     return factor if is_noise or factor < 1 else None
 
 
-def _smooth_patches(
+def _patches(
     planes: np.ndarray, removed: np.ndarray, clipped: np.ndarray, noise: NoiseLevel
-) -> tuple[np.ndarray, np.ndarray]:
-    """Power of smooth patches' finest detail, and what of it the planes share.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Of each patch: power of its finest detail, what the planes share, is it smooth.
 
-    In units of the noise told.
+    And the level of its planes (n, C). All in units of the noise told.
     """
     height, width = (side // PATCH * PATCH for side in planes.shape[1:])
     planes, removed, clipped = (
@@ -81,7 +92,9 @@ def _smooth_patches(
     shared = (total - n_planes * noisy_power) / (n_planes * (n_planes - 1))
     is_smooth = clean_power <= SMOOTH * noisy_power
     is_smooth &= _per_patch(clipped, PATCH) <= MOST_CLIPPED
-    return noisy_power[is_smooth], shared[is_smooth]
+    level = stabilised(noise, np.stack([_per_patch(p[None], PATCH) for p in clean]))
+    levels = level.reshape(n_planes, -1).T
+    return noisy_power.ravel(), shared.ravel(), is_smooth.ravel(), levels
 
 
 def _finest_detail(planes: np.ndarray) -> np.ndarray:

@@ -13,6 +13,19 @@ import numpy as np
 from skadl.raw.mosaic import Mosaic, common_pattern, mosaic_of
 
 AS_IT_IS = (False, False, False)
+ENSEMBLE_SIZES = (1, 2, 4, 8)
+# Upside down first, then quarter turns, then mirror images: as many as a size says are
+# a group, and the mean over them of a turned mosaic is the turned mean.
+_IN_ORDER = (
+    AS_IT_IS,
+    (True, True, False),
+    (False, True, True),
+    (True, False, True),
+    (False, True, False),
+    (True, False, False),
+    (False, False, True),
+    (True, True, True),
+)
 
 
 def turn(
@@ -42,6 +55,16 @@ def view_symmetries(cfa: str) -> tuple[tuple[bool, bool, bool], ...]:
     """Return the symmetries under which `turn` shows a mosaic."""
     own = mosaic_of(cfa)
     return tuple(s for s in own.symmetries if own.transposes_blocks or not s[2])
+
+
+def ensemble(cfa: str, size: int) -> tuple[tuple[bool, bool, bool], ...]:
+    """Choose symmetries to average over: `size` of them, or all that there are.
+
+    >>> ensemble("RGGB", 2)
+    ((False, False, False), (True, True, False))
+    """
+    lawful = view_symmetries(cfa)
+    return tuple(s for s in _IN_ORDER if s in lawful)[:size]
 
 
 def plane_order(

@@ -13,7 +13,7 @@ import torch
 from night import BLACK, GAIN, field, light_of
 
 import skadl
-from benchmarks.start import adapt, networks
+from benchmarks.start import adapt, networks, rough
 from benchmarks.start.adapt import roughen
 from benchmarks.start.batches import make_batch
 from benchmarks.start.blind import simulated, summarise
@@ -285,7 +285,8 @@ def test_adaptations_are_measured_once(tmp_path, monkeypatch):
 
     def measure(adaptation, parameters):
         asked.append(adaptation)
-        names = ["noisy", "start", "adapted", "self-ensemble", "cpu_seconds"]
+        names = ["noisy", "start", "adapted", "two turns", "self-ensemble"]
+        names += ["cpu_seconds"]
         row = dict.fromkeys([*names, *adapt.DIM, *adapt.ACCEPTED], 1.0)
         counts = dict.fromkeys(["below start", "below noisy", "start below noisy"], 0)
         return dataclasses.asdict(adaptation) | row | counts
@@ -350,3 +351,27 @@ def test_sky_cases__stars__are_scored_between_them(tmp_path):
     rows = score(iter(cases), {"noisy": lambda image, info: image.normalised()})
     expected = (1.2 * GAIN * sky) ** 0.5 / (65535 - BLACK)
     assert rows["psnr"].mean() == pytest.approx(-20 * np.log10(expected), abs=0.3)
+
+
+def test_rough_cameras_are_measured_once(tmp_path, monkeypatch):
+    asked = []
+
+    def measure(camera, seed, with_fits):
+        asked.append((camera, seed, with_fits))
+        return {"camera": camera, "seed": seed, "noisy": 30.0 + seed}
+
+    monkeypatch.setattr(rough, "measure", measure)
+    path = tmp_path / "rough.csv"
+    for seeds in ([0], [0, 1]):
+        list(rough.run(["NikonD850"], seeds, False, path))
+    assert asked == [("NikonD850", 0, False), ("NikonD850", 1, False)]
+    table = rough.summarise(pd.read_csv(path))
+    assert table.loc["mean", "noisy"] == 30.5 and table.loc["mean", "seeds"] == 2
+
+
+def test_rough_dark_frames_hold_no_light_and_nothing_below_black():
+    frames = rough.make_darks("NikonD850", 32, seed=0)
+    assert len(frames) == rough.N_DARKS * rough.N_ISOS
+    black = frames[0].black_planes.min()
+    assert all(frame.mosaic.min() == black for frame in frames)
+    assert np.median(np.concatenate([f.mosaic for f in frames])) < black + 20

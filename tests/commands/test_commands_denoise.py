@@ -115,9 +115,9 @@ def test_denoise__result__is_nowhere_brighter_than_the_file(run, card, monkeypat
 
 
 def test_denoise__history__says_model_options_and_version(run, card):
-    run("card/a.dng", "--strength", "0.5", "--self-ensemble")
+    run("card/a.dng", "--strength", "0.5", "--self-ensemble", "2")
     comment = (
-        "denoised with tiny.safetensors, strength 0.5, self-ensemble; counts and "
+        "denoised with tiny.safetensors, strength 0.5, self-ensemble of 2; counts and "
         f"levels multiplied by 16; written by skadl {skadl.__version__}"
     )
     with open("skadl-denoised/a.dng", "rb") as file:

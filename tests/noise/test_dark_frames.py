@@ -105,6 +105,25 @@ def test_subtracting__measured_pattern__lowers_the_error_of_another_frame():
     assert np.mean(after**2) < 1.15 * expected < 0.5 * np.mean(before**2)
 
 
+def ending_at_black(frames):
+    return [frame.with_mosaic(np.maximum(frame.mosaic, BLACK)) for frame in frames]
+
+
+@settings(max_examples=5)
+@given(shift=st.floats(-1, 1), seed=st.integers(0, 10**6))
+def test_measure_darks__files_end_at_black__finds_what_whole_ones_show(shift, seed):
+    pattern, hot = true_pattern()
+    frames = photograph(0, 16, pattern=pattern / 2 + shift, hot=hot, seed=seed)
+    whole, found = measure_darks(frames), measure_darks(ending_at_black(frames))
+    assert found.read_noise == pytest.approx(whole.read_noise, rel=0.15)
+    assert found.row_noise == pytest.approx(whole.row_noise, rel=0.25)
+    np.testing.assert_allclose(found.offset, whole.offset, atol=0.1 * READ)
+    assert set(hot) <= set(found.pattern.hot.tolist())
+    both = [figures.pattern.counts("RGGB") for figures in (found, whole)]
+    off, all_of_it = both[0] - both[1], both[1] - both[1].mean()
+    assert np.var(off) < 0.15 * np.var(all_of_it)
+
+
 def test_pattern_to_subtract__cluster_of_hot_pixels__takes_good_neighbours():
     mosaic = np.full((12, 12), 100.0)
     hot = [13, 15, 37, 39]  # 2x2 of one plane

@@ -13,7 +13,12 @@ from skadl.evaluation.metrics import psnr
 from skadl.noise.noise_level import NoiseLevel
 from skadl.prediction.clipping import ClipLevels
 from skadl.prediction.correction import TOLERANCE, correct
-from skadl.prediction.noise_check import LEAST_PATCHES, PATCH, noise_factor
+from skadl.prediction.noise_check import (
+    LEAST_OF_FLAT,
+    LEAST_PATCHES,
+    PATCH,
+    noise_factor,
+)
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
 from skadl.prediction.tiling import choose_tiling
 from skadl.raw.image import RawImage
@@ -62,7 +67,7 @@ def denoise(network_for, planes, told, safeguard=True):
         told,
         clip_levels=ClipLevels.of(image),
         safeguard=safeguard,
-        self_ensemble=False,
+        self_ensemble=1,
         memory=1e9,
     )
     rows = slice(0, planes.shape[1])
@@ -114,9 +119,22 @@ def test_texture_or_few_patches_tell_nothing():
     assert noise_factor([(noisy, noisy - clean, nothing)], NOISE) is None
     # Taken for noise, the texture is what all planes have in common.
     assert noise_factor([(noisy, noisy - 0.3, nothing)], NOISE) is None
-    flat = np.full((4, PATCH * (LEAST_PATCHES - 1), PATCH), 0.3)
-    few = photograph(flat, NOISE, 0), np.zeros(flat.shape, bool)
-    assert noise_factor([(few[0], few[0] - flat, few[1])], NOISE) is None
+    mostly = np.where(np.arange(SIDE) < PATCH, 0.3, clean)
+    noisy = photograph(mostly, NOISE, 0)  # SIDE // PATCH patches are smooth
+    assert noise_factor([(noisy, noisy - mostly, nothing)], NOISE) is None
+
+
+@given(n_patches=st.integers(LEAST_OF_FLAT, LEAST_PATCHES), seed=st.integers(0, 2**16))
+def test_few_patches_of_a_flat_image_tell_the_noise(n_patches, seed):
+    flat = np.full((4, PATCH * n_patches, PATCH), 0.3)
+    noisy = photograph(flat, NOISE, seed)
+    factor = noise_factor([(noisy, noisy - flat, np.zeros(flat.shape, bool))], NOISE)
+    # In one of some hundred images planes agree by chance more than noise does.
+    assert factor is None or factor == pytest.approx(1, rel=0.4)
+    slope = flat + np.linspace(0, 0.1, flat.shape[1])[:, None]
+    noisy = photograph(slope, NOISE, seed)
+    part = noisy, noisy - slope, np.zeros(flat.shape, bool)
+    assert (noise_factor([part], NOISE) is None) == (n_patches < LEAST_PATCHES)
 
 
 def test_clipped_patches_are_not_asked():

@@ -498,7 +498,7 @@ def little_memory(model):
     width=st.integers(140, 161),
     cfa=st.sampled_from(CFA_PATTERNS),
     safeguard=st.booleans(),
-    self_ensemble=st.booleans(),
+    self_ensemble=st.sampled_from([1, 2, 4, 8]),
 )
 def test_denoise__little_memory__gives_the_same_in_tiles(
     make_model, height, width, cfa, safeguard, self_ensemble
@@ -520,7 +520,7 @@ def test_denoise__little_memory__gives_the_same_in_tiles(
         ).mosaic
         for limit in (1.0, little_memory(model))
     )
-    assert n_tiles[1] > n_tiles[0] == (8 if self_ensemble else 1)
+    assert n_tiles[1] > n_tiles[0] == self_ensemble
     span = image.white_level - image.black_level
     np.testing.assert_allclose(tiled / span, whole / span, atol=1e-5)
 
@@ -593,7 +593,20 @@ def test_wishes__dtype_that_holds_no_counts__is_refused(dtype):
         PredictOptions(dtype=dtype)
 
 
-@pytest.mark.parametrize("self_ensemble", [False, True])
+@pytest.mark.parametrize(
+    ("given_size", "size"), [(False, 1), (True, 8), (1, 1), (2, 2), (4, 4), (8, 8)]
+)
+def test_wishes__self_ensemble__is_a_number_of_symmetries(given_size, size):
+    assert PredictOptions(self_ensemble=given_size).self_ensemble == size
+
+
+@pytest.mark.parametrize("self_ensemble", [0, 3, 16, "8", None])
+def test_wishes__self_ensemble_of_another_size__is_refused(self_ensemble):
+    with pytest.raises(ValueError, match="True, False or one of 1, 2, 4, 8, got"):
+        PredictOptions(self_ensemble=self_ensemble)
+
+
+@pytest.mark.parametrize("self_ensemble", [1, 2, 8])
 @pytest.mark.parametrize("in_tiles", [False, True])
 def test_denoise__mean_level_and_green_balance__stay(
     make_model, cfa, self_ensemble, in_tiles

@@ -16,7 +16,7 @@ from skadl.prediction.frame import FrameNetwork, predict_residual
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
 from skadl.prediction.tiling import Tiling, choose_tiling
 from skadl.raw.mosaic import CFA_PATTERNS, pack_mosaic, plane_views
-from skadl.raw.symmetry import turn, view_symmetries
+from skadl.raw.symmetry import ENSEMBLE_SIZES, ensemble, turn, view_symmetries
 
 ZEROS = np.zeros(4)
 KINDS = (ModulatedUNet, LocalUNet, ModulatedDenseUNet, DirectUNet)
@@ -128,17 +128,15 @@ def test_tiles_of_all_scales_equal_whole(rows, columns, cfa, n_levels, room, see
     height=st.integers(1, 75),
     width=st.integers(1, 75),
     room=st.floats(1, 6),
-    is_ensemble=st.booleans(),
+    size=st.sampled_from(ENSEMBLE_SIZES),
 )
-def test_tiles_of_all_scales_equal_one_tile_for_any_sides(
-    height, width, room, is_ensemble
-):
+def test_tiles_of_all_scales_equal_one_tile_for_any_sides(height, width, room, size):
     network = FrameNetwork(folded_network(2, 0, PyramidUNet), None)
     mosaic = mosaic_of(height, width)
     smallest = (2 * network.halo + network.multiple) ** 2
     memory = memory_for(network, room * smallest)
-    tiled = predict_residual(network, mosaic, memory, is_ensemble)
-    whole = predict_residual(network, mosaic, 1e9, is_ensemble)
+    tiled = predict_residual(network, mosaic, memory, size)
+    whole = predict_residual(network, mosaic, 1e9, size)
     assert np.isfinite(tiled).all()
     np.testing.assert_allclose(tiled, whole, atol=1e-5)
 
@@ -212,15 +210,16 @@ def test_a_turned_mosaic_is_an_rggb_mosaic(height, width, symmetry):
     width=st.integers(1, 20),
     cfa=st.sampled_from(CFA_PATTERNS),
     seed=st.integers(0, 100),
+    size=st.sampled_from(ENSEMBLE_SIZES),
 )
-def test_self_ensemble_is_the_mean_over_the_symmetries(height, width, cfa, seed):
+def test_self_ensemble_is_the_mean_over_the_symmetries(height, width, cfa, seed, size):
     folded = folded_network(2)
     network = FrameNetwork(folded, None)
     mosaic = mosaic_of(height, width, cfa, seed, offset=np.array([0.1, 0.2, 0.3, 0.4]))
-    result = predict_residual(network, mosaic, 1e9, self_ensemble=True)
+    result = predict_residual(network, mosaic, 1e9, self_ensemble=size)
     # The same, spelled out: every version alone, counted where it knows a pixel.
     total, count = np.zeros((2, *result.shape), np.float32)
-    for symmetry in view_symmetries("RGGB"):
+    for symmetry in ensemble("RGGB", size):
         version = mosaic.turned(symmetry)
         if version.counts.size:
             removed = removed_whole(folded, version[:, :, :])
@@ -239,12 +238,30 @@ def _flips(cfa):
     return {"RGGB": (), "GRBG": (1,), "GBRG": (0,), "BGGR": (0, 1)}[cfa]
 
 
+@pytest.mark.parametrize("cfa", ["RGGB", "XTRANS-GBG"])
+@pytest.mark.parametrize("size", ENSEMBLE_SIZES)
+def test_the_symmetries_of_an_ensemble_are_a_group(size, cfa):
+    def turned(square, mirror_rows, mirror_columns, transpose):
+        square = square[::-1] if mirror_rows else square
+        square = square[:, ::-1] if mirror_columns else square
+        return square.T if transpose else square
+
+    symmetries = ensemble(cfa, size)
+    square = np.arange(9).reshape(3, 3)
+    versions = [turned(square, *symmetry).tolist() for symmetry in symmetries]
+    n_versions = len({str(version) for version in versions})
+    assert n_versions == min(size, len(view_symmetries(cfa)))
+    for version in versions:
+        for symmetry in symmetries:
+            assert turned(np.array(version), *symmetry).tolist() in versions
+
+
 def test_self_ensemble_of_a_transposed_mosaic_is_the_transposed_result():
     network, mosaic = FrameNetwork(folded_network(3), None), mosaic_of(20, 31)
-    result = predict_residual(network, mosaic, 1e9, self_ensemble=True)
+    result = predict_residual(network, mosaic, 1e9, self_ensemble=8)
     transposed = NormalisedMosaic(mosaic.counts.T, "RGGB", ZEROS, 1.0, ZEROS)
     np.testing.assert_allclose(
-        predict_residual(network, transposed, 1e9, self_ensemble=True),
+        predict_residual(network, transposed, 1e9, self_ensemble=8),
         result.T,
         atol=1e-5,
     )
