@@ -156,7 +156,7 @@ class RawDenoiser(BaseEstimator, ABC):
             Average over so many turned versions of the mosaic: a little better, so
             many times slower. 2 is as it is and upside down, 4 all quarter turns, 8 or
             True these and their mirror images. 2 gives two thirds of what 8 gives.
-            X-Trans has four: mirrored, not transposed.
+            X-Trans has the first two alone.
         dtype : dtype, optional
             Of the counts of the result, by default those of the image. A file holds
             whole counts; ``dtype=np.float32`` keeps the fractions that a denoised
