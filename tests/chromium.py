@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-# Settles once an expression of the page is true.
-_UNTIL = """new Promise((settle) => {
+# Settles once an expression of the page is true; gives up after a minute.
+_UNTIL = """new Promise((settle, fail) => {
+  const end = Date.now() + 60000;
   const ask = () => {
     let found;
     try { found = (%s); } catch { found = false; }
-    if (found) settle(found); else setTimeout(ask, 20);
+    if (found) settle(found);
+    else if (Date.now() > end) fail(new Error(document.body.innerText));
+    else setTimeout(ask, 20);
   };
   ask();
 })"""
@@ -119,7 +122,7 @@ class Tab:
         return result["result"].get("value")
 
     def until(self, condition: str) -> Any:
-        """Wait until an expression is true; the test's time limit ends it otherwise."""
+        """Wait until an expression is true; an error after a minute."""
         return self.run(_UNTIL % condition)
 
     def middle(self, selector: str, across: float = 0.5) -> tuple[float, float]:

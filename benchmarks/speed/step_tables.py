@@ -61,5 +61,10 @@ def tabulate_parts(timings: pd.DataFrame) -> pd.DataFrame:
         alone += [f"validation, k={k}" for k in VALIDATION_SIZES]
         shares |= {what: median[what] / step for what in alone}
         columns[f"{network}, {side}x{side}"] = shares
-    frame = pd.DataFrame(columns).map(lambda share: f"{100 * share:.2g} %")
+    frame = pd.DataFrame(columns).map(_percent)
     return frame.rename_axis("part").reset_index()
+
+
+def _percent(share: float) -> str:
+    text = f"{100 * share:.0f}" if share >= 1 else f"{100 * share:.2g}"
+    return f"{text} %"

@@ -32,6 +32,7 @@ ROUGHNESS = """(() => {
   for (let i = 4; i < values.length; i += 1) sum += Math.abs(values[i] - values[i - 4]);
   return sum / values.length;
 })()"""
+ERROR = "document.getElementById('error')"
 SHOWN = "document.getElementById('%s').src.includes('%s')"
 
 
@@ -69,6 +70,8 @@ def open_folder(tab, photos):
     tab.type("#place", str(photos))
     tab.click("#open button")
     tab.until("document.querySelectorAll('#files li').length === 3")
+    # The page opens the first file by itself.
+    tab.until(f"!{ERROR}.hidden && {ERROR}.textContent.includes('damaged.dng is dam')")
 
 
 def choose(tab, name):
@@ -165,13 +168,12 @@ def test_page__damaged_file__says_so_and_the_next_one_is_shown(
     tab = browser.open(f"{address}?key=key")
     open_folder(tab, photos)
     choose(tab, "damaged.dng")
-    error = "document.getElementById('error')"
     tab.until(
-        f"!{error}.hidden && {error}.textContent.includes('damaged.dng is damaged')"
+        f"!{ERROR}.hidden && {ERROR}.textContent.includes('damaged.dng is damaged')"
     )
     choose(tab, "dusk.dng")
     tab.until(SHOWN % ("after", "strength=1"))
-    assert tab.run(f"{error}.hidden")
+    assert tab.run(f"{ERROR}.hidden")
 
 
 def test_page__two_tabs__share_the_files_and_show_their_own(
@@ -243,3 +245,22 @@ def test_page__another_origin__reaches_nothing(
         )
         assert framed is None
     assert len(session.files) == 3
+
+
+def test_page__fit_that_ended__compares_the_model_with_the_noisy_frames(
+    browser, session, address
+):
+    stages = [("noisy", 0, 37.39), ("start", 0, 41.3), ("fine-tuning", 100, 41.5)]
+    report = {
+        "stages": [
+            dict(zip(("name", "n_iter", "psnr"), s, strict=True)) for s in stages
+        ],
+        "domains": [],
+        "notes": ["all of the training kept."],
+    }
+    session.worker.submit("fit", "m", lambda job: {"model": "m", "report": report})
+    tab = browser.open(address)
+    tab.click("#tab-fit")
+    shown = "document.getElementById('jobs-fit').textContent"
+    tab.until(f"{shown}.includes('Noisy frames: 37.39 dB')")
+    assert "skadl: 41.30 dBYour model: 41.50 dB" in tab.run(shown)

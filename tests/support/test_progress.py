@@ -124,3 +124,25 @@ def test_progress__time_left__is_right_from_the_tenth_second(
             given = 60 * int(left[0]) + int(left[1])
             assert abs(given - true) <= 0.2 * true + 1  # whole seconds are shown
     assert n_checked > 50
+
+
+def test_progress__files_of_a_folder__time_left_is_right_from_the_first_one_on(
+    capsys, monkeypatch
+):
+    now = 0.0
+    monkeypatch.setattr("tqdm.std.time", lambda: now)
+    durations = 15 * np.exp(0.05 * np.random.RandomState(0).standard_normal(30))
+
+    def files():
+        nonlocal now
+        for duration in durations:
+            now += duration
+            yield None
+
+    for _ in Progress(1).track("denoising", files(), len(durations), unit="file"):
+        pass
+    shown = re.findall(r"\| (\d+)/30 \[[\d:]+<(\d+):(\d+)", capsys.readouterr().err)
+    assert len(shown) >= 28
+    for count, minutes, seconds in shown:
+        true = durations[int(count) :].sum()
+        assert abs(60 * int(minutes) + int(seconds) - true) <= 0.2 * true + 1

@@ -68,9 +68,10 @@ tabs.forEach((tab, index) => {
 at("open").onsubmit = (event) => {
   event.preventDefault();
   attempt(async () => {
+    const { turn } = seen;
     const added = await ask("/api/open", { place: at("place").value });
     await look();
-    choose(added[0].number);
+    if (turn === seen.turn) choose(added[0].number); // no other was chosen meanwhile
   });
 };
 
@@ -359,7 +360,7 @@ function checkTable(result) {
     if (pair.picture !== null) {
       const image = element("img");
       image.src = `/api/check/${pair.picture}/picture`;
-      image.alt = `What is odd about ${pair.name}`;
+      image.alt = `What was found in ${pair.name}`;
       image.loading = "lazy";
       said.append(image);
     }
@@ -379,6 +380,14 @@ function fitReport(result) {
   const whole = element("div");
   const { report } = result;
   whole.append(element("p", `Written: ${result.model}`));
+  const first = { noisy: "Noisy frames", start: "The network that comes with skadl" };
+  const known = report.stages.filter((stage) => stage.psnr !== null);
+  const lines = known.filter((stage) => first[stage.name]);
+  if (known.length > lines.length) lines.push(known[known.length - 1]);
+  for (const stage of lines) {
+    const name = first[stage.name] || "Your model";
+    whole.append(element("p", `${name}: ${stage.psnr.toFixed(2)} dB`));
+  }
   const table = element("table");
   for (const domain of report.domains) {
     const row = element("tr");
