@@ -259,7 +259,7 @@ def test_page__fit_that_ended__compares_the_model_with_the_noisy_frames(
         "notes": ["all of the training kept."],
     }
     session.worker.submit("fit", "m", lambda job: {"model": "m", "report": report})
-    tab = browser.open(address)
+    tab = browser.open(f"{address}?key=key")
     tab.click("#tab-fit")
     shown = "document.getElementById('jobs-fit').textContent"
     tab.until(f"{shown}.includes('Noisy frames: 37.39 dB')")
