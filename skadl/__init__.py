@@ -1,4 +1,4 @@
-"""skadl: a RAW denoiser for any Bayer camera, and for a new one from few pairs.
+"""skadl: a RAW denoiser for any camera, and for a new one from few pairs.
 
 Names are loaded when they are first used (PEP 562), so that `import skadl` costs next
 to nothing and `skadl --help` needs no torch.

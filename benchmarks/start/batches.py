@@ -23,9 +23,9 @@ def make_batch(
     network that pulls it out would guess a picture's brightness.
     """
     rng = np.random.default_rng([seed, step])
-    clean = scenes.draw(n_patches, side, step, rng)  # (B, 4, side, side)
-    noises = [draw_noise(rng) for _ in range(n_patches)]
-    noisy = add_noise(clean, noises, rng)
+    clean = scenes.draw(n_patches, side, step, rng)  # (B, C, side, side)
+    noises = [draw_noise(rng, scenes.cfa) for _ in range(n_patches)]
+    noisy = add_noise(clean, noises, rng, scenes.cfa)
     for planes, noise in zip(clean, noises, strict=True):
         offsets = np.array(noise.offsets, np.float32) * noise.ratio / noise.span
         planes += offsets[:, None, None]
@@ -43,6 +43,6 @@ def make_batch(
 
 
 def to_channels_last(planes: np.ndarray) -> torch.Tensor:
-    """Turn planes (B, 4, h, w) into a float32 tensor in channels_last."""
+    """Turn planes (B, C, h, w) into a float32 tensor in channels_last."""
     tensor = torch.from_numpy(np.asarray(planes, np.float32))
     return tensor.contiguous(memory_format=torch.channels_last)

@@ -48,14 +48,21 @@ from benchmarks.start.training import (
     read_checkpoint,
     run,
 )
+from benchmarks.start.transplant import transplant
 from benchmarks.start.validation import ValidationSet, photograph_pairs
+from benchmarks.start.xtrans import CAMERAS as XTRANS_CAMERAS
+from benchmarks.start.xtrans import DENOISERS, OWN, Trial
+from benchmarks.start.xtrans import run as run_trials
+from benchmarks.start.xtrans import summarise as summarise_trials
 from benchmarks.tables.markdown import describe_processor
 from skadl.commands.parameters import read_assignments
 from skadl.network.unet import ModulatedUNet
+from skadl.raw.mosaic import CFA_PATTERNS, XTRANS_PATTERNS
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 DEFAULT = Recipe()
+MOSAICS = [CFA_PATTERNS[0], XTRANS_PATTERNS[0]]
 
 
 @click.group()
@@ -90,6 +97,7 @@ def _shared(command):
 @click.option("--optimizer", default=DEFAULT.optimizer, type=click.Choice(OPTIMIZERS))
 @click.option("--precision", default=DEFAULT.precision, show_default=True)
 @click.option("--seed", default=DEFAULT.seed, show_default=True)
+@click.option("--cfa", default=DEFAULT.cfa, type=click.Choice(MOSAICS))
 def train(
     photographs: Path,
     out: Path,
@@ -101,12 +109,13 @@ def train(
 ) -> None:
     """Train up to --steps in all; go on where the checkpoint in --out stopped."""
     torch.set_num_threads(threads)
-    training = Training(Recipe(**recipe), _scenes(photographs, recipe["seed"]))
     path = out / "checkpoint.pt"
+    chosen = Recipe(**recipe)
+    training = Training(chosen, _scenes(photographs, chosen))
     if path.exists():
         training.load(path)
         click.echo(f"going on from step {training.step}")
-    validation = _validation(photographs)
+    validation = _validation(photographs, chosen.cfa)
     log = out / "log.csv"
     for row in run(
         training, steps, path, log, save_every, validate_every, validation.psnr
@@ -129,14 +138,14 @@ def anneal(
     torch.set_num_threads(threads)
     begun, path = out / "checkpoint.pt", out / "annealed.pt"
     recipe = Recipe(**read_checkpoint(begun)["recipe"])
-    training = Training(recipe, _scenes(photographs, recipe.seed))
+    training = Training(recipe, _scenes(photographs, recipe))
     training.load(begun)
     cooling = (training.step, steps)
     if path.exists() and tuple(read_checkpoint(path)["cooling"]) == cooling:
         training.load(path)
         click.echo(f"going on from step {training.step}")
     training.cooling = cooling
-    validation = _validation(photographs)
+    validation = _validation(photographs, recipe.cfa)
     log = out / "anneal.csv"
     for row in run(
         training, sum(cooling), path, log, save_every, validate_every, validation.psnr
@@ -144,13 +153,15 @@ def anneal(
         click.echo(_line(row))
 
 
-def _scenes(photographs: Path, seed: int) -> SceneSource:
-    return SceneSource(load_photographs(photographs, held_out=False), seed)
+def _scenes(photographs: Path, recipe: Recipe) -> SceneSource:
+    found = load_photographs(photographs, held_out=False)
+    return SceneSource(found, recipe.seed, recipe.cfa)
 
 
-def _validation(photographs: Path) -> ValidationSet:
+def _validation(photographs: Path, cfa: str) -> ValidationSet:
     held_out = load_photographs(photographs, held_out=True)
-    validation = ValidationSet.of(photograph_pairs(held_out))
+    cfa = None if cfa == DEFAULT.cfa else cfa
+    validation = ValidationSet.of(photograph_pairs(held_out, cfa))
     click.echo("noisy: " + _line(validation.noisy_psnr()))
     return validation
 
@@ -349,6 +360,49 @@ def export(checkpoint: Path, path: Path) -> None:
 def grow_checkpoint(checkpoint: Path, path: Path, batch: int, side: int) -> None:
     """Write to PATH the "pyramid" that goes on from a "local" CHECKPOINT."""
     grow(checkpoint, path, batch, side)
+
+
+@main.command("xtrans")
+@click.option("--cameras", default=",".join(XTRANS_CAMERAS), show_default=True)
+@click.option("--mosaics", default=f"{OWN},{MOSAICS[-1]}", show_default=True)
+@click.option("--denoisers", default=",".join(DENOISERS), show_default=True)
+@click.option("--seeds", default="0,1,2", show_default=True)
+@click.option("--out", type=FOLDER, required=True)
+@click.option("--threads", default=1, show_default=True)
+def measure_xtrans(
+    cameras: str, mosaics: str, denoisers: str, seeds: str, out: Path, threads: int
+) -> None:
+    """Fit on six pairs; add to xtrans.csv, write xtrans.md to --out."""
+    torch.set_num_threads(threads)
+    trials = [
+        Trial(camera, mosaic, denoiser, int(seed))
+        for seed in seeds.split(",")
+        for denoiser in denoisers.split(",")
+        for camera in cameras.split(",")
+        for mosaic in mosaics.split(",")
+    ]
+    path = out / "xtrans.csv"
+    for row in run_trials(trials, path):
+        click.echo("  ".join(f"{k} {_short(v)}" for k, v in row.items()))
+    table = summarise_trials(pd.read_csv(path))
+    heading = f"Fits on six pairs ({describe_processor()}, {threads} threads)"
+    text = to_markdown({heading: table.set_index("camera")})
+    (out / "xtrans.md").write_text(text, "utf-8")
+    click.echo(text)
+
+
+@main.command("transplant")
+@click.argument("model", type=FILE)
+@click.argument("path", type=FILE)
+@click.option("--cfa", default=MOSAICS[-1], type=click.Choice(MOSAICS))
+@click.option("--batch", default=4, show_default=True)
+@click.option("--side", default=64, show_default=True)
+@click.option("--rate", default=1e-3, show_default=True)
+def transplant_model(
+    model: Path, path: Path, cfa: str, batch: int, side: int, rate: float
+) -> None:
+    """Write to PATH a checkpoint of another mosaic that goes on from a MODEL."""
+    transplant(model, path, cfa=cfa, batch=batch, side=side, rate=rate)
 
 
 @main.command("compare")

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from skadl.network.base import N_PLANES
 from skadl.network.conditioning import decode_noise
 from skadl.network.local_unet import LocalUNet
 from skadl.network.pyramid_unet import PyramidUNet
@@ -75,10 +76,15 @@ NETWORKS: dict[str, Callable[..., ModulatedUNet]] = {
 
 
 def build(
-    name: str, base_channels: int, n_levels: int, mlp_width: int, seed: int
+    name: str,
+    base_channels: int,
+    n_levels: int,
+    mlp_width: int,
+    seed: int,
+    n_planes: int = N_PLANES,
 ) -> ModulatedUNet:
     """Build an untrained network in channels_last; the same for the same seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = NETWORKS[name](3, base_channels, n_levels, mlp_width)
+        network = NETWORKS[name](3, base_channels, n_levels, mlp_width, n_planes)
     return network.to(memory_format=torch.channels_last)

@@ -17,6 +17,7 @@ from skadl.noise.tukey_lambda import (
     draw_tukey_lambda,
     tukey_lambda_variance,
 )
+from skadl.raw.mosaic import mosaic_of, pack_mosaic
 
 QUANTISATION_VARIANCE = 1 / 12  # counts squared
 _BITS, _BITS_SHARE = (8, 10, 12, 14), (0.05, 0.15, 0.4, 0.4)
@@ -37,12 +38,12 @@ class SimulatedNoise:
     black: float  # counts
     white: float  # counts
     ratio: float  # light factor: the exposure is 1 / ratio of the clean image's
-    gains: tuple[float, float, float, float]  # counts per electron: R, Gr, Gb, B
+    gains: tuple[float, ...]  # counts per electron, of each plane
     read: float
     tail: float | None  # Tukey-lambda shape of the read noise; None is Gaussian
     row: float
     column: float
-    offsets: tuple[float, float, float, float]  # error of the black level, by plane
+    offsets: tuple[float, ...]  # error of the black level, by plane
     response: float  # standard deviation of the pixels' sensitivity, a fraction
     clips_black: bool  # whether counts below black are lost
 
@@ -54,7 +55,7 @@ class SimulatedNoise:
     @property
     def gain(self) -> float:
         """Mean system gain K, in counts per electron."""
-        return sum(self.gains) / 4
+        return sum(self.gains) / len(self.gains)
 
     @property
     def read_variance(self) -> float:
@@ -68,8 +69,9 @@ class SimulatedNoise:
         return self.gain * scale, self.read_variance * scale**2
 
 
-def draw_noise(rng: np.random.Generator) -> SimulatedNoise:
+def draw_noise(rng: np.random.Generator, cfa: str = "RGGB") -> SimulatedNoise:
     """Draw the noise of one image from the whole plane."""
+    own = mosaic_of(cfa)
     bits = rng.choice(_BITS, p=_BITS_SHARE)
     white = float(2**bits - 1)
     black = 0.0 if rng.random() < 0.15 else float(np.rint(rng.uniform(0, 0.07) * white))
@@ -81,16 +83,17 @@ def draw_noise(rng: np.random.Generator) -> SimulatedNoise:
     )
     most = min(_MOST_SHOT * well, _MOST_READ * (white - black) / read)
     ratio = max(min(ratio, most), 1.0)
-    gains = np.full(4, gain)
+    gains = np.full(own.n_planes, gain)
     if rng.random() < 0.15:  # some cameras scale red and blue digitally
-        gains[[0, 3]] *= np.exp(rng.normal(0, 0.08, 2))
+        for colour, factor in zip("RB", np.exp(rng.normal(0, 0.08, 2)), strict=True):
+            gains[own.planes_of(colour)] *= factor
     row = 0.0
     if rng.random() < 0.5:
         row = read * (rng.uniform(0.35, 1) if rng.random() < 0.2 else rng.random() / 3)
     column = read * rng.uniform(0, 0.3) if rng.random() < 0.2 else 0.0
-    offsets = np.zeros(4)
+    offsets = np.zeros(own.n_planes)
     if rng.random() < 0.5:
-        offsets = rng.normal(0, 0.15 * read, 4)
+        offsets = rng.normal(0, 0.15 * read, own.n_planes)
     return SimulatedNoise(
         black,
         white,
@@ -107,14 +110,17 @@ def draw_noise(rng: np.random.Generator) -> SimulatedNoise:
 
 
 def add_noise(
-    clean: np.ndarray, noises: Sequence[SimulatedNoise], rng: np.random.Generator
+    clean: np.ndarray,
+    noises: Sequence[SimulatedNoise],
+    rng: np.random.Generator,
+    cfa: str = "RGGB",
 ) -> np.ndarray:
-    """Expose normalised planes (B, 4, h, w) anew: noisy ones, float32, clipped."""
+    """Expose normalised planes (B, C, h, w) anew: noisy ones, float32, clipped."""
     n_images, _, height, width = clean.shape
     gains, offsets = (
         np.array([getattr(n, name) for n in noises], np.float32)[..., None, None]
         for name in ("gains", "offsets")
-    )  # (B, 4, 1, 1)
+    )  # (B, C, 1, 1)
     black, white, row, column, scale = (
         np.array(values, np.float32)[:, None, None, None]
         for values in (
@@ -133,12 +139,13 @@ def add_noise(
     counts = rng.poisson(signal / gains).astype(np.float32) * gains
     for image, noise in zip(counts, noises, strict=True):
         image += noise.read * _read_noise(noise.tail, image.shape, rng)
-    # A row of the sensor goes through two planes: R and Gr, or Gb and B; a column
-    # through R and Gb, or Gr and B.
-    rows = rng.standard_normal((n_images, 2, height, 1), np.float32)
-    columns = rng.standard_normal((n_images, 2, 1, width), np.float32)
-    counts += row * rows[:, [0, 0, 1, 1]]
-    counts += column * columns[:, [0, 1, 0, 1]]
+    side = mosaic_of(cfa).side
+    rows = row * rng.standard_normal((n_images, side, height, 1), np.float32)
+    columns = column * rng.standard_normal((n_images, side, 1, width), np.float32)
+    for image, down, across in zip(counts, rows, columns, strict=True):
+        # (side, h, 1) -> (side h, 1), (side, 1, w) -> (1, side w): of the mosaic
+        lines = down.swapaxes(0, 1).reshape(-1, 1) + across.T.reshape(1, -1)
+        image += pack_mosaic(lines, cfa)
     counts += offsets + black
     lowest = [n.black if n.clips_black else 0.0 for n in noises]
     lowest = np.array(lowest, np.float32)[:, None, None, None]

@@ -17,6 +17,7 @@ from skimage.transform import resize_local_mean
 from torch.nn import functional as F
 
 from skadl.datasets.simulated.scenes import make_scenes, srgb_to_linear
+from skadl.raw.mosaic import mosaic_of, pack_mosaic, pattern_at, sample_rgb
 
 HELD_OUT = ("gb82_night", "gb82_flowers", "gb82_haze", "gb82_city")
 TEST_ONLY = ("skimage_astronaut",)  # one of the package's own test photographs
@@ -70,16 +71,19 @@ def load_photographs(folder: Path, held_out: bool) -> list[Photograph]:
 class SceneSource:
     """Draws clean patches; what a step gets depends on the seed and the step alone."""
 
-    def __init__(self, photographs: list[Photograph], seed: int) -> None:
+    def __init__(
+        self, photographs: list[Photograph], seed: int, cfa: str = "RGGB"
+    ) -> None:
         self.photographs = photographs
-        self.seed = seed
+        self.seed, self.cfa = seed, cfa
 
     def draw(
         self, n_patches: int, side: int, step: int, rng: np.random.Generator
     ) -> np.ndarray:
-        """Draw normalised planes (n, 4, side, side), float32; `side` is packed."""
+        """Draw normalised planes (n, C, side, side), float32; `side` is packed."""
         bank = _bank(self.seed, step // BANK_STEPS)
-        return np.stack([self._patch(bank, 2 * side, rng) for _ in range(n_patches)])
+        side *= mosaic_of(self.cfa).side
+        return np.stack([self._patch(bank, side, rng) for _ in range(n_patches)])
 
     def _patch(
         self, bank: list[Photograph], side: int, rng: np.random.Generator
@@ -96,7 +100,10 @@ class SceneSource:
         night = rng.random() < _NIGHT_SHARE
         limits = _NIGHT_EXPOSURE if night else _EXPOSURE
         exposure = np.exp(rng.uniform(*np.log(limits))) / scene.bright
-        return pack(rgb, exposure * draw_balance(rng))
+        cfa = self.cfa
+        if mosaic_of(cfa).transposed is not None:  # either half of the checkerboard
+            cfa = pattern_at(cfa, rng.integers(2), 0)
+        return pack(rgb, exposure * draw_balance(rng), cfa)
 
 
 def draw_balance(rng: np.random.Generator) -> np.ndarray:
@@ -107,16 +114,9 @@ def draw_balance(rng: np.random.Generator) -> np.ndarray:
     return balance
 
 
-def pack(rgb: np.ndarray, factors: np.ndarray) -> np.ndarray:
-    """Sample RGB (H, W, 3) as planes R, Gr, Gb, B (4, H/2, W/2), clipped at white."""
-    planes = np.stack(
-        [
-            rgb[0::2, 0::2, 0] * factors[0],
-            rgb[0::2, 1::2, 1] * factors[1],
-            rgb[1::2, 0::2, 1] * factors[1],
-            rgb[1::2, 1::2, 2] * factors[2],
-        ]
-    )
+def pack(rgb: np.ndarray, factors: np.ndarray, cfa: str) -> np.ndarray:
+    """Sample RGB (H, W, 3) as planes, (4, H/2, W/2) of Bayer, clipped at white."""
+    planes = pack_mosaic(sample_rgb(rgb * factors, cfa), cfa)
     return np.clip(planes, 0, 1).astype(np.float32)
 
 

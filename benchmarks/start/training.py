@@ -25,6 +25,7 @@ from benchmarks.start.scenes import SceneSource
 from skadl.adaptation.patches import Batch
 from skadl.estimators.training_pairs import SMALLEST_NOISE, TYPICAL_NOISE, noise_weight
 from skadl.network.unet import ModulatedUNet
+from skadl.raw.mosaic import mosaic_of
 from skadl.support.device import resolve_precision
 
 FORMAT_VERSION = 1
@@ -52,6 +53,12 @@ class Recipe:
     optimizer: str = "adamw"
     precision: str = "auto"
     seed: int = 0
+    cfa: str = "RGGB"
+
+    def build(self, seed: int = 0) -> ModulatedUNet:
+        """Build the untrained network."""
+        sizes = self.base_channels, self.levels, self.mlp_width
+        return build(self.network, *sizes, seed, mosaic_of(self.cfa).n_planes)
 
 
 class Training:
@@ -61,13 +68,7 @@ class Training:
         self.recipe, self.scenes = recipe, scenes
         self.step = 0
         self.seconds = 0.0  # CPU time of all steps
-        self.network = build(
-            recipe.network,
-            recipe.base_channels,
-            recipe.levels,
-            recipe.mlp_width,
-            recipe.seed,
-        )
+        self.network = recipe.build(recipe.seed)
         self.parameters = list(self.network.parameters())
         self.average = [parameter.detach().clone() for parameter in self.parameters]
         self.optimizers = _optimizers(self.network, recipe)
@@ -112,10 +113,7 @@ class Training:
 
     def averaged(self) -> ModulatedUNet:
         """Return a network with the averaged weights."""
-        recipe = self.recipe
-        network = build(
-            recipe.network, recipe.base_channels, recipe.levels, recipe.mlp_width, 0
-        )
+        network = self.recipe.build()
         with torch.no_grad():
             torch._foreach_copy_(list(network.parameters()), self.average)
         return network.eval()
@@ -142,12 +140,13 @@ class Training:
     def load(self, path: Path) -> None:
         """Go on from a file that `save` wrote with the same recipe."""
         contents = read_checkpoint(path)
-        if contents["recipe"] != asdict(self.recipe):
+        if Recipe(**contents["recipe"]) != self.recipe:
             raise ValueError(
                 f"{str(path)!r} was trained with {contents['recipe']}, not "
                 f"{asdict(self.recipe)}; give the same options or another --out."
             )
-        if contents["photographs"] != self._photograph_names():
+        is_begun = contents["step"] > 0
+        if is_begun and contents["photographs"] != self._photograph_names():
             raise ValueError(
                 f"{str(path)!r} was trained on other photographs: "
                 f"{contents['photographs']}; give the same folder or another --out."
@@ -181,10 +180,7 @@ def load_network(path: Path) -> ModulatedUNet:
     A cool-down averages by itself: the rate goes to zero.
     """
     contents = read_checkpoint(path)
-    recipe = Recipe(**contents["recipe"])
-    network = build(
-        recipe.network, recipe.base_channels, recipe.levels, recipe.mlp_width, 0
-    )
+    network = Recipe(**contents["recipe"]).build()
     network.load_state_dict(contents["network"])
     if contents["cooling"] is None and contents["average"] is not None:
         network.load_state_dict(contents["average"])

@@ -16,7 +16,7 @@ from skadl.datasets import camera_info, get_camera, make_domain
 from skadl.evaluation.metrics import SMALLEST_MSE
 from skadl.network.unet import ModulatedUNet
 from skadl.noise.noise_level import expected_noise
-from skadl.raw.mosaic import to_common_geometry
+from skadl.raw.mosaic import mosaic_of, to_common_geometry
 from skadl.raw.pair import RawPair
 
 CAMERAS = ("CanonEOS5D4", "CanonEOS700D", "IMX686", "OppoReno10x", "Pixel4a")
@@ -43,15 +43,22 @@ BANDS = {
 }
 
 
-def photograph_pairs(photographs: list[Photograph]) -> dict[str, list[RawPair]]:
-    """Photograph crops of held-out photographs in every band, always the same."""
+def photograph_pairs(
+    photographs: list[Photograph], cfa: str | None = None
+) -> dict[str, list[RawPair]]:
+    """Photograph crops of held-out photographs in every band, always the same.
+
+    `cfa` is the mosaic of all cameras; None leaves each its own.
+    """
     pairs: dict[str, list[RawPair]] = {}
+    crop = CROP - CROP % (16 * mosaic_of(cfa or "RGGB").side)  # whole packed pixels
     for number, (name, band) in enumerate(BANDS.items()):
         rng = np.random.default_rng([7, number])
         pairs[name] = []
         for index in range(CROPS * len(photographs)):
             photograph = photographs[index % len(photographs)]
             camera = get_camera(CAMERAS[index % len(CAMERAS)])
+            camera = camera if cfa is None else camera.under(cfa)
             low, high = np.log(camera.iso_range)
             iso = np.exp(low + (high - low) * rng.uniform(*band.iso))
             iso = float(np.clip(round(iso), *camera.iso_range))
@@ -61,14 +68,14 @@ def photograph_pairs(photographs: list[Photograph]) -> dict[str, list[RawPair]]:
             ratio = max(min(ratio, MOST_READ * span / read), 1.0)
             exposure = np.exp(rng.uniform(*np.log(band.exposure)))
             top, left = (
-                rng.integers(side - CROP + 1) for side in photograph.rgb.shape[:2]
+                rng.integers(side - crop + 1) for side in photograph.rgb.shape[:2]
             )
-            rgb = photograph.rgb[top : top + CROP, left : left + CROP]
+            rgb = photograph.rgb[top : top + crop, left : left + crop]
             scene = np.clip(rgb * (exposure / photograph.bright), 0, 1)
             pairs[name] += make_domain(
                 camera,
                 1,
-                size=CROP,
+                size=crop,
                 iso=iso,
                 ratio=float(ratio),
                 scenes=[scene],
@@ -79,7 +86,7 @@ def photograph_pairs(photographs: list[Photograph]) -> dict[str, list[RawPair]]:
 
 @dataclass(frozen=True, eq=False)
 class ValidationSet:
-    """Normalised planes (n, 4, h, w) in RGGB order of planes, with what is told."""
+    """Normalised planes (n, C, h, w) in common geometry, with what is told."""
 
     noisy: torch.Tensor
     clean: torch.Tensor
@@ -93,7 +100,7 @@ class ValidationSet:
         for band, members in pairs.items():
             for pair in members:
                 noise = expected_noise(
-                    camera_info(pair.sensor), pair.iso, pair.noisy.ratio
+                    camera_info(pair.sensor.split()[0]), pair.iso, pair.noisy.ratio
                 )
                 cfa = pair.noisy.cfa
                 noisy.append(to_common_geometry(pair.noisy.normalised(), cfa))

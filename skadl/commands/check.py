@@ -118,7 +118,6 @@ def check(
             if n_dark and not lit:
                 raise ValueError(_dark_advice(n_dark, folder))
             checked = lit if n_dark else pairs
-            denoises = denoises and _is_bayer(checked[0])
             result = check_pairs(
                 checked,
                 iso_range=iso_range,
@@ -163,13 +162,6 @@ def universal_denoiser() -> Denoiser:
         return image.with_mosaic(mosaic.mosaic).normalised()
 
     return denoise
-
-
-def _is_bayer(pair: RawPair) -> bool:
-    """Whether the network that comes with skadl denoises the frames of a pair."""
-    from skadl.raw.mosaic import BAYER, mosaic_of
-
-    return mosaic_of(pair.noisy.cfa).family == BAYER
 
 
 def _is_dark(pair: RawPair) -> bool:

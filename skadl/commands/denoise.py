@@ -191,7 +191,7 @@ def denoise(
     precision: str | None,
     as_json: bool,
 ) -> None:
-    """Denoise RAW files of any Bayer camera, with the network of skadl or your own.
+    """Denoise RAW files of any camera, with the network of skadl or your own.
 
     RAW is a camera's RAW file or a FITS file, or a folder of them, without the folders
     inside. Each RAW file becomes a DNG of the same name in --out, for any RAW program.

@@ -263,8 +263,7 @@ def _sensor(
     model: ADLDenoiser, image: RawImage, options: BatchOptions
 ) -> tuple[str | SensorInfo, FoundNoise | None]:
     """Choose the sensor to predict with, and its noise if the model is told of that."""
-    fitted = model.fitted_model()
-    fitted.check_mosaic(image)
+    fitted = model.fitted_model().for_image(image)
     name, known = options.sensor or image.sensor, fitted.known_sensors()
     if fitted.takes_any_noise:
         given = None

@@ -40,7 +40,7 @@ _COMMANDS = {
     ),
     "denoise": (
         "skadl.commands.denoise",
-        "Denoise RAW files of any Bayer camera, with the network of skadl or your own.",
+        "Denoise RAW files of any camera, with the network of skadl or your own.",
     ),
     "fit": (
         "skadl.commands.fit",

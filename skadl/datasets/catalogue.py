@@ -161,7 +161,7 @@ DATASETS = (
         notes=(
             "keep a copy: since September 2025 the authors ask not to download twice",
             "scenes 10034, 10045 and 10172 are misaligned and left out by default",
-            "the Fuji half (52 GB) has X-Trans mosaics, which skadl does not read",
+            'the Fuji half (52 GB, 2397 X-Trans pairs): load_sid(root, camera="Fuji")',
         ),
         source=f"{_SID_REPOSITORY} README.md and dataset/*_list.txt",
         comparison=Comparison(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,11 +25,37 @@ INDOOR_SCENES = frozenset(
     "10185 10187 10191 10193 10198 10213 10217 10226 10227 10228 "
     "20188 20201 20208 20210 20211".split()
 )
-# Pairs in dataset/Sony_{train,val,test}_list.txt of the same repository.
-N_PAIRS = {"train": 1865, "val": 234, "test": 598}
 
-_SENSOR = "SonyA7S2"
-_FIXED_LEVELS = {"black_level": 512.0, "white_level": 16383.0}
+
+@dataclass(frozen=True)
+class _Half:
+    """The pictures of one of the two cameras."""
+
+    name: str  # of its folder
+    sensor: str
+    # Pairs in dataset/*_{train,val,test}_list.txt of the same repository.
+    n_pairs: Mapping[str, int]
+    black_level: float  # in train_Sony.py and train_Fuji.py; white is 16383 in both
+    splits: tuple[str, ...]
+
+
+HALVES = {
+    "Sony": _Half(
+        "Sony",
+        "SonyA7S2",
+        {"train": 1865, "val": 234, "test": 598},
+        512.0,
+        ("train", "val", "test", "eval", "indoor"),
+    ),
+    "Fuji": _Half(
+        "Fuji",
+        "FujiXT2",
+        {"train": 1655, "val": 218, "test": 524},
+        1024.0,
+        ("train", "val", "test", "eval"),
+    ),
+}
+_WHITE_LEVEL = 16383.0
 _MOST_RATIO = 300.0  # as in train_Sony.py
 _DIGITS = {"train": "0", "test": "1", "val": "2"}
 _LISTS = {
@@ -38,7 +65,7 @@ _LISTS = {
     "eval": ("val", "test"),
     "indoor": ("val", "test"),
 }
-_NAME = re.compile(r"([012]\d{4})_(\d{2})_(\d+(?:\.\d+)?)s\.arw", re.IGNORECASE)
+_NAME = re.compile(r"([012]\d{4})_(\d{2})_(\d+(?:\.\d+)?)s\.(?:arw|raf)", re.IGNORECASE)
 _LIST_ROW = re.compile(r"(\S+) (\S+) ISO(\d+)(?: F\S+)?")
 
 
@@ -75,32 +102,37 @@ def load_sid(
     Parameters
     ----------
     root : str or Path
-        The folder ``Sony``, with its ``short`` and ``long``, or the one around it.
+        The folder ``Sony`` (or ``Fuji``), with its ``short`` and ``long``, or the one
+        around it.
         The authors' lists (``Sony_train_list.txt`` and so on), if they lie in
         either, say which pairs there should be and their ISO.
-    camera : {"Sony"}, default="Sony"
-        The Fuji half has an X-Trans mosaic, which skadl does not pack.
+    camera : {"Sony", "Fuji"}, default="Sony"
+        The Fuji X-T2 has an X-Trans mosaic.
     split : {"train", "val", "test", "eval", "indoor"}, default="train"
         The authors' splits, told by the first digit of a name (0, 2 and 1); "eval"
-        is val and test together, "indoor" the 15 scenes of them that ELD lists.
+        is val and test together, "indoor" the 15 scenes of them that ELD lists, of
+        Sony alone.
     burst : {"all", "first"}, default="all"
         Every short frame, or only number 00 of each burst, as in ELD's lists: with
         "first" and misaligned scenes kept, the splits have 280, 36, 93, 129
         (``SID_Sony_paired.txt``, also used by PMN) and 45 pairs
         (``SID_Sony_15_paired.txt``); LED's ``valid_*.txt`` is "test".
     exclude_misaligned : bool, default=True
-        Leave out scenes 10034, 10045 and 10172, as the authors ask for numbers.
+        Leave out scenes 10034, 10045 and 10172, as the authors ask for numbers; they
+        do not say of which camera.
         The lists of ELD and PMN still hold them: False for theirs.
     levels : {"file", "fixed"}, default="file"
-        Black and white level of each file, or 512 and 16383 as in the field's code.
+        Black and white level of each file, or as in the field's code: 512 and 16383,
+        of Fuji 1024 and 16383.
 
     Returns
     -------
     DatasetPairs
         Lazy; sorted by scene, exposure time and number in the burst. The sensor is
-        "SonyA7S2", as in `load_eld`; `RawPair.scene` is "SID-" and the five digits,
-        so that the burst and the ratios of a scene stay together. The ratio is
-        ``min(long / short, 300)`` of the times in the names: 100, 250 or 300.
+        "SonyA7S2", as in `load_eld`, or "FujiXT2"; `RawPair.scene` is "SID-" (of Fuji
+        "SID-Fuji-") and the five digits, so that the burst and the ratios of a scene
+        stay together. The ratio is ``min(long / short, 300)`` of the times in the
+        names: 100, 250 or 300.
 
     Raises
     ------
@@ -123,16 +155,14 @@ def load_sid(
     check_members("split", [split], _LISTS)
     check_members("burst", [burst], ("all", "first"))
     check_members("levels", [levels], ("file", "fixed"))
-    if camera != "Sony":
-        raise ValueError(
-            f"camera must be 'Sony', got {camera!r}: the pictures of SID's Fuji X-T2 "
-            "are X-Trans mosaics, and skadl packs Bayer mosaics only."
-        )
-    folder = _find_folder(Path(root))
-    rows, problems = _read_lists(folder, _LISTS[split]), []
+    check_members("camera", [camera], HALVES)
+    half = HALVES[camera]
+    check_members(f"split of {camera}", [split], half.splits)
+    folder = _find_folder(Path(root), half)
+    rows, problems = _read_lists(folder, half, _LISTS[split]), []
     if rows is None:
         short, long = (_list_frames(folder / name) for name in ("short", "long"))
-        rows, problems = _match_names(folder, short, long, _LISTS[split])
+        rows, problems = _match_names(folder, half, short, long, _LISTS[split])
     rows = sorted(
         row
         for row in rows
@@ -140,19 +170,21 @@ def load_sid(
         and (split != "indoor" or row.short.scene in INDOOR_SCENES)
         and not (exclude_misaligned and row.short.scene in MISALIGNED)
     )
-    fixed = _FIXED_LEVELS if levels == "fixed" else {}
-    pairs, gaps = _make_pairs(folder, rows, fixed)
+    fixed = {}
+    if levels == "fixed":
+        fixed = {"black_level": half.black_level, "white_level": _WHITE_LEVEL}
+    pairs, gaps = _make_pairs(folder, half, rows, fixed)
     return DatasetPairs(folder, tuple(pairs), (*problems, *gaps))
 
 
-def _find_folder(root: Path) -> Path:
-    for folder in (root, root / "Sony"):
+def _find_folder(root: Path, half: _Half) -> Path:
+    for folder in (root, root / half.name):
         if (folder / "short").is_dir() and (folder / "long").is_dir():
             return folder
     raise FileNotFoundError(
         f"{str(root)!r} holds neither the folders 'short' and 'long' nor a folder "
-        "'Sony' with them; give the folder that Sony.zip was unpacked to "
-        "(`skadl datasets` says where to get it)."
+        f"{half.name!r} with them; give the folder that {half.name}.zip was unpacked "
+        "to (`skadl datasets` says where to get it)."
     )
 
 
@@ -169,11 +201,11 @@ def _list_frames(folder: Path) -> list[_Frame]:
     return sorted(frame for frame in frames if frame is not None)
 
 
-def _read_lists(folder: Path, names: tuple[str, ...]) -> list[_Row] | None:
+def _read_lists(folder: Path, half: _Half, names: tuple[str, ...]) -> list[_Row] | None:
     """Rows of the authors' lists; None unless every list is there."""
     rows = []
     for name in names:
-        file = f"Sony_{name}_list.txt"
+        file = f"{half.name}_{name}_list.txt"
         found = [place / file for place in (folder, folder.parent)]
         path = next((path for path in found if path.is_file()), None)
         if path is None:
@@ -197,7 +229,11 @@ def _parse_row(line: str, where: str) -> _Row:
 
 
 def _match_names(
-    folder: Path, short: list[_Frame], long: list[_Frame], splits: tuple[str, ...]
+    folder: Path,
+    half: _Half,
+    short: list[_Frame],
+    long: list[_Frame],
+    splits: tuple[str, ...],
 ) -> tuple[list[_Row], list[Problem]]:
     """Pair the frames that are there: one long frame serves its whole scene."""
     digits = {_DIGITS[split] for split in splits}
@@ -216,9 +252,9 @@ def _match_names(
         for scene in sorted(set(longs) - set(shorts))
         if scene[0] in digits
     ]
-    expected = sum(N_PAIRS[split] for split in splits)
+    expected = sum(half.n_pairs[split] for split in splits)
     if len(rows) < expected:
-        names = " and ".join(f"Sony_{split}_list.txt" for split in splits)
+        names = " and ".join(f"{half.name}_{split}_list.txt" for split in splits)
         reason = (
             f"{len(rows)} of the {expected} pairs published are there; put {names} of "
             "the authors' repository beside the folders to have the others named."
@@ -228,8 +264,9 @@ def _match_names(
 
 
 def _make_pairs(
-    folder: Path, rows: list[_Row], fixed: dict[str, float]
+    folder: Path, half: _Half, rows: list[_Row], fixed: dict[str, float]
 ) -> tuple[list[RawPair], list[Problem]]:
+    scene = "SID-" if half.name == "Sony" else f"SID-{half.name}-"
     pairs, problems = [], []
     by_long: dict[_Frame, list[_Row]] = {}
     for row in rows:
@@ -246,7 +283,7 @@ def _make_pairs(
             reason = f"{reason} It is the long frame of {len(members)} pairs."
             problems.append(kind(long_path, reason))
             continue
-        metadata = {"sensor": _SENSOR, "iso": iso, **fixed}
+        metadata = {"sensor": half.sensor, "iso": iso, **fixed}
         clean = open_raw(long_path, **metadata)
         reasons: dict[str, bool] = {}
         for row in members:
@@ -256,7 +293,7 @@ def _make_pairs(
                 continue
             ratio = min(row.long.seconds / row.short.seconds, _MOST_RATIO)
             noisy = open_raw(path, ratio=ratio, **metadata)
-            pairs.append(RawPair(noisy, clean, f"SID-{long.scene}"))
+            pairs.append(RawPair(noisy, clean, f"{scene}{long.scene}"))
         if reasons:
             kind = Problem if all(reasons.values()) else Missing
             problems.append(kind(long_path, f"Short frames: {' '.join(reasons)}"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from skadl.estimators.validation import check_meta
 from skadl.estimators.view import fitted_html
 from skadl.evaluation.metrics import clipped_psnr
 from skadl.noise.sensors import SensorInfo, SensorTable
-from skadl.prediction.fitted_model import FittedModel
+from skadl.prediction.fitted_model import FittedModel, OtherNetwork
 from skadl.prediction.image import denoise
 from skadl.prediction.model import DEFAULT_MEMORY_LIMIT, ImageModel, PredictOptions
 from skadl.raw.image import RawImage
@@ -321,8 +321,12 @@ class NetworkDenoiser(RawDenoiser):
     device_ : torch.device
         Where the network is.
     sensors_ : SensorTable
+    other_networks_ : mapping of int to callable
+        What gives, on a device, a network for mosaics of so many planes, where the
+        denoiser has more than one; none after a fit.
     """
 
+    other_networks_: Mapping[int, OtherNetwork] = {}
     precision: str = "auto"
     safeguard: bool = True
 
@@ -345,6 +349,7 @@ class NetworkDenoiser(RawDenoiser):
             self.sensors_,
             resolve_precision(self.precision, self.device_),
             self.is_safeguarded(),
+            self.other_networks_,
         )
 
     def is_safeguarded(self) -> bool:

@@ -152,6 +152,7 @@ def begin_fit(
     )
     conditioning = Conditioning(parameters["conditioning"], tuple(names))
     n_planes = check_mosaics(pairs, domains)
+    start = start.for_planes(n_planes)
     network = start.build(parameters, conditioning, device, seeds[1], n_planes)
     data = prepare(
         pairs,

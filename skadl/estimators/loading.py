@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
+from functools import lru_cache, partial
+from pathlib import Path
 
 import torch
 
@@ -11,7 +13,8 @@ from skadl.estimators.adl import ADLDenoiser
 from skadl.estimators.base import NetworkDenoiser
 from skadl.estimators.model_files.classes import saved_class
 from skadl.estimators.model_files.reader import read_model_file
-from skadl.estimators.start import UNIVERSAL_FILE
+from skadl.estimators.start import OTHER_FILES, UNIVERSAL_FILE
+from skadl.network.base import ModulatedNetwork
 from skadl.support.device import resolve_device
 
 
@@ -72,7 +75,10 @@ def load(
 
 
 def load_universal(device: str | torch.device = "auto") -> ADLDenoiser:
-    """Load the denoiser that comes with skadl: any Bayer sensor, no pairs, no training.
+    """Load the denoiser that comes with skadl: any sensor, no pairs, no training.
+
+    Of Bayer and of X-Trans mosaics: it has a network for each, and takes that of the
+    image.
 
     It was trained on simulated noise of all levels and on no pair of any sensor, and
     gets light factor, shot and read noise of an image. `ADLDenoiser` starts its
@@ -100,7 +106,16 @@ def load_universal(device: str | torch.device = "auto") -> ADLDenoiser:
     >>> skadl.load_universal(device="cpu").conditioning_.kind
     'noise'
     """
-    return load(UNIVERSAL_FILE, device)
+    model = load(UNIVERSAL_FILE, device)
+    model.other_networks_ = {
+        n_planes: partial(_load_network, path) for n_planes, path in OTHER_FILES.items()
+    }
+    return model
+
+
+@lru_cache(maxsize=2)
+def _load_network(path: Path, device: torch.device) -> ModulatedNetwork:
+    return read_model_file(path).network.to(device)
 
 
 def _device_of(model: NetworkDenoiser) -> torch.device:

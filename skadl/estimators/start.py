@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ Witness = Callable[[Sequence[RawImage], Sequence[NoiseLevel]], list[np.ndarray]]
 """Turns images and the noise of each into denoised planes (4, h, w), normalised."""
 
 UNIVERSAL_FILE = Path(__file__).with_name("universal.safetensors")
+# By the number of planes of a mosaic that is not Bayer's.
+OTHER_FILES = {9: Path(__file__).with_name("universal_xtrans.safetensors")}
 MOST_RATIO = 300.0  # light factor that the universal network was trained up to
 UNIVERSAL, RANDOM = "universal", "random"
 STARTS = (UNIVERSAL, RANDOM)
@@ -62,6 +64,22 @@ class Start:
 
     network: ModulatedNetwork | None  # trained; None is one with random weights
     defaults: Mapping[str, Any]
+    others: Mapping[int, Path] = field(default_factory=dict)  # networks by their planes
+
+    def for_planes(self, n_planes: int) -> Start:
+        """Return the start for pairs of so many planes; ValueError if there is none."""
+        if self.network is None or self.network.n_planes == n_planes:
+            return self
+        if n_planes not in self.others:
+            own, other = (
+                common_mosaic(n).family for n in (self.network.n_planes, n_planes)
+            )
+            raise ValueError(
+                f"the start denoises {own} mosaics, and the target pairs have one of "
+                f'the kind {other}: fit with start="universal" or "random", or from a '
+                f"model that was fitted on {other}."
+            )
+        return replace(self, network=read_model_file(self.others[n_planes]).network)
 
     @property
     def is_trained(self) -> bool:
@@ -116,15 +134,6 @@ class Start:
     ) -> ModulatedNetwork:
         """Return the network to train, on its device: a copy of the trained one."""
         if self.network is not None:
-            if self.network.n_planes != n_planes:
-                own, other = (
-                    common_mosaic(n).family for n in (self.network.n_planes, n_planes)
-                )
-                raise ValueError(
-                    f"the start denoises {own} mosaics, and the target pairs have one "
-                    f'of the kind {other}: fit with start="random", or from a model '
-                    f"that was fitted on {other}."
-                )
             if conditioning.kind != "noise":
                 raise ValueError(
                     "a trained start knows the noise of an image, and no sensors; "
@@ -180,7 +189,9 @@ def find_start(start: str | os.PathLike | BaseEstimator) -> Start:
             f"the start has conditioning={conditioning.kind!r}: it knows only the "
             'sensors it was fitted on. Start from a model with conditioning="noise".'
         )
-    return Start(network, {**_shape_of(network), **FROM_TRAINED})
+    is_universal = isinstance(start, str) and start == UNIVERSAL
+    others = OTHER_FILES if is_universal else {}
+    return Start(network, {**_shape_of(network), **FROM_TRAINED}, others)
 
 
 def _of_estimator(start: Any) -> tuple[ModulatedNetwork, Conditioning]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache, partial
 
 import numpy as np
@@ -43,6 +43,7 @@ from skadl.raw.mosaic import (
 from skadl.support.device import resolve_precision
 
 GIB = 2**30
+OtherNetwork = Callable[[torch.device], ModulatedNetwork]
 _WAY_OUT = (
     'A model fitted with conditioning="noise" predicts any sensor whose noise is known.'
 )
@@ -57,6 +58,8 @@ class FittedModel(ImageModel):
     sensors: SensorTable
     autocast_dtype: torch.dtype | None  # of the convolutions; None is float32
     safeguard: bool  # whether an image is spared what would harm it
+    # Networks for mosaics of other numbers of planes, where there are any.
+    others: Mapping[int, OtherNetwork] = field(default_factory=dict)
 
     def known_sensors(self) -> list[str]:
         """Names of the sensors that the model can predict."""
@@ -89,22 +92,27 @@ class FittedModel(ImageModel):
             )
         return self.sensors.get(name)
 
-    def check_mosaic(self, image: RawImage) -> None:
-        """Refuse an image of another kind of mosaic than the network denoises."""
+    def for_image(self, image: RawImage) -> FittedModel:
+        """Return the model with the network for the mosaic of an image."""
         own, other = common_mosaic(self.network.n_planes), mosaic_of(image.cfa)
-        if own.n_planes != other.n_planes:
+        if own.n_planes == other.n_planes:
+            return self
+        if other.n_planes not in self.others:
             raise ValueError(
                 f"{image!r} has a mosaic of the kind {other.family}, and this model "
-                f"denoises {own.family} mosaics; fit one on pairs of the sensor with "
-                'start="random" (on the command line: skadl fit PAIRS --set '
-                "start=random) and denoise with that."
+                f"denoises {own.family} mosaics; use the network that comes with "
+                f"skadl, or fit on pairs with {other.family} mosaics."
             )
+        device = next(self.network.parameters()).device
+        return replace(self, network=self.others[other.n_planes](device), others={})
 
     def denoise_planes(
         self, image: RawImage, info: SensorInfo | None = None
     ) -> np.ndarray:
         """Return normalised planes (4, h, w), float32; sides are rounded down."""
-        self.check_mosaic(image)
+        model = self.for_image(image)
+        if model is not self:
+            return model.denoise_planes(image, info)
         info = self.resolve_sensor(image.sensor) if info is None else info
         image = image.with_mosaic(image.mosaic)  # a lazy one is read once
         offsets = find_offsets(image, info)

@@ -52,7 +52,7 @@ def denoise(
     if isinstance(raw, RawImage):
         profile = raw.noise_profile
         image = replace(raw.with_mosaic(raw.mosaic), noise_profile=profile, **given)
-        model.check_mosaic(image)
+        model = model.for_image(image)
         info = _resolve(model, image, info)
         return raw.with_mosaic(model.denoise_mosaic(image, info, options, track))
     array = np.asarray(raw)
@@ -78,7 +78,7 @@ def denoise(
         facts.white_level,
         **{"sensor": UNNAMED, **given},
     )
-    model.check_mosaic(image)
+    model = model.for_image(image)
     info = _resolve(model, image, info)
     mosaic = model.denoise_mosaic(image, info, options, track)
     return pack_mosaic(mosaic, facts.cfa).astype(mosaic.dtype) if packed else mosaic

@@ -122,8 +122,9 @@ class ImageModel(ABC):
         """Whether a sensor is known by its noise, wherever that comes from."""
         return True
 
-    def check_mosaic(self, image: RawImage) -> None:  # noqa: B027 (most take any)
-        """Refuse an image of a mosaic that the model does not denoise."""
+    def for_image(self, image: RawImage) -> ImageModel:
+        """Return the model for the mosaic of an image; ValueError if there is none."""
+        return self
 
     @abstractmethod
     def denoise_planes(

@@ -46,8 +46,9 @@ def denoise_together(
     correction is taken away whole, where the safeguard would weigh it, at the price of
     a second run of the network.
     """
-    for image in images:
-        model.check_mosaic(image)
+    if not images:
+        return []
+    model = model.for_image(images[0])
     images = [
         image.with_mosaic(crop_to_blocks(image.mosaic, image.cfa)) for image in images
     ]

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from dataset_files import counts, write_raw
 
+from skadl import RawImage, write_dng
 from skadl.datasets import Missing, load_sid
-from skadl.datasets.sid import INDOOR_SCENES, MISALIGNED, N_PAIRS
+from skadl.datasets.sid import HALVES, INDOOR_SCENES, MISALIGNED
 
 # Scene, long exposure, short exposures with the length of their bursts.
 SCENES = {
@@ -112,7 +113,8 @@ def test_indoor_scenes__are_those_of_45_pairs_at_three_ratios():
 
 
 def test_published_numbers_of_pairs():
-    assert N_PAIRS == {"train": 1865, "val": 234, "test": 598}
+    assert HALVES["Sony"].n_pairs == {"train": 1865, "val": 234, "test": 598}
+    assert sum(HALVES["Fuji"].n_pairs.values()) == 2397
 
 
 # Facts of a pair
@@ -259,9 +261,36 @@ def test_load_sid__damaged_list__is_refused_with_its_line(root, row):
         load_sid(root)
 
 
-def test_load_sid__fuji__is_refused_for_its_xtrans_mosaic(root):
-    with pytest.raises(ValueError, match="X-Trans"):
-        load_sid(root, camera="Fuji")
+@pytest.fixture
+def fuji(tmp_path):
+    """Two scenes of the other camera; their frames are DNGs under its names."""
+    mosaic = np.random.default_rng(0).integers(1100, 9000, (36, 48), np.uint16)
+    image = RawImage(mosaic, "XTRANS-GBG", 1020, 16000, "FUJIFILM X-T2", ISO)
+    raw = write_dng(tmp_path / "x.dng", image).read_bytes()
+    for name in (
+        "short/00001_00_0.1s.RAF",
+        "short/00001_01_0.033s.RAF",
+        "long/00001_00_10s.RAF",
+        "short/10019_00_0.1s.RAF",
+        "long/10019_00_10s.RAF",
+    ):
+        path = tmp_path / "Fuji" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(raw)
+    return tmp_path
+
+
+def test_load_sid__fuji__gives_x_trans_pairs_of_its_own_scenes(fuji):
+    loaded = load_sid(fuji, camera="Fuji", levels="fixed")
+    assert names(loaded) == ["00001_01_0.033s.RAF", "00001_00_0.1s.RAF"]
+    assert [pair.ratio for pair in loaded] == [300, 100]
+    assert set(loaded.groups) == {"SID-Fuji-00001"}
+    noisy = loaded[0].noisy
+    assert (noisy.cfa, noisy.sensor) == ("XTRANS-GBG", "FujiXT2")
+    assert (noisy.black_level, noisy.white_level) == (1024, 16383)
+    assert "2 of the 1655 pairs" in str(loaded.problems[0])
+    with pytest.raises(ValueError, match="split of Fuji"):
+        load_sid(fuji, camera="Fuji", split="indoor")
 
 
 def test_load_sid__wrong_folder__says_what_it_looked_for(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from dataclasses import replace
 
@@ -10,7 +11,8 @@ import pytest
 
 import skadl
 from skadl import ADLDenoiser, PatchStore, RawPair, SourcePool
-from skadl.datasets import Camera, make_domain
+from skadl.datasets import Camera, camera_info, make_domain
+from skadl.estimators.start import find_start
 from skadl.noise.source import find_noise
 from skadl.raw.image import window_of
 from skadl.raw.mosaic import pattern_at, unpack_mosaic
@@ -165,11 +167,35 @@ def test_predict__bayer_image_by_an_x_trans_model__says_so(fitted, pairs):
         fitted.predict(bayer.noisy, fitted.sensors_.get("X"))
 
 
-def test_fit__universal_start__x_trans__names_the_way(pairs):
-    with pytest.raises(
-        ValueError, match='of the kind X-Trans: fit with start="random"'
-    ):
-        ADLDenoiser(device="cpu").fit(pairs)
+def test_universal__x_trans__takes_noise_away_without_pairs():
+    pairs = make_domain(camera(), 2, size=150, iso=3200, random_state=6)
+    model, info = skadl.load_universal(device="cpu"), camera().info()
+    model = pickle.loads(pickle.dumps(model))
+    for pair in pairs:
+        errors = [
+            np.square(image.normalised() - pair.clean.normalised()).mean()
+            for image in (pair.noisy, model.predict(pair.noisy, info, dtype=np.float32))
+        ]
+        assert errors[1] < 0.9 * errors[0]
+    bayer = make_domain("NikonD850", 1, size=64, iso=3200, random_state=0)[0]
+    assert model.predict(bayer.noisy, camera_info("NikonD850")).cfa == "RGGB"
+
+
+def test_start__universal__has_a_network_of_nine_planes():
+    start = find_start("universal")
+    other = start.for_planes(9)
+    assert (start.network.n_planes, other.network.n_planes) == (4, 9)
+    sizes = start.network.describe() | {"n_planes": 9}
+    assert other.network.describe() == sizes and other.defaults == start.defaults
+    assert start.for_planes(4) is start
+
+
+def test_start__bayer_model__x_trans_pairs__says_so():
+    bayer = tiny(conditioning="noise").fit(
+        make_domain("NikonD850", 3, size=64, random_state=0)
+    )
+    with pytest.raises(ValueError, match='the kind X-Trans: fit with start="universal'):
+        find_start(bayer).for_planes(9)
 
 
 def test_fit__transposing_augmentation_and_renoised_sources__run(pairs):

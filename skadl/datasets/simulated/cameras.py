@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -116,6 +116,12 @@ class Camera:
             values = getattr(self, table)
             if values is not None or table in ("gain", "read_scale"):  # required
                 super().__setattr__(table, dict(IsoTable(table, values, check)))
+        n_planes = mosaic_of(self.cfa).n_planes
+        if {len(bias) for bias in (self.colour_bias or {}).values()} - {n_planes}:
+            raise ValueError(
+                f"colour_bias must have {n_planes} numbers at each ISO, one for each "
+                f"plane of a {self.cfa} mosaic."
+            )
         if len(self.white_balance) != 3 or not self.ratios:
             raise ValueError(
                 "white_balance must be three multipliers and ratios at least one "
@@ -188,6 +194,37 @@ class Camera:
         if self.row_noise is None:
             return 0.0
         return self._power_law(self.row_noise, iso)
+
+    def under(self, cfa: str) -> Camera:
+        """Return the same sensor under another mosaic, for experiments.
+
+        Parameters
+        ----------
+        cfa : str
+            As in `RawImage`.
+
+        Returns
+        -------
+        Camera
+            Its name says so. The colour bias of a plane is the mean of its colour's.
+
+        Examples
+        --------
+        >>> get_camera("SonyA7S2").under("XTRANS-GBG").name
+        'SonyA7S2 XTRANS-GBG'
+        """
+        own, other, bias = mosaic_of(self.cfa), mosaic_of(cfa), self.colour_bias
+        if bias is not None:
+            bias = {
+                iso: tuple(
+                    float(np.mean([values[plane] for plane in own.planes_of(colour)]))
+                    for colour in other.colours
+                )
+                for iso, values in bias.items()
+            }
+        return replace(
+            self, name=f"{self.name} {other.name}", cfa=other.name, colour_bias=bias
+        )
 
     def colour_bias_at(self, iso: float) -> np.ndarray:
         """Offsets of the planes at an ISO, in counts.
