@@ -38,7 +38,7 @@ from benchmarks.robustness.raw_mutants import mutate
 from skadl import ADLDenoiser, PatchStore, RawPair, SourcePool, load
 from skadl.datasets import make_domain
 from skadl.estimators import checkpoints
-from skadl.estimators.model_files import digest
+from skadl.support import digest
 
 MODEL, CHECKPOINT, STORE = "model.safetensors", "fit.checkpoint", "store.frame"
 # The second where finite weights are so large that what they compute is not.

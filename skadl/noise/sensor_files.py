@@ -6,6 +6,7 @@ metadata. What is read is checked like a model file: nothing is run, no length b
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -20,10 +21,12 @@ import safetensors.numpy
 import skadl
 from skadl.noise.sensor_records import declared_arrays, parse_sensors, sensor_records
 from skadl.noise.sensors import SensorTable
+from skadl.support.digest import UNSEALED, check_digest, seal
 from skadl.support.strictjson import check_int, check_names, check_type, parse_json
 from skadl.support.writing import atomic_write, check_folder
 
-FORMAT, FORMAT_VERSION = "skadl calibration", 1
+FORMAT, FORMAT_VERSION = "skadl calibration", 2
+_WITHOUT_DIGEST = 1  # the version whose files do not tell that they are damaged
 _ENTRY = "skadl"
 _LARGEST_HEADER, _LARGEST_FILE = 4 << 20, 2 << 30
 _N_BYTES = {"F32": 4, "F16": 2, "U32": 4}
@@ -54,10 +57,11 @@ def save_sensors(path: str | os.PathLike, table: SensorTable) -> Path:
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "skadl_version": skadl.__version__,
+        "digest": UNSEALED,
         "sensors": records,
     }
     text = json.dumps(description, ensure_ascii=False, allow_nan=False)
-    data = safetensors.numpy.save(arrays, metadata={_ENTRY: text})
+    data = seal(safetensors.numpy.save(arrays, metadata={_ENTRY: text}))
     check_folder(path)
     if path.is_dir():
         raise IsADirectoryError(
@@ -108,6 +112,7 @@ def _unpack(data: bytes) -> SensorTable:
     length = int.from_bytes(data[:8], "little")
     if len(data) < 9 or length > _LARGEST_HEADER or data[8:9] != b"{":
         raise ValueError("it does not begin like a safetensors file")
+    is_sealed = check_digest(data[: 8 + length], io.BytesIO(data[8 + length :]))
     header = parse_json(data[8 : 8 + length].decode())
     check_type("the header", header, dict)
     metadata = header.pop("__metadata__", None)
@@ -120,8 +125,11 @@ def _unpack(data: bytes) -> SensorTable:
         kind = reprlib.repr(description.get("format"))
         raise ValueError(f"its format is {kind}, not {FORMAT!r}")
     names = ("format", "format_version", "skadl_version", "sensors")
-    check_names("the description", description, names, names)
-    check_int("format_version", description["format_version"], 1, FORMAT_VERSION)
+    check_names("the description", description, (*names, "digest"), names)
+    version = description["format_version"]
+    check_int("format_version", version, 1, FORMAT_VERSION)
+    if version > _WITHOUT_DIGEST and not is_sealed:
+        raise ValueError("its digest cannot be read")
     check_type("sensors", description["sensors"], dict)
     arrays = _read_arrays(data, length, header, declared_arrays(description["sensors"]))
     return parse_sensors(description["sensors"], arrays)

@@ -16,7 +16,6 @@ from tiny_fits import target_pairs, tiny_denoiser
 from torch.nn import functional as F
 
 import skadl
-from skadl.estimators.model_files.digest import UNSEALED, seal
 from skadl.estimators.model_files.reader import unpack
 from skadl.network import local_cpu
 from skadl.network.base import TensorOperations
@@ -25,6 +24,7 @@ from skadl.network.conditioning import Conditioning
 from skadl.network.local_transform import DETAIL_SCALE, REACH, look
 from skadl.network.local_unet import LocalUNet
 from skadl.noise.noise_level import NoiseLevel
+from skadl.support.digest import UNSEALED, seal
 
 EXTREMES = [(1e-8, 1e-12), (1.0, 2.0), (1e-8, 2.0), (1.0, 1e-12)]
 

@@ -14,13 +14,13 @@ from torch import nn
 from torch.nn import functional as F
 
 import skadl
-from skadl.estimators.model_files.digest import UNSEALED, seal
 from skadl.estimators.model_files.reader import unpack
 from skadl.network import choice
 from skadl.network.base import SLOPE, FoldedNetwork, ModulatedNetwork
 from skadl.noise.noise_level import expected_noise
 from skadl.prediction.frame import FrameNetwork, predict_residual
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
+from skadl.support.digest import UNSEALED, seal
 
 
 class TwoLayers(ModulatedNetwork):

@@ -26,7 +26,6 @@ from skadl.adaptation.report.acceptance import TrainingStage
 from skadl.adaptation.report.decisions import DecisionTable
 from skadl.adaptation.report.report import DataSelectionReport
 from skadl.estimators.model_files.classes import DEFAULT_ESTIMATOR, check_parameters
-from skadl.estimators.model_files.digest import check_digest
 from skadl.estimators.model_files.training import (
     Training,
     parse_training,
@@ -37,6 +36,7 @@ from skadl.network.choice import DEFAULT_NETWORK, NETWORKS, declare_network
 from skadl.network.conditioning import CONDITIONINGS, Conditioning
 from skadl.noise.sensor_records import declared_arrays, parse_sensors
 from skadl.noise.sensors import SensorTable
+from skadl.support.digest import check_digest
 from skadl.support.strictjson import (
     as_tuple,
     check_int,

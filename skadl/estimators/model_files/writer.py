@@ -19,7 +19,6 @@ import torch
 
 import skadl
 from skadl.estimators.model_files.classes import DEFAULT_ESTIMATOR
-from skadl.estimators.model_files.digest import UNSEALED, seal
 from skadl.estimators.model_files.reader import (
     ENTRY,
     FORMAT,
@@ -35,6 +34,7 @@ from skadl.estimators.model_files.training import describe_training, training_ar
 from skadl.network.base import N_PLANES, ModulatedNetwork
 from skadl.network.choice import DEFAULT_NETWORK, name_of
 from skadl.noise.sensor_records import sensor_records
+from skadl.support.digest import UNSEALED, seal
 from skadl.support.writing import atomic_write, check_folder, remove_leftovers
 
 

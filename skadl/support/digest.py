@@ -1,4 +1,4 @@
-"""The digest in a model file: a damaged one is told from a whole one.
+"""The digest in a file that skadl wrote: a damaged one is told from a whole one.
 
 A flipped bit in a weight gives another finite weight, and other pictures in silence. So
 the description holds a digest of the whole file, computed with zeros in its place.
