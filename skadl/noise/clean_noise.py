@@ -14,6 +14,7 @@ _FARTHEST = 6.0  # robust standard deviations of detail: beyond is no noise
 _TO_SIGMA = 1.4826  # of the median of absolute values of Gaussian noise
 _DOUBT = 2.0  # standard errors that a share may be off by chance
 _MIN_PIXELS = 64
+_CELLS = 4096
 _LEAST_SIDE = 3  # packed pixels, for a pixel with all its neighbours
 
 
@@ -40,7 +41,7 @@ def shares_of_clean(
     # Bins of what the neighbours let expect: those of the pixel's own signal would
     # select on the very noise that is looked for. So would a centre of such bins.
     n_bins = len(starts)
-    which = np.searchsorted(starts[1:], expected, side="right")
+    which = _bin_of(expected, starts)
     which += n_bins * np.repeat(range(len(usable)), usable.sum(axis=(1, 2)))
     found = _inner(residual)[usable] / sigma
     counts = np.maximum(np.bincount(which), 1)
@@ -65,6 +66,17 @@ def shares_of_clean(
     own, errors = _share(*figures)
     shares = np.clip(at_all + _shrunk(own - whole, errors), 0, _LARGEST_SHARE)
     return float(np.clip(at_all, 0, _LARGEST_SHARE)), shares
+
+
+def _bin_of(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Find the bin that each value lies in, to a 4096th of their range."""
+    # A search for each value takes four times as long as a look into a table.
+    low, high = starts[0], starts[-1]
+    if not high > low:
+        return np.zeros(values.shape, np.intp)
+    table = np.searchsorted(starts, np.linspace(low, high, _CELLS), side="right") - 1
+    cells = (values - low) * ((_CELLS - 1) / (high - low))
+    return table[np.clip(cells, 0, _CELLS - 1).astype(np.intp)]
 
 
 def _from_neighbours(signal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
