@@ -54,7 +54,7 @@ def why_impossible(tags: TiffTags) -> str | None:
         return "the values of tags of its layout are not in it"
     if not chunks(tags):
         return "it does not say where its counts lie"
-    if _first(tags, _BITS) not in range(8, 33):
+    if not _has_possible_bits(tags):
         return f"it says that a count has {_first(tags, _BITS)} bits"
     if _tile_area(tags) > _MOST_SITES_PER_BYTE * tags.n_bytes:
         return "it says that its tiles are larger than the file"
@@ -71,6 +71,8 @@ def why_doubtful(tags: TiffTags) -> str | None:
     if not tags.is_dng:
         if tags.find(_CFA_PATTERN) is None or _first(tags, _BITS) is None:
             return "it names a mosaic, but not its colours or its bits"
+        if not _has_possible_bits(tags):
+            return f"it says that a count has {_first(tags, _BITS)} bits"
         # What makers do with codes of their own only LibRaw knows.
         is_plain = _first(tags, _COMPRESSION) in (_UNCOMPRESSED, COMPRESSED_JPEG)
         missing = _missing_bytes(tags) if is_plain else 0
@@ -140,6 +142,22 @@ def _touch(parts: list[tuple[int, int]], others: list[tuple[int, int]]) -> bool:
         if before and furthest[before - 1] > begin and begin < end:
             return True
     return False
+
+
+def _has_possible_bits(tags: TiffTags) -> bool:
+    return _first(tags, _BITS) in range(8, 33)
+
+
+def chunk_areas(tags: TiffTags) -> list[int]:
+    """Photosites of each strip or tile, in the order of `chunks`."""
+    if _TILES[0] in tags.mosaic:
+        return [_tile_area(tags)] * len(chunks(tags))
+    width, height = (int(_first(tags, code) or 0) for code in (_WIDTH, _HEIGHT))
+    rows = int(_first(tags, _ROWS_PER_STRIP) or height)
+    return [
+        width * max(0, min(rows, height - index * rows))
+        for index in range(len(chunks(tags)))
+    ]
 
 
 def _n_offsets(tags: TiffTags) -> int:

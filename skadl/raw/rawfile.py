@@ -23,7 +23,7 @@ from skadl.raw.fits import FITS_SUFFIXES, is_fits, read_fits
 from skadl.raw.image import LazyRawImage, RawImage, check_positive
 from skadl.raw.levels import check_counts, level_span
 from skadl.raw.libraw import open_libraw
-from skadl.raw.lossless_jpeg import why_jpeg_impossible
+from skadl.raw.lossless_jpeg import why_jpeg_doubtful, why_jpeg_impossible
 from skadl.raw.mosaic import CFA_PATTERNS, find_blocks, mosaic_of
 from skadl.raw.noise_profile import read_noise_profile, rescale_profile
 from skadl.raw.tiff_tags import TiffTags
@@ -190,7 +190,9 @@ def _refuse_impossible(tags: TiffTags, path: Path) -> None:
 
 def _doubt(tags: TiffTags, path: Path) -> None:
     """Warn of counts that may not be those that were written."""
-    doubt = why_doubtful(tags)
+    doubt = why_doubtful(tags) or why_jpeg_doubtful(path, tags)
+    if path.suffix.lower() == ".dng" and not tags.is_dng:
+        doubt = doubt or "by its name it is a DNG, but it does not say so"
     if doubt is not None:
         warnings.warn(
             f"{path.name} may be damaged: {doubt}. Check the picture before you "

@@ -154,6 +154,28 @@ def test_read_raw__jpeg_that_promises_more_than_its_size__is_not_decoded(tmp_pat
         read_raw(path)
 
 
+@pytest.mark.parametrize("width", [48, 192, 1277])
+def test_read_raw__jpeg_of_another_size_than_its_tags__is_told(tmp_path, width):
+    pytest.importorskip("imagecodecs")
+    path = tmp_path / "a.dng"
+    image = RawImage(counts(), "RGGB", 512, 4095, "Lab 1", 100.0)
+    write_dng(path, image, compress=True)
+    change_entry(path, "<", 256, "value", width)
+    with pytest.warns(UserWarning, match=r"a\.dng may be damaged: .* 6,144 counts, wh"):
+        read_raw(path, black_level=0, white_level=65535)
+
+
+@pytest.mark.parametrize("bits", [0, 16])
+def test_read_raw__dng_by_its_name_alone__is_told(tmp_path, bits):
+    path = tmp_path / "a.dng"
+    write_dng(path, RawImage(counts(), "RGGB", 512, 4095, "NIKON D850", 100.0))
+    change_entry(path, "<", 50706, "code", 254)
+    change_entry(path, "<", 258, "value", bits)
+    words = "by its name it is a DNG" if bits else "a count has 0 bits"
+    with pytest.warns(UserWarning, match=rf"a\.dng may be damaged: .*{words}"):
+        read_raw(path, sensor="S", iso=100, black_level=0, white_level=65535)
+
+
 @pytest.mark.parametrize("stream", [b"", b"\xff\xd8", b"\xff\xd8\xff", b"\xff" * 40])
 def test_jpeg_counts__stream_that_does_not_say_them__none(stream):
     assert jpeg_counts(stream) is None
