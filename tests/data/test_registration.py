@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -11,9 +13,11 @@ from skadl import check_pairs, load_pairs, read_raw
 from skadl.commands.main import main
 from skadl.data.folders.registration import (
     Place,
+    UnregisteredError,
     Window,
     match_stars,
     move_counts,
+    register,
     without_defects,
 )
 from skadl.data.folders.star_places import locate_stars
@@ -237,3 +241,9 @@ def test_check_pairs__denoiser_of_a_night__finds_nothing_more(night):
         return planes[:, rows, columns]
 
     assert check_pairs(pairs, denoiser=denoise).bad == ()
+
+
+def test_register__x_trans__says_which_mosaics_it_knows():
+    shots = [SimpleNamespace(cfa="XTRANS-GBG", stars=np.zeros((9, 2)))] * 2
+    with pytest.raises(UnregisteredError, match="Bayer mosaics, .* X-Trans"):
+        register(shots)

@@ -8,15 +8,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 import skadl
-from skadl import ADLDenoiser, PatchStore, RawPair, SourcePool
+from skadl import ADLDenoiser, PatchStore, RawPair, SourcePool, baselines
 from skadl.datasets import Camera, camera_info, make_domain
 from skadl.estimators.start import find_start
 from skadl.noise.source import find_noise
 from skadl.raw.image import window_of
 from skadl.raw.mosaic import pattern_at, unpack_mosaic
 
+SMALL = dict(n_iter=2, device="cpu", random_state=0)
 GAIN, READ = {800: 4.0, 3200: 16.0}, {800: 12.0, 3200: 40.0}
 
 
@@ -203,3 +205,25 @@ def test_fit__transposing_augmentation_and_renoised_sources__run(pairs):
     model = tiny(renoised_share=0.5, shot_noise_augmentation=0.5)
     model.fit(pairs, source_pairs=SourcePool({"Y": sources}))
     assert model.n_iter_ > 0
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        baselines.BM3D(),
+        baselines.DeepImagePrior(**SMALL, channels=4, n_scales=2),
+        baselines.ZeroShotNoise2Noise(**SMALL),
+        baselines.Blind2Unblind(**SMALL, base_channels=4, n_levels=2, patch_size=16),
+        baselines.TargetOnly(
+            **SMALL, n_finetune_iter=1, base_channels=4, n_levels=2, patch_size=16
+        ),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_baseline__x_trans__gives_an_image_of_the_mosaic(pairs, model):
+    if isinstance(model, baselines.BM3D):
+        pytest.importorskip("bm3d")
+    (pair,) = make_domain(camera(), 1, size=48, iso=800, random_state=5)
+    denoised = clone(model).fit(pairs).predict(pair.noisy)
+    assert denoised.cfa == pair.noisy.cfa
+    assert denoised.mosaic.shape == pair.noisy.mosaic.shape

@@ -24,7 +24,7 @@ from skadl.data.folders.bursts import Burst, BurstMean, average_burst
 from skadl.data.folders.shots import Shot
 from skadl.raw.image import LazyRawImage, RawImage
 from skadl.raw.levels import cast_counts
-from skadl.raw.mosaic import plane_views
+from skadl.raw.mosaic import BAYER, mosaic_of, plane_views
 from skadl.support.extras import import_extra
 from skadl.support.robust import robust_sigma
 
@@ -126,8 +126,14 @@ class RegisteredBurst:
 def register(shots: Sequence[Shot]) -> tuple[RegisteredBurst | None, list[Shot]]:
     """Find where frames lie; None where they did not move. Also those left out.
 
-    UnregisteredError where too few show stars.
+    UnregisteredError where too few show stars, and of other mosaics than Bayer's.
     """
+    families = {mosaic_of(shot.cfa).family for shot in shots}
+    if families != {BAYER}:
+        raise UnregisteredError(
+            f"stars are registered on {BAYER} mosaics, and these frames have "
+            f"{' and '.join(sorted(families))} ones; align them in another program"
+        )
     shown = [s for s in shots if s.stars is not None and len(s.stars) >= LEAST_STARS]
     if len(shown) < 2:
         raise UnregisteredError(

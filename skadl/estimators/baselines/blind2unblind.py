@@ -28,6 +28,7 @@ from skadl.estimators.baselines.frames import (
     sensors_of_frames,
 )
 from skadl.estimators.training_pairs import symmetry_of
+from skadl.estimators.validation import check_mosaics
 from skadl.network.choice import build_network
 from skadl.network.conditioning import Conditioning
 from skadl.noise.sensors import SensorTable
@@ -192,6 +193,7 @@ class Blind2Unblind(NetworkDenoiser):
         )
         names = dict.fromkeys(frame.sensor for frame in frames)
         conditioning = Conditioning("none", tuple(names))
+        own_truths = [RawPair(frame, frame) for frame in frames]
         network = build_network(
             N_METADATA,
             self.base_channels,
@@ -200,15 +202,11 @@ class Blind2Unblind(NetworkDenoiser):
             device,
             int(seeds[1]),
             NETWORK,
+            check_mosaics(own_truths, {}),
         )
         pairs = [
             replace(pair, clean=pair.noisy, clean_levels=pair.noisy_levels)
-            for pair in to_training_pairs(
-                [RawPair(frame, frame) for frame in frames],
-                sensors,
-                conditioning,
-                device,
-            )
+            for pair in to_training_pairs(own_truths, sensors, conditioning, device)
         ]
         rng = np.random.RandomState(seeds[0])
         side = _patch_side(self.patch_size, network.multiple, frames)

@@ -57,11 +57,11 @@ class BM3D(PerImageDenoiser):
 
         Parameters
         ----------
-        planes : ndarray of shape (4, h, w), float64
+        planes : ndarray of shape (n_planes, h, w), float64
 
         Returns
         -------
-        ndarray of shape (4, h, w)
+        ndarray of shape (n_planes, h, w)
 
         Raises
         ------

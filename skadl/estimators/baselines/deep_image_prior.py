@@ -109,11 +109,11 @@ class DeepImagePrior(PerImageNetwork):
     def train_on(
         self, planes: Tensor, sigma: float, seed: int, progress: Callable
     ) -> Tensor:
-        """Train on planes (1, 4, h, w) and return them denoised.
+        """Train on planes (1, n_planes, h, w) and return them denoised.
 
         Parameters
         ----------
-        planes : Tensor of shape (1, 4, h, w), float32
+        planes : Tensor of shape (1, n_planes, h, w), float32
         sigma : float
             Standard deviation of their noise.
         seed : int
@@ -121,15 +121,14 @@ class DeepImagePrior(PerImageNetwork):
 
         Returns
         -------
-        Tensor of shape (1, 4, h, w)
+        Tensor of shape (1, n_planes, h, w)
         """
         room = 1 - 2 * MARGIN  # of what a sigmoid can give
         sigma = room * sigma
         height, width = planes.shape[2:]
         target = _padded(planes * room + MARGIN, 2**self.n_scales)
-        network = seeded(
-            seed, lambda: SkipNetwork(self.channels, self.n_scales, self.skip_channels)
-        ).to(planes.device)
+        shape = planes.shape[1], self.channels, self.n_scales, self.skip_channels
+        network = seeded(seed, lambda: SkipNetwork(*shape)).to(planes.device)
         # Drawn on the CPU: one seed gives one result on every device.
         generator = torch.Generator().manual_seed(seed)
         sides = target.shape[2:]
@@ -161,7 +160,9 @@ class DeepImagePrior(PerImageNetwork):
 class SkipNetwork(nn.Module):
     """An hourglass in which a few channels of each scale cross to the other side."""
 
-    def __init__(self, channels: int, n_scales: int, skip_channels: int) -> None:
+    def __init__(
+        self, n_planes: int, channels: int, n_scales: int, skip_channels: int
+    ) -> None:
         super().__init__()
         before = [N_INPUTS] + [channels] * (n_scales - 1)
         self.skips = nn.ModuleList(_layer(n, skip_channels, 1) for n in before)
@@ -177,10 +178,10 @@ class SkipNetwork(nn.Module):
             )
             for _ in before
         )
-        self.head = nn.Conv2d(channels, 4, 1)
+        self.head = nn.Conv2d(channels, n_planes, 1)
 
     def forward(self, code: Tensor) -> Tensor:
-        """Turn noise (1, 32, h, w) into planes (1, 4, h, w) between 0 and 1."""
+        """Turn noise (1, 32, h, w) into planes (1, n_planes, h, w) between 0 and 1."""
         crossing = []
         y = code
         for skip, down in zip(self.skips, self.downs, strict=True):

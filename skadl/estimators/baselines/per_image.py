@@ -89,11 +89,11 @@ class PerImageDenoiser(RawDenoiser):
 
         Parameters
         ----------
-        planes : ndarray of shape (4, h, w), float64
+        planes : ndarray of shape (n_planes, h, w), float64
 
         Returns
         -------
-        ndarray of shape (4, h, w)
+        ndarray of shape (n_planes, h, w)
         """
 
     def _denoise(self, image: RawImage, info: SensorInfo) -> np.ndarray:
@@ -142,11 +142,11 @@ class PerImageNetwork(PerImageDenoiser):
         seed: int,
         progress: Callable,
     ) -> torch.Tensor:
-        """Train on planes (1, 4, h, w), mostly within [0, 1], and return them denoised.
+        """Train on planes, mostly within [0, 1], and return them denoised.
 
         Parameters
         ----------
-        planes : Tensor of shape (1, 4, h, w), float32
+        planes : Tensor of shape (1, n_planes, h, w), float32
             On the device.
         sigma : float
             Standard deviation of their noise.
@@ -156,7 +156,7 @@ class PerImageNetwork(PerImageDenoiser):
 
         Returns
         -------
-        Tensor of shape (1, 4, h, w)
+        Tensor of shape (1, n_planes, h, w)
         """
 
     def denoise_stabilised(self, planes: np.ndarray) -> np.ndarray:
@@ -164,11 +164,11 @@ class PerImageNetwork(PerImageDenoiser):
 
         Parameters
         ----------
-        planes : ndarray of shape (4, h, w), float64
+        planes : ndarray of shape (n_planes, h, w), float64
 
         Returns
         -------
-        ndarray of shape (4, h, w)
+        ndarray of shape (n_planes, h, w)
 
         Raises
         ------

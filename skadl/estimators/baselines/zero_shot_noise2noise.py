@@ -73,11 +73,11 @@ class ZeroShotNoise2Noise(PerImageNetwork):
     def train_on(
         self, planes: Tensor, sigma: float, seed: int, progress: Callable
     ) -> Tensor:
-        """Train on planes (1, 4, h, w) and return them denoised.
+        """Train on planes (1, n_planes, h, w) and return them denoised.
 
         Parameters
         ----------
-        planes : Tensor of shape (1, 4, h, w), float32
+        planes : Tensor of shape (1, n_planes, h, w), float32
         sigma : float
             Not asked.
         seed : int
@@ -85,9 +85,9 @@ class ZeroShotNoise2Noise(PerImageNetwork):
 
         Returns
         -------
-        Tensor of shape (1, 4, h, w)
+        Tensor of shape (1, n_planes, h, w)
         """
-        network = seeded(seed, _build).to(planes.device)
+        network = seeded(seed, lambda: _build(planes.shape[1])).to(planes.device)
         optimizer = torch.optim.Adam(network.parameters(), lr=self.learning_rate)
         decay_at = max(1, round(DECAY_AT * self.n_iter))
         decay = torch.optim.lr_scheduler.StepLR(optimizer, decay_at, DECAY)
@@ -120,11 +120,11 @@ def zero_shot_loss(network: nn.Module, planes: Tensor) -> Tensor:
     return (residual + consistency) / 2
 
 
-def _build() -> nn.Sequential:
+def _build(n_planes: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(4, N_CHANNELS, 3, padding=1),
+        nn.Conv2d(n_planes, N_CHANNELS, 3, padding=1),
         nn.LeakyReLU(SLOPE),
         nn.Conv2d(N_CHANNELS, N_CHANNELS, 3, padding=1),
         nn.LeakyReLU(SLOPE),
-        nn.Conv2d(N_CHANNELS, 4, 1),
+        nn.Conv2d(N_CHANNELS, n_planes, 1),
     )

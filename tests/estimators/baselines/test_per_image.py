@@ -255,7 +255,7 @@ def test_zero_shot_loss__constant_noise_found__is_the_formula():
 @pytest.mark.parametrize("n_scales", [1, 3, 5])
 def test_skip_network__two_pixels_at_the_deepest__gives_planes_of_its_input(n_scales):
     code = torch.zeros(1, 32, 2 * 2**n_scales, 3 * 2**n_scales)
-    planes = SkipNetwork(4, n_scales, 2)(code)
+    planes = SkipNetwork(4, 4, n_scales, 2)(code)
     assert planes.shape == (1, 4, *code.shape[2:])
     assert 0 < planes.min() and planes.max() < 1
 
