@@ -310,7 +310,7 @@ def test__noise_conditioning__in_a_search__is_one_more_parameter():
 
 def test__fit__what_the_pairs_leave_open__is_in_the_report():
     pairs = make_tiny_pairs("NikonD850", 2, seed=5)[:1] * 2
-    with pytest.warns(UserWarning, match="the same as pair 0"):
+    with pytest.warns(UserWarning, match=r"the same as target_pairs\[0\]"):
         model = tiny_denoiser(n_pretrain_iter=1, n_finetune_iter=0).fit(pairs)
     notes = [note for note in model.selection_report_.notes if "All pairs" in note]
     assert len(notes) == 1 and notes[0].startswith("noise of sensor 'NikonD850': ")

@@ -65,7 +65,7 @@ def test_prepare__odd_target_pair__is_named_with_the_next_step_and_kept(
     assert data.notes == (message,)
     fault = FAULTS[part]
     told = (repr(mixed[index].scene), fault.reason, fault.remedy)
-    for fact in (f"pair {index} ", *told):
+    for fact in (f"target_pairs[{index}] ", *told):
         assert fact in message
     assert len(data.target.pairs) == len(target)
     odd = [i for i, pair in enumerate(data.target.pairs) if pair.fault.is_faulty]
@@ -79,8 +79,8 @@ def test_prepare__odd_pairs_of_several_kinds__one_note_a_reason(target):
         data = prepared(mixed)
     notes = {note for note in data.notes if FAULTS["picture"].reason in note}
     (note,) = notes
-    assert len(data.notes) == 2 and note.startswith("target pairs ")
-    assert all(f"{i} (" in note for i, kind in spoiled.items() if "mis" in kind)
+    assert len(data.notes) == 2 and note.startswith("target_pairs[")
+    assert all(f"[{i}] (" in note for i, kind in spoiled.items() if "mis" in kind)
 
 
 @pytest.mark.parametrize("kind", ["misaligned by 4", "iso times 8", "ratio times 0.5"])
