@@ -66,12 +66,6 @@ sources = {
 # patch may be turned: not at all here, since the direction of the blur counts.
 
 
-class ColourUNet(ModulatedUNet):
-    """The modulated U-Net on pictures of three colours."""
-
-    n_inputs = n_outputs = 3
-
-
 def as_it_is(windows, mirror_rows, mirror_columns, transpose):
     """Give patches (B, p, p, 3) of windows with a pixel to spare."""
     return windows[:, :-1, :-1]
@@ -111,7 +105,7 @@ def fit(sources):
     """Train anew; return PSNR before, what is gained, the report and the network."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = ColourUNet(1, base_channels=8, n_levels=3, mlp_width=8)
+        network = ModulatedUNet(1, base_channels=8, n_levels=3, mlp_width=8, n_planes=3)
     learner = Learner(network.to(memory_format=torch.channels_last), None, 0.01)
     before = learner.evaluate(test)  # untrained, it returns its input
     report = train(
