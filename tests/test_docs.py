@@ -339,7 +339,7 @@ def test_times__of_the_demo__are_what_the_pages_say():
     path = ROOT / "benchmarks" / "results" / "times.csv"
     with path.open(encoding="utf-8", newline="") as file:
         seconds = {row["what"]: float(row["processor"]) for row in csv.DictReader(file)}
-    assert 45 < seconds["demo"] < 120  # of one thread
+    assert 45 < seconds["demo"] < 120  # of all threads
     for page in ("README.md", "docs/cameras.rst"):
         words = " ".join((ROOT / page).read_text(encoding="utf-8").split())
         assert "one to two minutes" in words
