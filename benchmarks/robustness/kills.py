@@ -61,6 +61,28 @@ fit that was killed there went on, was perhaps killed again, and ended with the 
 a fit that was never stopped, with no file beside it but its checkpoint."""
 
 
+def small_domains() -> tuple[list[RawPair], SourcePool]:
+    """Pairs of a target and of a source that a fit takes moments for."""
+    return (
+        make_domain("SonyA7S2", 3, size=36, random_state=0),
+        SourcePool(make_domain("NikonD850", 4, size=36, random_state=1)),
+    )
+
+
+def small_denoiser(**lengths: int) -> ADLDenoiser:
+    """Return a denoiser with a tiny network and stages of so many steps."""
+    return ADLDenoiser(
+        start="random",
+        batch_size=2,
+        patch_size=16,
+        base_channels=4,
+        n_levels=2,
+        device="cpu",
+        random_state=0,
+        **lengths,
+    )
+
+
 @dataclass(frozen=True)
 class SmallFit:
     """A fit of three short stages, run in child processes."""
@@ -96,18 +118,7 @@ class SmallFit:
         return SPARED if os.WEXITSTATUS(status) == 0 else FAILED
 
     def _fit(self, model: Path, checkpoint: Path | None) -> None:
-        denoiser = ADLDenoiser(
-            start="random",
-            n_pretrain_iter=8,
-            n_iter=16,
-            n_finetune_iter=8,
-            batch_size=2,
-            patch_size=16,
-            base_channels=4,
-            n_levels=2,
-            device="cpu",
-            random_state=0,
-        )
+        denoiser = small_denoiser(n_pretrain_iter=8, n_iter=16, n_finetune_iter=8)
         denoiser.fit(
             self.pairs, self.pool, checkpoint=checkpoint, checkpoint_every=0
         ).save(model)
@@ -119,10 +130,7 @@ def kill_fits(room: Path, n_kills: int, rng: np.random.Generator) -> pd.DataFram
     Columns: number of the fit, seconds that it was given, stage and iteration of its
     checkpoint then, and how the fit ended.
     """
-    small = SmallFit(
-        make_domain("SonyA7S2", 3, size=36, random_state=0),
-        SourcePool(make_domain("NikonD850", 4, size=36, random_state=1)),
-    )
+    small = SmallFit(*small_domains())
     expected = room / "expected"
     begin = time.perf_counter()
     if small.run(expected, None, None) != SPARED:

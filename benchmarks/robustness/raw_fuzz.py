@@ -65,17 +65,27 @@ def main(
         found = pd.DataFrame(
             try_all(check, range(first, first + mutants), room, memory, seconds)
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    count_outcomes(found).to_csv(
-        folder / "raw_fuzz.csv", index=False, float_format="%.4g"
-    )
+    write_found(found, folder / "raw_fuzz", "Damaged RAW files", READING, load)
+
+
+def write_found(
+    found: pd.DataFrame,
+    place: Path,
+    title: str,
+    reading: str,
+    load: tuple[float, float, float],
+) -> None:
+    """Write counts and a page at `place`; exit code 1 if a mutant ended badly."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    counts, page = place.with_suffix(".csv"), place.with_suffix(".md")
+    count_outcomes(found).to_csv(counts, index=False, float_format="%.4g")
     sections: dict[str, pd.DataFrame | str] = {
         "By file": tabulate(found, "file"),
         "By mutation": tabulate(found, "mutation"),
-        "Reading": READING,
+        "Reading": reading,
     }
-    write_markdown(folder / "raw_fuzz.md", "Damaged RAW files", sections, load)
-    click.echo((folder / "raw_fuzz.md").read_text(encoding="utf-8"))
+    write_markdown(page, title, sections, load)
+    click.echo(page.read_text(encoding="utf-8"))
     odd = found[~found.outcome.isin(GOOD)]
     if len(odd):
         click.echo(odd.to_string())

@@ -22,20 +22,19 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks.result_files import DEFAULT_FOLDER, write_markdown
+from benchmarks.result_files import DEFAULT_FOLDER
+from benchmarks.robustness.kills import small_denoiser, small_domains
 from benchmarks.robustness.raw_fuzz import (
-    GOOD,
     READ,
     REFUSED,
     SilentChange,
     check_sentence,
-    count_outcomes,
-    tabulate,
     tiny_model,
     try_all,
+    write_found,
 )
 from benchmarks.robustness.raw_mutants import mutate
-from skadl import ADLDenoiser, PatchStore, RawPair, SourcePool, load
+from skadl import ADLDenoiser, PatchStore, RawPair, load
 from skadl.datasets import make_domain
 from skadl.estimators import checkpoints
 from skadl.support import digest
@@ -63,22 +62,8 @@ def main(mutants: int, memory: float, seconds: int, first: int, folder: Path) ->
         check = SavedCheck(room)
         numbers = range(first, first + mutants)
         found = pd.DataFrame(try_all(check, numbers, room, memory, seconds))
-    folder.mkdir(parents=True, exist_ok=True)
-    count_outcomes(found).to_csv(
-        folder / "saved_fuzz.csv", index=False, float_format="%.4g"
-    )
-    sections: dict[str, pd.DataFrame | str] = {
-        "By file": tabulate(found, "file"),
-        "By mutation": tabulate(found, "mutation"),
-        "Reading": READING,
-    }
     title = "Damaged models, checkpoints and stored frames"
-    write_markdown(folder / "saved_fuzz.md", title, sections, load_average)
-    click.echo((folder / "saved_fuzz.md").read_text(encoding="utf-8"))
-    odd = found[~found.outcome.isin(GOOD)]
-    if len(odd):
-        click.echo(odd.to_string())
-        raise SystemExit(1)
+    write_found(found, folder / "saved_fuzz", title, READING, load_average)
 
 
 READING = f"""\
@@ -98,8 +83,7 @@ class SavedCheck:
 
     def __init__(self, room: Path) -> None:
         self.room = room
-        self.pairs = make_domain("SonyA7S2", 3, size=36, random_state=0)
-        self.pool = SourcePool(make_domain("NikonD850", 4, size=36, random_state=1))
+        self.pairs, self.pool = small_domains()
         self.image = make_domain("NikonD850", 1, size=64, iso=800, random_state=2)[
             0
         ].noisy
@@ -178,18 +162,7 @@ class SavedCheck:
         return path
 
     def _fit(self, checkpoint: Path | None) -> ADLDenoiser:
-        denoiser = ADLDenoiser(
-            start="random",
-            n_pretrain_iter=4,
-            n_iter=10,
-            n_finetune_iter=2,
-            batch_size=2,
-            patch_size=16,
-            base_channels=4,
-            n_levels=2,
-            device="cpu",
-            random_state=0,
-        )
+        denoiser = small_denoiser(n_pretrain_iter=4, n_iter=10, n_finetune_iter=2)
         return denoiser.fit(
             self.pairs, self.pool, checkpoint=checkpoint, checkpoint_every=0
         )

@@ -19,6 +19,7 @@ import pandas as pd
 
 import skadl
 from benchmarks.start.harmful_shares import SHARE_POOLS, spoil_share
+from benchmarks.start.resume import measure_missing
 from benchmarks.tables.run import Run, RunData, Settings
 from benchmarks.tables.simulation import NO_POOL, USEFUL, simulate
 from skadl.data.pool import SourcePool
@@ -129,21 +130,10 @@ def measure(adaptation: Adaptation, parameters: dict[str, Any]) -> dict[str, Any
 def run(
     adaptations: Sequence[Adaptation], parameters: dict[str, Any], path: Path
 ) -> Iterator[dict[str, Any]]:
-    """Measure what a CSV file does not hold yet, row by row, and add it there."""
-    done, table = set(), pd.DataFrame()
-    if path.exists():
-        table = pd.read_csv(path)
-        keys = list(asdict(adaptations[0]))
-        done = {Adaptation(*row) for row in table[keys].itertuples(index=False)}
-    for adaptation in adaptations:
-        if adaptation in done:
-            continue
-        row = measure(adaptation, parameters)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Written anew: a file of an earlier version may have fewer columns.
-        table = pd.concat([table, pd.DataFrame([row]).round(4)])
-        table.to_csv(path, index=False)
-        yield row
+    """Measure what a CSV file does not hold yet, row by row, and write it there."""
+    return measure_missing(
+        adaptations, asdict, lambda one: measure(one, parameters), path
+    )
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:

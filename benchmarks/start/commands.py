@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pandas as pd
@@ -309,13 +310,14 @@ def adapt(
         for camera in cameras.split(",")
     ]
     path = out / "adapt.csv"
-    for row in run_adaptations(adaptations, read_assignments(assignments), path):
-        click.echo("  ".join(f"{k} {_short(v)}" for k, v in row.items()))
-    table = summarise_fits(pd.read_csv(path))
-    heading = f"Fits from the start ({describe_processor()}, {threads} threads)"
-    text = to_markdown({heading: table.set_index("pool")})
-    (out / "adapt.md").write_text(text, "utf-8")
-    click.echo(text)
+    rows = run_adaptations(adaptations, read_assignments(assignments), path)
+    _report(
+        rows,
+        path,
+        "Fits from the start",
+        lambda table: summarise_fits(table).set_index("pool"),
+        threads,
+    )
 
 
 @main.command("rough")
@@ -331,11 +333,23 @@ def measure_rough(
     torch.set_num_threads(threads)
     path = out / "rough.csv"
     numbers = [int(seed) for seed in seeds.split(",")]
-    for row in run_rough(cameras.split(","), numbers, fits, path):
+    rows = run_rough(cameras.split(","), numbers, fits, path)
+    _report(rows, path, "Rough cameras", summarise_rough, threads)
+
+
+def _report(
+    rows: Iterator[dict[str, Any]],
+    path: Path,
+    title: str,
+    summarise: Callable[[pd.DataFrame], pd.DataFrame],
+    threads: int,
+) -> None:
+    """Show rows as they come, and summarise their CSV file in a page beside it."""
+    for row in rows:
         click.echo("  ".join(f"{k} {_short(v)}" for k, v in row.items()))
-    heading = f"Rough cameras ({describe_processor()}, {threads} threads)"
-    text = to_markdown({heading: summarise_rough(pd.read_csv(path))})
-    (out / "rough.md").write_text(text, "utf-8")
+    heading = f"{title} ({describe_processor()}, {threads} threads)"
+    text = to_markdown({heading: summarise(pd.read_csv(path))})
+    path.with_suffix(".md").write_text(text, "utf-8")
     click.echo(text)
 
 
@@ -382,13 +396,13 @@ def measure_xtrans(
         for mosaic in mosaics.split(",")
     ]
     path = out / "xtrans.csv"
-    for row in run_trials(trials, path):
-        click.echo("  ".join(f"{k} {_short(v)}" for k, v in row.items()))
-    table = summarise_trials(pd.read_csv(path))
-    heading = f"Fits on six pairs ({describe_processor()}, {threads} threads)"
-    text = to_markdown({heading: table.set_index("camera")})
-    (out / "xtrans.md").write_text(text, "utf-8")
-    click.echo(text)
+    _report(
+        run_trials(trials, path),
+        path,
+        "Fits on six pairs",
+        lambda table: summarise_trials(table).set_index("camera"),
+        threads,
+    )
 
 
 @main.command("transplant")

@@ -16,6 +16,7 @@ import pandas as pd
 
 import skadl
 from benchmarks.start.adapt import Adaptation, make_data, roughen, score_images
+from benchmarks.start.resume import measure_missing
 from skadl import calibrate_sensor
 from skadl.data.pool import SourcePool
 from skadl.datasets import get_camera, make_domain
@@ -83,17 +84,13 @@ def run(
     cameras: Sequence[str], seeds: Sequence[int], with_fits: bool, path: Path
 ) -> Iterator[dict[str, float | str]]:
     """Measure what a CSV file does not hold yet, row by row, and write it there."""
-    table = pd.read_csv(path) if path.exists() else pd.DataFrame()
-    done = set() if table.empty else set(zip(table.camera, table.seed, strict=True))
-    for seed in seeds:
-        for camera in cameras:
-            if (camera, seed) in done:
-                continue
-            row = measure(camera, seed, with_fits)
-            table = pd.concat([table, pd.DataFrame([row]).round(4)])
-            path.parent.mkdir(parents=True, exist_ok=True)
-            table.to_csv(path, index=False)
-            yield row
+    wanted = [(camera, seed) for seed in seeds for camera in cameras]
+    return measure_missing(
+        wanted,
+        lambda one: dict(zip(("camera", "seed"), one, strict=True)),
+        lambda one: measure(*one, with_fits),
+        path,
+    )
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:

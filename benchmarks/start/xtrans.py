@@ -13,17 +13,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 import skadl
+from benchmarks.start.adapt import score_images
+from benchmarks.start.resume import measure_missing
 from benchmarks.tables.simulation import spread_isos
 from skadl.datasets import get_camera, make_domain
 from skadl.estimators.adl import ADLDenoiser
-from skadl.evaluation.metrics import clipped_psnr
 from skadl.noise.calibration import calibrate_sensor
 from skadl.noise.sensors import SensorTable
-from skadl.raw.pair import RawPair
 
 CAMERAS = ("SonyA7S2", "NikonD850")
 OWN = "Bayer"  # as the camera has it
@@ -72,24 +71,16 @@ def measure(trial: Trial) -> dict[str, Any]:
                 start=trial.denoiser, random_state=trial.seed, device="cpu"
             ).fit(target)
         seconds = time.process_time() - began
-        scores = {"noisy": _score(None, test), "PSNR": _score(model, test)}
+        scores = {
+            "noisy": score_images(None, test).mean(),
+            "PSNR": score_images(model, test).mean(),
+        }
     return asdict(trial) | scores | {"CPU seconds": seconds}
 
 
 def run(trials: Sequence[Trial], path: Path) -> Iterator[dict[str, Any]]:
-    """Measure what a CSV file does not hold yet, row by row, and add it there."""
-    done = set()
-    if path.exists():
-        known = pd.read_csv(path)[list(asdict(trials[0]))]
-        done = {Trial(*row) for row in known.itertuples(index=False)}
-    for trial in trials:
-        if trial in done:
-            continue
-        row = measure(trial)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        frame = pd.DataFrame([row]).round(3)
-        frame.to_csv(path, mode="a", header=not path.exists(), index=False)
-        yield row
+    """Measure what a CSV file does not hold yet, row by row, and write it there."""
+    return measure_missing(trials, asdict, measure, path, digits=3)
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
@@ -99,13 +90,3 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     summary["spread of PSNR"] = groups["PSNR"].std().round(2)
     summary["seeds"] = groups.size()
     return summary.join(groups["CPU seconds"].mean().round(0)).reset_index()
-
-
-def _score(model: ADLDenoiser | None, pairs: Sequence[RawPair]) -> float:
-    scores = []
-    for pair in pairs:
-        image = pair.noisy
-        if model is not None:
-            image = model.predict(image, dtype=np.float32)
-        scores.append(clipped_psnr(image.normalised(), pair.clean.normalised()))
-    return float(np.mean(scores))

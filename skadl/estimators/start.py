@@ -157,7 +157,7 @@ class Start:
             device,
             seed,
             name,
-            *([] if n_planes == N_PLANES else [n_planes]),
+            n_planes,
         )
         if conditioning.kind == "none":  # nothing to modulate by: it stays the identity
             for module in network.modules():

@@ -175,8 +175,14 @@ def make_app(session: Session, port: int, key: str) -> Starlette:
             return _json({"error": "the request is nested too deeply."}, 400)
         return _json({"error": str(error)}, 400)
 
-    kinds = (ValueError, OSError, ArithmeticError, KeyError, TypeError)
-    kinds += (RecursionError,)
+    kinds = (
+        ValueError,
+        OSError,
+        ArithmeticError,
+        KeyError,
+        TypeError,
+        RecursionError,
+    )
     return Starlette(
         routes=[
             *(Route(f"/{name}", page) for name in _TYPES),
