@@ -212,7 +212,7 @@ def evaluate(
     out: Path,
     threads: int,
 ) -> None:
-    """Score networks and peers; write scores.csv and results.md to --out."""
+    """Score networks and peers; add to scores.csv, write results.md to --out."""
     torch.set_num_threads(threads)
     denoisers: dict[str, Denoiser] = {"noisy": leave_noisy}
     if pmrid is not None:
@@ -239,9 +239,7 @@ def evaluate(
         cases = itertools.chain(cases, sky_cases(pairs, most))
     if collections:
         cases = (case for case in cases if case.collection in collections)
-    scores = score(cases, denoisers)
-    out.mkdir(parents=True, exist_ok=True)
-    scores.to_csv(out / "scores.csv", index=False)
+    scores = score(cases, denoisers, out / "scores.csv")
     sections = {}
     for collection in dict.fromkeys(scores["collection"]):
         sections[collection] = tabulate(scores, collection)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +20,7 @@ from benchmarks.start.real import (
     sensor_info,
     sky_of,
 )
+from benchmarks.start.resume import measure_missing
 from benchmarks.start.scenes import Photograph
 from benchmarks.start.validation import photograph_pairs
 from benchmarks.tables.run import Run, Settings
@@ -91,28 +94,53 @@ def sky_cases(folder: Path, most: int = MOST_REAL) -> Iterator[Case]:
             yield Case("real, sky", path.stem, pair, info, sky_of(pair))
 
 
-def score(cases: Iterator[Case], denoisers: Mapping[str, Denoiser]) -> pd.DataFrame:
-    """Score every case with every denoiser: one row each, PSNR in dB."""
-    rows = []
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A case under one denoiser."""
+
+    case: Case
+    number: int  # of the case in its group
+    denoiser: str
+
+    def facts(self) -> dict[str, str | int]:
+        """Return the columns that tell its row from others."""
+        return {
+            "collection": self.case.collection,
+            "group": self.case.group,
+            "number": self.number,
+            "denoiser": self.denoiser,
+        }
+
+
+def score(
+    cases: Iterable[Case], denoisers: Mapping[str, Denoiser], path: Path
+) -> pd.DataFrame:
+    """Add to a CSV file how every denoiser does in every case: one row each.
+
+    What the file holds already is not done again.
+    """
+    counts: Counter[tuple[str, str]] = Counter()
+    trials = []
     for case in cases:
+        group = case.collection, case.group
+        trials += [Trial(case, counts[group], name) for name in denoisers]
+        counts[group] += 1
+
+    def measure(trial: Trial) -> dict[str, Any]:
+        case = trial.case
         clean = case.pair.clean.normalised()
         where = ... if case.judged is None else case.judged
-        for name, denoise in denoisers.items():
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                planes = denoise(case.pair.noisy, case.info)
-            rows.append(
-                {
-                    "collection": case.collection,
-                    "group": case.group,
-                    "scene": case.pair.scene,
-                    "iso": case.pair.iso,
-                    "ratio": case.pair.noisy.ratio,
-                    "denoiser": name,
-                    "psnr": round(float(clipped_psnr(planes[where], clean[where])), 4),
-                }
-            )
-    return pd.DataFrame(rows)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            planes = denoisers[trial.denoiser](case.pair.noisy, case.info)
+        psnr = float(clipped_psnr(planes[where], clean[where]))  # dB
+        scene, ratio = case.pair.scene, case.pair.noisy.ratio
+        facts = {**trial.facts(), "scene": scene, "iso": case.pair.iso, "ratio": ratio}
+        return {**facts, "psnr": psnr}
+
+    for _ in measure_missing(trials, Trial.facts, measure, path):
+        pass
+    return pd.read_csv(path)
 
 
 def tabulate(scores: pd.DataFrame, collection: str) -> pd.DataFrame:
@@ -135,9 +163,7 @@ def by_ratio(scores: pd.DataFrame, collection: str) -> pd.DataFrame:
 def harm(scores: pd.DataFrame, collection: str) -> pd.DataFrame:
     """Of each denoiser: its worst change of an image, and how many lost 0.05 dB."""
     rows = scores[scores["collection"] == collection]
-    keys = ["group", "scene", "iso", "ratio"]
-    rows = rows.assign(number=rows.groupby([*keys, "denoiser"]).cumcount())
-    table = rows.pivot_table("psnr", [*keys, "number"], "denoiser", "mean")
+    table = rows.pivot_table("psnr", ["group", "number"], "denoiser", "mean")
     change = table.sub(table["noisy"], axis=0).drop(columns="noisy")
     return pd.DataFrame(
         {"worst change": change.min().round(2), "harmed": (change < -0.05).sum()}

@@ -348,7 +348,15 @@ def test_sky_cases__stars__are_scored_between_them(tmp_path):
     sky = 0.825 * 60 * GAIN  # counts
     assert gain * sky + read_variance == pytest.approx(GAIN * sky, rel=0.15)
     # 6/5 of the noise of a frame is in its difference from the mean of the others.
-    rows = score(iter(cases), {"noisy": lambda image, info: image.normalised()})
+    path, asked = tmp_path / "scores.csv", []
+
+    def leave(image, info):
+        asked.append(image)
+        return image.normalised()
+
+    rows = score(cases[:2], {"noisy": leave}, path)
+    rows = score(cases, {"noisy": leave}, path)
+    assert len(asked) == len(rows) == 6  # each once, though asked for twice
     expected = (1.2 * GAIN * sky) ** 0.5 / (65535 - BLACK)
     assert rows["psnr"].mean() == pytest.approx(-20 * np.log10(expected), abs=0.3)
 
