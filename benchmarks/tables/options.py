@@ -15,7 +15,7 @@ from benchmarks.tables.dataset import (
     load_datasets,
 )
 from benchmarks.tables.execute import check_tables
-from benchmarks.tables.log import RunLog
+from benchmarks.tables.log import RUNS_FILE, RunLog
 from benchmarks.tables.methods import EVERY_STRATEGY
 from benchmarks.tables.run import Settings, estimator_parameters, read_assignments
 from benchmarks.tables.simulation import NO_POOL, POOLS
@@ -23,6 +23,7 @@ from benchmarks.tables.tables import runs_of, tables_of
 from skadl.datasets import get_camera
 from skadl.estimators.adl import ADLDenoiser
 
+COMMITTED = Path(__file__).parents[1] / "results"
 FRAMES_FOLDER = "frames"
 REDUCED_DATASET = {"source_pairs": 5, "test_pairs": 7, "size": 64}
 
@@ -127,14 +128,20 @@ def move_to_datasets(
 def list_tables(
     campaign: Campaign, folder: Path, tables: Sequence[str]
 ) -> Iterator[str]:
-    """Say in a line what each table asks, and how many of its runs are done."""
+    """Say in a line what each table asks, and how many of its runs are done.
+
+    Runs of the same settings that the repository holds are counted too.
+    """
     finished = RunLog(folder).finished()
+    paths = sorted(COMMITTED.glob(f"*/{RUNS_FILE}"))
+    committed = set().union(*(RunLog(path.parent).finished() for path in paths))
     check_tables(tables, campaign)
     for name in tables:
         runs = runs_of(name, campaign)
-        done = sum(run in finished for run in runs)
+        done, known = (sum(run in own for run in runs) for own in (finished, committed))
         question = tables_of(campaign)[name].question
-        yield f"{name:<10} {question} ({done} of {len(runs)} runs done)"
+        note = f"; {known} are committed in benchmarks/results" if known else ""
+        yield f"{name:<10} {question} ({done} of {len(runs)} runs done{note})"
 
 
 def command_line(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib.util
 import shlex
 import zlib
-from dataclasses import astuple, replace
+from dataclasses import asdict, astuple, replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.tables import execute, requirements
+from benchmarks.tables import execute, options, requirements
 from benchmarks.tables.campaign import Campaign, reduced
 from benchmarks.tables.cli import bench
 from benchmarks.tables.comparisons import (
@@ -343,6 +343,16 @@ def test_bench__reduced__trains_and_goes_on(tmp_path):
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "runs.csv"), runs)
     listed = run_command("table5", *words[2:], "--list")
     assert "(6 of 6 runs done)" in listed.output
+
+
+def test_bench__list__knows_what_is_committed(tmp_path, monkeypatch):
+    runs = runs_of("table5", reduced(Campaign()))[:2]
+    known = tmp_path / "results" / "known"
+    known.mkdir(parents=True)
+    pd.DataFrame(map(asdict, runs)).to_csv(known / "runs.csv", index=False)
+    monkeypatch.setattr(options, "COMMITTED", known.parent)
+    listed = run_command("table5", "--reduced", "--out", tmp_path / "none", "--list")
+    assert "runs done; 2 are committed" in " ".join(listed.output.split())
 
 
 @pytest.mark.parametrize("words", [[], ["--dataset", "simulated"]])
