@@ -20,6 +20,7 @@ from benchmarks.start.compare import compare
 from benchmarks.start.evaluate import (
     BENCHMARK_CAMERAS,
     MOST_REAL,
+    PHOTOGRAPHS,
     Case,
     benchmark_cases,
     by_ratio,
@@ -42,7 +43,6 @@ from benchmarks.start.shadows import shadow_cases, shadow_means, summarise
 from benchmarks.start.tables import to_markdown
 from benchmarks.start.training import (
     LOSSES,
-    OPTIMIZERS,
     Recipe,
     Training,
     load_network,
@@ -95,7 +95,6 @@ def _shared(command):
 @click.option("--side", default=DEFAULT.side, show_default=True)
 @click.option("--rate", default=DEFAULT.rate, show_default=True)
 @click.option("--loss", default=DEFAULT.loss, type=click.Choice(LOSSES))
-@click.option("--optimizer", default=DEFAULT.optimizer, type=click.Choice(OPTIMIZERS))
 @click.option("--precision", default=DEFAULT.precision, show_default=True)
 @click.option("--seed", default=DEFAULT.seed, show_default=True)
 @click.option("--cfa", default=DEFAULT.cfa, type=click.Choice(MOSAICS))
@@ -245,6 +244,9 @@ def evaluate(
         sections[collection] = tabulate(scores, collection)
         if collection.startswith("benchmark"):
             sections[f"{collection}: by light factor"] = by_ratio(scores, collection)
+        if collection == PHOTOGRAPHS:  # whose groups are bands of noise
+            by_camera = tabulate(scores, collection, "camera")
+            sections[f"{collection}: by camera"] = by_camera
         sections[f"{collection}: harm"] = harm(scores, collection)
     text = to_markdown(sections)
     (out / "results.md").write_text(text, "utf-8")

@@ -35,6 +35,7 @@ BENCHMARK_CAMERAS = ("CanonEOS70D", "NikonD850", "SonyA7S2")
 N_PAIRS = 6  # of the target that its noise is measured on
 N_SEEDS = 3  # each with its own six pairs; the test images are the same
 DIM = {"imx296": 16.0}  # light factor of files whose name begins so
+PHOTOGRAPHS = "photographs"  # a collection
 MOST_REAL = 12  # pairs of a file; flats are small, so all of theirs
 
 
@@ -68,7 +69,7 @@ def photograph_cases(photographs: list[Photograph]) -> Iterator[Case]:
     """Yield held-out photographs in bands of noise, under cameras of no benchmark."""
     for band, pairs in photograph_pairs(photographs).items():
         for pair in pairs:
-            yield Case("photographs", band, pair, camera_info(pair.sensor))
+            yield Case(PHOTOGRAPHS, band, pair, camera_info(pair.sensor))
 
 
 def real_cases(folder: Path, table: Path, most: int = MOST_REAL) -> Iterator[Case]:
@@ -117,7 +118,7 @@ def score(
 ) -> pd.DataFrame:
     """Add to a CSV file how every denoiser does in every case: one row each.
 
-    What the file holds already is not done again.
+    What the file holds already is not done again. Its rows tell the camera of a case.
     """
     counts: Counter[tuple[str, str]] = Counter()
     trials = []
@@ -135,20 +136,35 @@ def score(
             planes = denoisers[trial.denoiser](case.pair.noisy, case.info)
         psnr = float(clipped_psnr(planes[where], clean[where]))  # dB
         scene, ratio = case.pair.scene, case.pair.noisy.ratio
-        facts = {**trial.facts(), "scene": scene, "iso": case.pair.iso, "ratio": ratio}
-        return {**facts, "psnr": psnr}
+        facts = {**trial.facts(), "camera": case.pair.sensor, "scene": scene}
+        return {**facts, "iso": case.pair.iso, "ratio": ratio, "psnr": psnr}
 
+    _add_cameras(path, trials)
     for _ in measure_missing(trials, Trial.facts, measure, path):
         pass
     return pd.read_csv(path)
 
 
-def tabulate(scores: pd.DataFrame, collection: str) -> pd.DataFrame:
-    """Mean PSNR by group and denoiser, with the mean of the groups below."""
+def _add_cameras(path: Path, trials: Iterable[Trial]) -> None:
+    """Tell the cameras in a file of before, whose rows took hours to measure."""
+    table = pd.read_csv(path) if path.exists() else None
+    if table is None or "camera" in table:
+        return
+    cameras = {tuple(t.facts().values()): t.case.pair.sensor for t in trials}
+    rows = table[list(Trial.facts(next(iter(trials))))]
+    found = [cameras.get(row) for row in rows.itertuples(index=False, name=None)]
+    table.insert(rows.shape[1], "camera", found)
+    table.to_csv(path, index=False)
+
+
+def tabulate(
+    scores: pd.DataFrame, collection: str, column: str = "group"
+) -> pd.DataFrame:
+    """Mean PSNR by denoiser and group, or camera, with the mean of these below."""
     rows = scores[scores["collection"] == collection]
     names = list(dict.fromkeys(rows["denoiser"]))
-    groups = list(dict.fromkeys(rows["group"]))
-    table = rows.pivot_table("psnr", "group", "denoiser", "mean").loc[groups, names]
+    groups = list(dict.fromkeys(rows[column].dropna()))
+    table = rows.pivot_table("psnr", column, "denoiser", "mean").loc[groups, names]
     table.loc["mean"] = table.mean()
     return table.round(2)
 

@@ -23,8 +23,8 @@ def grow(checkpoint: Path, path: Path, batch: int, side: int) -> None:
     """
     contents = read_checkpoint(checkpoint)
     recipe = Recipe(**contents["recipe"])
-    if recipe.network != "local" or recipe.optimizer != "adamw":
-        raise ValueError(f"{str(checkpoint)!r} is not of a local network with AdamW.")
+    if recipe.network != "local":
+        raise ValueError(f"{str(checkpoint)!r} is not of a local network.")
     recipe = replace(recipe, network="pyramid", batch=batch, side=side)
     network = build(
         recipe.network, recipe.base_channels, recipe.levels, recipe.mlp_width, 0
@@ -33,7 +33,7 @@ def grow(checkpoint: Path, path: Path, batch: int, side: int) -> None:
     for weights in (contents["network"], contents["average"]):
         for name in weights or {}:
             weights[name] = _padded(weights[name], sizes[name], 0.0)
-    (state,) = (optimizer["state"] for optimizer in contents["optimizers"])
+    state = contents["optimizers"][0]["state"]
     for number, name in enumerate(sizes):
         if name in _GROWN:
             moments = state[number]

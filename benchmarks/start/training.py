@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from benchmarks.start.batches import make_batch
-from benchmarks.start.muon import Muon
 from benchmarks.start.networks import build
 from benchmarks.start.scenes import SceneSource
 from skadl.adaptation.patches import Batch
@@ -30,7 +29,6 @@ from skadl.support.device import resolve_precision
 
 FORMAT_VERSION = 1
 LOSSES = ("l1", "log")
-OPTIMIZERS = ("adamw", "muon")
 _WARM_UP = 200  # steps
 _AVERAGE = 0.999  # of the averaged weights, kept at each step
 _MOST_GRADIENT = 1.0
@@ -50,7 +48,6 @@ class Recipe:
     rate: float = 2e-3
     weight_decay: float = 0.01
     loss: str = "log"
-    optimizer: str = "adamw"
     precision: str = "auto"
     seed: int = 0
     cfa: str = "RGGB"
@@ -71,7 +68,9 @@ class Training:
         self.network = recipe.build(recipe.seed)
         self.parameters = list(self.network.parameters())
         self.average = [parameter.detach().clone() for parameter in self.parameters]
-        self.optimizers = _optimizers(self.network, recipe)
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=0.0, weight_decay=recipe.weight_decay, fused=True
+        )
         self.dtype = resolve_precision(recipe.precision, torch.device("cpu"))
         # Set while the rate falls to zero: step at which that began, and its steps.
         self.cooling: tuple[int, int] | None = None
@@ -97,10 +96,9 @@ class Training:
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, _MOST_GRADIENT)
         value = loss.item()
         if math.isfinite(value) and math.isfinite(norm.item()):
-            for optimizer in self.optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = self.rate()
-                optimizer.step()
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.rate()
+            self.optimizer.step()
         else:
             value = math.nan
         self.network.zero_grad(set_to_none=True)
@@ -130,7 +128,7 @@ class Training:
             "cooling": self.cooling,
             "network": self.network.state_dict(),
             "average": dict(zip(names, self.average, strict=True)),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "optimizers": [self.optimizer.state_dict()],
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(path.name + ".part")
@@ -158,9 +156,8 @@ class Training:
             average = contents["average"] or contents["network"]
             names = [name for name, _ in self.network.named_parameters()]
             torch._foreach_copy_(self.average, [average[name] for name in names])
-        states = contents["optimizers"]
-        for optimizer, state in zip(self.optimizers, states, strict=True):
-            optimizer.load_state_dict(state)
+        (state,) = contents["optimizers"]
+        self.optimizer.load_state_dict(state)
 
     def _photograph_names(self) -> list[str]:
         return list(dict.fromkeys(p.name for p in self.scenes.photographs))
@@ -171,6 +168,8 @@ def read_checkpoint(path: Path) -> dict:
     contents = torch.load(path, map_location="cpu", weights_only=True)
     if contents.get("format_version") != FORMAT_VERSION:
         raise ValueError(f"{str(path)!r} is no checkpoint of this version.")
+    # Of AdamW in all files there are; there was an option once.
+    contents["recipe"].pop("optimizer", None)
     return contents
 
 
@@ -243,23 +242,6 @@ def log_loss(denoised: Tensor, batch: Batch) -> Tensor:
 
 
 LOSS = {"l1": l1_loss, "log": log_loss}
-
-
-def _optimizers(network: ModulatedUNet, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """Give all weights to AdamW, or the kernels of the U-Net's inside to Muon."""
-    kernels = []
-    if recipe.optimizer == "muon":
-        inside = (network.encoder, network.ups, network.decoder)
-        kernels = [p for part in inside for p in part.parameters() if p.ndim == 4]
-    taken = {id(kernel) for kernel in kernels}
-    rest = [p for p in network.parameters() if id(p) not in taken]
-    decay = recipe.weight_decay
-    optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(rest, lr=0.0, weight_decay=decay, fused=True)
-    ]
-    if kernels:
-        optimizers.append(Muon(kernels, lr=0.0, weight_decay=decay))
-    return optimizers
 
 
 def _append(log: Path, row: dict[str, float]) -> None:

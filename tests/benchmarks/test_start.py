@@ -10,26 +10,26 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from click.testing import CliRunner
 from night import BLACK, GAIN, field, light_of
 
 import skadl
-from benchmarks.start import adapt, networks, rough
+from benchmarks.start import adapt, commands, networks, rough
 from benchmarks.start.adapt import roughen
 from benchmarks.start.batches import make_batch
 from benchmarks.start.blind import simulated, summarise
 from benchmarks.start.classic import CLASSIC, classic_denoiser
-from benchmarks.start.evaluate import score, sky_cases
+from benchmarks.start.commands import main
+from benchmarks.start.evaluate import Case, score, sky_cases, tabulate
 from benchmarks.start.export import (
     export_checkpoint,
     export_model,
 )
 from benchmarks.start.harmful_shares import KINDS, spoil_share
-from benchmarks.start.muon import orthogonalise
 from benchmarks.start.networks import NETWORKS, build, noise_of
 from benchmarks.start.noise import SimulatedNoise, add_noise, draw_noise
 from benchmarks.start.scenes import SceneSource
 from benchmarks.start.training import (
-    OPTIMIZERS,
     Recipe,
     Training,
     load_network,
@@ -42,6 +42,7 @@ from skadl.network.conditioning import Conditioning
 from skadl.noise.noise_level import NoiseLevel
 
 SIDE = 16
+CAMERAS = ("SonyA7S2", "NikonD850")
 TINY = Recipe(network="local", base_channels=4, levels=2, batch=2, side=SIDE)
 PLAIN = SimulatedNoise(
     black=512.0,
@@ -158,12 +159,9 @@ def test_a_tile_with_its_halo_gives_what_the_whole_image_gives(name):
     assert torch.allclose(whole[..., cut:-cut, cut:-cut], part, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("name", ["modulation", "local"])
-def test_a_stopped_training_goes_on_with_the_same_result(
-    name, optimizer, scenes, tmp_path
-):
-    recipe = dataclasses.replace(TINY, network=name, optimizer=optimizer)
+def test_a_stopped_training_goes_on_with_the_same_result(name, scenes, tmp_path):
+    recipe = dataclasses.replace(TINY, network=name)
     whole = Training(recipe, scenes)
     for _ in range(5):
         whole.advance()
@@ -231,11 +229,13 @@ def test_a_cool_down_ends_at_rate_zero_and_leaves_the_checkpoint(scenes, tmp_pat
         assert torch.equal(a, b)
 
 
-def test_orthogonalised_momentum_has_singular_values_near_one():
-    matrix = torch.randn(12, 40, generator=torch.Generator().manual_seed(0))
-    for turned in (matrix, matrix.T):
-        values = torch.linalg.svdvals(orthogonalise(turned))
-        assert 0.6 < values.min() and values.max() < 1.3
+def test_the_checkpoint_that_is_passed_on_can_be_gone_on_with():
+    path = Path("benchmarks/results/start/checkpoint.pt")
+    contents = read_checkpoint(path)
+    recipe = Recipe(**contents["recipe"])
+    training = Training(recipe, SceneSource([], recipe.seed, recipe.cfa))
+    with pytest.raises(ValueError, match="other photographs"):  # and nothing before
+        training.load(path)
 
 
 def test_another_recipe_is_refused(scenes, tmp_path):
@@ -359,6 +359,42 @@ def test_sky_cases__stars__are_scored_between_them(tmp_path):
     assert len(asked) == len(rows) == 6  # each once, though asked for twice
     expected = (1.2 * GAIN * sky) ** 0.5 / (65535 - BLACK)
     assert rows["psnr"].mean() == pytest.approx(-20 * np.log10(expected), abs=0.3)
+
+
+def test_evaluate__all_sources__one_command_writes_all_with_their_cameras(
+    tmp_path, monkeypatch
+):
+    pairs = [make_domain(c, 1, size=32, random_state=0)[0] for c in CAMERAS]
+
+    def cases(collection):
+        # Groups of photographs are bands of noise, whatever the camera.
+        return lambda *_: (
+            Case(collection, "band", pair, camera_info(pair.sensor)) for pair in pairs
+        )
+
+    made = {
+        "benchmark_cases": "benchmark, noise told",
+        "photograph_cases": "photographs",
+    }
+    made |= {"real_cases": "real", "sky_cases": "real, sky"}
+    for name, collection in made.items():
+        monkeypatch.setattr(commands, name, cases(collection))
+    monkeypatch.setattr(commands, "load_photographs", lambda *_, **__: [])
+    words = ["evaluate", "--photographs", "P", "--pairs", "P", "--figures", "F"]
+    words += ["--peer", "non-local means", "--out", str(tmp_path)]
+    CliRunner().invoke(main, words, catch_exceptions=False)
+    scores = pd.read_csv(tmp_path / "scores.csv")
+    assert set(scores["collection"]) == set(made.values())
+    assert set(scores["denoiser"]) == {"noisy", "non-local means"}
+    # A file without cameras gets them, and nothing is measured again.
+    scores.drop(columns="camera").to_csv(tmp_path / "scores.csv", index=False)
+    monkeypatch.setattr(commands, "classic_denoiser", lambda _: None)
+    CliRunner().invoke(main, words, catch_exceptions=False)
+    assert pd.read_csv(tmp_path / "scores.csv").equals(scores)
+    table = tabulate(scores, "photographs", "camera")
+    assert list(table.index) == [*CAMERAS, "mean"]
+    page = (tmp_path / "results.md").read_text("utf-8")
+    assert "### photographs: by camera" in page and "### real, sky" in page
 
 
 def test_rough_cameras_are_measured_once(tmp_path, monkeypatch):
