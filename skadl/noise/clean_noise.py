@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from skadl.support.robust import median
+
 _LARGEST_SHARE = 0.5  # of the residual's variance: then both frames are as noisy
 _FARTHEST = 6.0  # robust standard deviations of detail: beyond is no noise
 _TO_SIGMA = 1.4826  # of the median of absolute values of Gaussian noise
@@ -34,32 +36,40 @@ def shares_of_clean(
     shares = np.zeros(len(starts))
     if min(signal.shape[1:]) < _LEAST_SIDE or not len(starts):
         return 0.0, shares
-    usable = _inner(is_noise)
-    sigma = _inner(sigma)[usable]
-    expected, contrast = (part[usable] for part in _from_neighbours(signal))
-    detail = (_inner(signal)[usable] - expected) / sigma
+    # Positions, since a mask selects several times as slowly.
+    usable = np.flatnonzero(_inner(is_noise))
+    inner = (_inner(planes).ravel()[usable] for planes in (sigma, signal, residual))
+    sigma, signal_there, found = inner
+    expected, contrast = (part.ravel()[usable] for part in _from_neighbours(signal))
+    detail = (signal_there - expected) / sigma
     # Bins of what the neighbours let expect: those of the pixel's own signal would
     # select on the very noise that is looked for. So would a centre of such bins.
-    n_bins = len(starts)
+    n_bins, n_planes = len(starts), len(signal)
     which = _bin_of(expected, starts)
-    which += n_bins * np.repeat(range(len(usable)), usable.sum(axis=(1, 2)))
-    found = _inner(residual)[usable] / sigma
-    counts = np.maximum(np.bincount(which), 1)
-    found -= (np.bincount(which, found) / counts)[which]
+    which += usable // _inner(is_noise)[0].size * n_bins
+
+    def summed(values: np.ndarray | None = None) -> np.ndarray:
+        return np.bincount(which, values, n_planes * n_bins)
+
+    found /= sigma
+    found -= (summed(found) / np.maximum(summed(), 1)).astype(found.dtype)[which]
     # Where there is structure around a pixel its detail is uncertain.
-    weight = 1 / (1 + contrast / sigma**2)
-    scaled = detail**2 * weight
+    contrast /= sigma * sigma
+    contrast += 1
+    weight = 1 / contrast
+    scaled = detail * detail
+    scaled *= weight
     if not scaled.size:
         return 0.0, shares
-    weight[scaled > (_FARTHEST * _TO_SIGMA) ** 2 * np.median(scaled)] = 0
-    products = -found * detail * weight
-    powers = found**2 * weight
+    weight *= scaled <= (_FARTHEST * _TO_SIGMA) ** 2 * median(scaled)
+    weighted = found * weight
+    products = weighted * detail
+    powers = weighted * found
     figures = np.array(
-        [
-            np.bincount(which, values, len(usable) * n_bins).reshape(-1, n_bins).sum(0)
-            for values in (weight > 0, products, products**2, powers)
-        ]
+        [summed(values) for values in (weight > 0, products, products**2, powers)]
     )
+    figures = figures.reshape(4, n_planes, n_bins).sum(axis=1)
+    figures[1] *= -1  # the clean frame's noise is in the residual with its sign turned
     (whole,), (error,) = _share(*figures.sum(axis=1, keepdims=True))
     (at_all,) = _shrunk(np.array([whole]), np.array([error]))
     # A clean frame of several exposures is noisier where the longer ones are burnt out.
@@ -75,8 +85,10 @@ def _bin_of(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
     if not high > low:
         return np.zeros(values.shape, np.intp)
     table = np.searchsorted(starts, np.linspace(low, high, _CELLS), side="right") - 1
-    cells = (values - low) * ((_CELLS - 1) / (high - low))
-    return table[np.clip(cells, 0, _CELLS - 1).astype(np.intp)]
+    cells = values - low
+    cells *= (_CELLS - 1) / (high - low)
+    np.clip(cells, 0, _CELLS - 1, out=cells)
+    return table[cells.astype(np.intp)]
 
 
 def _from_neighbours(signal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -90,16 +102,25 @@ def _from_neighbours(signal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         for rows in (np.s_[:-2], np.s_[2:])
         for columns in (np.s_[:-2], np.s_[2:])
     ]
-    sides, diagonal = (down + up + right + left) / 4, sum(corners) / 4
-    # Right for any picture of second order (Immerkaer 1996).
-    expected = 2 * sides - diagonal
     first, second, third, fourth = corners
-    contrast = (
-        ((down + up - right - left) / 2) ** 2
-        + ((first + fourth - second - third) / 2) ** 2
-        + (2 * (sides - diagonal)) ** 2
-    )
-    return expected, contrast
+    vertical, horizontal = down + up, right + left
+    falling, rising = first + fourth, second + third
+    sides, diagonal = vertical + horizontal, falling + rising  # four times the means
+    sides /= 2
+    diagonal /= 4
+    # Right for any picture of second order (Immerkaer 1996).
+    expected = sides - diagonal
+    vertical -= horizontal
+    falling -= rising
+    vertical *= vertical
+    falling *= falling
+    vertical += falling
+    vertical /= 4
+    diagonal *= -2
+    diagonal += sides
+    diagonal *= diagonal
+    vertical += diagonal
+    return expected, vertical
 
 
 def _inner(planes: np.ndarray) -> np.ndarray:

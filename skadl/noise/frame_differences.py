@@ -69,7 +69,7 @@ def difference(one: Residual, other: Residual) -> Residual | None:
     """
     frames = [part.signal + part.residual for part in (one, other)]
     usable = ~(one.clipped | other.clipped | one.at_black | other.at_black)
-    sums = [np.where(usable, frame, 0).sum(axis=(1, 2)) for frame in frames]
+    sums = [(usable * frame).sum(axis=(1, 2), dtype=float) for frame in frames]
     if sums[1].sum() <= 0:
         return None
     ratio = sums[0].sum() / sums[1].sum()

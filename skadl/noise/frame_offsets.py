@@ -68,8 +68,8 @@ def find_offsets(image: RawImage, info: SensorInfo) -> FrameOffsets:
     black = image.black_planes + info.offset_at(image.iso)
 
     def read(rows: slice) -> np.ndarray:
-        planes = np.stack([view[rows] for view in parts[0]]).astype(float)
-        planes -= black[:, None, None]
+        planes = np.stack([view[rows] for view in parts[0]]).astype(np.float32)
+        planes -= black[:, None, None].astype(np.float32)
         if counts is not None:
             planes -= np.stack([view[rows] for view in parts[1]])
         return planes

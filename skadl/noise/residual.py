@@ -16,7 +16,6 @@ from skadl.noise.clean_noise import shares_of_clean
 from skadl.noise.clipped_black import ends_at_black
 from skadl.noise.signal_bins import TAIL, sort_into_bins
 from skadl.raw.image import RawImage
-from skadl.raw.levels import normalise
 from skadl.raw.lines import row_sums, share_rows
 from skadl.raw.pair import RawPair
 
@@ -64,7 +63,8 @@ class TransferCurve:
 class Residual:
     """Noisy minus clean at the exposure of the noisy frame, in its counts.
 
-    Planes R, Gr, Gb, B, or nine of X-Trans; of large frames the middle.
+    Planes R, Gr, Gb, B, or nine of X-Trans; of large frames the middle. They are of
+    float32, whose rounding is far below noise and takes half of the time.
     """
 
     iso: float  # as the noisy frame's label has it
@@ -112,16 +112,22 @@ class Residual:
             return 0.0, np.zeros(len(self.bins))
         scores = (self.residual - self.pixel_centre) / self.pixel_sigma
         is_noise = (self.known > 0) & (np.abs(scores) < OUTLIER)
-        starts = np.array([self.signal.flat[pixels].min() for pixels in self.bins])
+        # Within a bin signals rise.
+        starts = self.signal.ravel()[[pixels[0] for pixels in self.bins]]
         return shares_of_clean(
             self.signal, self.residual, self.pixel_sigma, is_noise, starts
         )
 
     def by_pixel(self, figures: np.ndarray, elsewhere: float) -> np.ndarray:
-        """Give each pixel the figure of its bin; (4, h, w)."""
-        planes = np.full(self.signal.size, elsewhere)
-        for pixels, figure in zip(self.bins, figures, strict=True):
-            planes[pixels] = figure
+        """Give each pixel the figure of its bin; (4, h, w), float32."""
+        return np.append(figures, elsewhere).astype(np.float32)[self.which_bin]
+
+    @cached_property
+    def which_bin(self) -> np.ndarray:
+        """Position of each pixel's bin, that behind the last where it has none."""
+        planes = np.full(self.signal.size, len(self.bins), np.intp)
+        for number, pixels in enumerate(self.bins):
+            planes[pixels] = number
         return planes.reshape(self.signal.shape)
 
 
@@ -136,8 +142,10 @@ def measure_residual(pair: RawPair) -> Residual:
     counts, clean_counts = _check_frames(noisy, clean)
     black = noisy.black_planes
     span = noisy.span
-    signal = normalise(clean_counts, clean.black_planes, clean.white_level, clean.ratio)
-    signal = signal.astype(float) * (span / noisy.ratio)
+    # In one step: of two frames with the same levels nothing is rounded.
+    signal = clean_counts - clean.black_planes[:, None, None].astype(np.float32)
+    signal = signal.astype(np.float32, copy=False)
+    signal *= np.float32(clean.ratio / clean.span * span / noisy.ratio)
     clipped = counts >= NEARLY_WHITE * noisy.white_level
     clipped |= clean_counts >= NEARLY_WHITE * clean.white_level
     at_black = np.zeros(counts.shape, bool)
@@ -149,7 +157,9 @@ def measure_residual(pair: RawPair) -> Residual:
     # Floats have no counts to round to: one 16-bit step is the least they resolve.
     step = 1.0 if counts.dtype.kind in "ui" else span / 65535
     least = QUANTISATION_VARIANCE * step**2
-    residual = counts - black[:, None, None] - signal
+    residual = counts - black[:, None, None].astype(np.float32)
+    residual = residual.astype(np.float32, copy=False)
+    residual -= signal
     binned = sort_into_bins(None, signal, residual, clipped, at_black, least)
     return Residual(
         noisy.iso, signal, residual, clipped, at_black, least, span, **binned
@@ -175,32 +185,30 @@ def transfer_curve(pair: RawPair | Residual) -> TransferCurve:
 
 
 def _measure_curve(measured: Residual) -> TransferCurve:
-    residual = measured.residual
-    flat_residual, flat_signal = residual.ravel(), measured.signal.ravel()
-    score = np.zeros(residual.size)  # standardised residual, 0 where clipped
-    weight = np.zeros(residual.size)  # inverse variance, 0 where clipped
+    residual, sigma, known = measured.residual, measured.pixel_sigma, measured.known
+    values = residual - measured.pixel_centre
+    score = values / sigma  # standardised residual, 0 where clipped
+    is_noise = np.abs(score) < OUTLIER
+    is_noise &= known > 0
+    np.clip(score, -OUTLIER, OUTLIER, out=score)
+    score *= known
+    flat_values, flat_signal = values.ravel(), measured.signal.ravel()
     means, variances = [], []
-    for pixels, centre, sigma in zip(
-        measured.bins, measured.centre, measured.sigma, strict=True
-    ):
-        values = flat_residual[pixels] - centre
-        scores = np.clip(values / sigma, -OUTLIER, OUTLIER)
-        score[pixels] = scores
-        is_noise = np.abs(scores) < OUTLIER
+    for pixels, width in zip(measured.bins, measured.sigma, strict=True):
         # The robust sigma only says where to cut: read noise has heavy tails, and its
         # variance is what adds up with photon noise. Cut at five sigma, read noise
         # would come out up to a fifth too low.
-        is_tail_or_noise = np.abs(values) < TAIL * sigma
-        variance = max(values[is_tail_or_noise].var(), measured.least_variance)
-        weight[pixels] = is_noise / variance
-        means.append(flat_signal[pixels].mean())
-        variances.append(variance)
-    weight = weight.reshape(residual.shape)
+        of_bin = flat_values[pixels]
+        of_bin = of_bin[np.abs(of_bin) < TAIL * width]
+        means.append(flat_signal[pixels].mean(dtype=float))
+        variances.append(max(of_bin.var(dtype=float), measured.least_variance))
+    variances = np.array(variances)
+    weight = measured.by_pixel(1 / variances, 0.0)  # 0 where clipped
+    weight *= is_noise
     offset, row_noise = _shared_offsets(residual, weight)
-    score = score.reshape(residual.shape)
     share, shares = measured.clean_shares
     # Each plane's mean is a black-level error or a wrong ratio, not a picture.
-    score = score - score.mean(axis=(1, 2), keepdims=True)
+    score -= score.mean(axis=(1, 2), keepdims=True)
     dark_means, dark_variances = measured.clipped_black.T
     return TransferCurve(
         measured.iso,
@@ -294,13 +302,15 @@ def _shared_offsets(
     residual: np.ndarray, weight: np.ndarray
 ) -> tuple[np.ndarray, float]:
     """Weighted mean of each plane, and the spread of the rows' weighted means."""
-    total = weight.sum(axis=(1, 2))
-    offset = (weight * residual).sum(axis=(1, 2)) / np.maximum(total, 1e-300)
+    weights, sums = (
+        planes.sum(axis=2).astype(float) for planes in (weight, weight * residual)
+    )  # of the rows of planes, (4, h)
+    offset = sums.sum(axis=1) / np.maximum(weights.sum(axis=1), 1e-300)
     if not share_rows(len(residual)):
         return offset, 0.0
-    residual = residual - offset[:, None, None]
+    sums -= offset[:, None] * weights
     # A row of the mosaic lies in R and Gr, or in Gb and B.
-    row_weight, row_sum = row_sums(weight), row_sums(weight * residual)
+    row_weight, row_sum = (row_sums(planes[..., None]) for planes in (weights, sums))
     known = row_weight > 0.5 * row_weight.max()
     if known.sum() < 2:
         return offset, 0.0

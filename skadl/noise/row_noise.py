@@ -10,9 +10,12 @@ there is a picture, and little or nothing is taken off.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from scipy.linalg import cho_solve_banded, cholesky_banded
+
+from skadl.support.robust import median
 
 _REACH = 4  # rows of a plane, above and below, that a row is compared with
 _PART = 16  # packed pixels: least length of the parts of a row
@@ -48,7 +51,7 @@ def row_offsets(
     strips = []
     for rows, core in _strips(height):
         planes = read(rows)
-        signal = np.maximum(planes.mean(axis=2), 0.0)
+        signal = np.maximum(planes.mean(axis=2, dtype=float), 0.0)
         variance = shot * signal + max(read_variance, 1e-20)
         for index, pair in enumerate((slice(0, 2), slice(2, 4))):
             part = _Strip(*_misfits(planes[pair], variance[pair]))
@@ -74,7 +77,7 @@ class _Strip:
     ) -> None:
         self._misfit, self._differences = misfit, _differences(len(misfit))
         # Covariance of the misfits, that of row noise of variance 1 apart.
-        self._by_rows = _covariance(self._differences, np.ones(len(misfit)))
+        self._by_rows = _covariance_of_rows(len(misfit))
         self._by_pixels = _covariance(self._differences, pixel)
         # What the mean of the differences does not determine must not be singular.
         self._by_pixels[0] += texture + 0.01 * pixel
@@ -110,6 +113,12 @@ def _strips(height: int) -> list[tuple[slice, slice]]:
     return strips
 
 
+@lru_cache(maxsize=8)
+def _covariance_of_rows(height: int) -> np.ndarray:
+    return _covariance(_differences(height), np.ones(height))
+
+
+@lru_cache(maxsize=8)
 def _differences(height: int) -> np.ndarray:
     """Weights (h, 2 * _REACH + 1) of rows from `_REACH` above to as many below.
 
@@ -155,18 +164,20 @@ def _misfits(
     """
     _, height, width = planes.shape
     padded = np.pad(planes, ((0, 0), (_REACH, _REACH), (0, 0)), mode="reflect")
-    sums = np.cumsum(padded, axis=1, dtype=float)
-    sums = np.concatenate([np.zeros_like(sums[:, :1]), sums], axis=1)
-    length = 2 * _REACH + 1
-    misfit = (sums[:, length:] - sums[:, :-length] - planes) / (-2 * _REACH) + planes
+    # Of the four rows above and the four below, from sums of two.
+    twos = padded[:, :-1] + padded[:, 1:]
+    fours = twos[:, :-2] + twos[:, 2:]
+    misfit = fours[:, :height] + fours[:, _REACH + 1 : _REACH + 1 + height]
+    misfit *= -1 / (2 * _REACH)
+    misfit += planes
     power = 1 + 1 / (2 * _REACH)
     # Edges of the picture, against the typical place of the row: row noise itself must
     # not be cut.
-    centre = np.median(misfit, axis=2, keepdims=True)
-    limit = _HUBER * np.sqrt(power * variance)[:, :, None]
-    misfit = centre + np.clip(misfit - centre, -limit, limit)
+    centre = median(misfit, axis=2)[:, :, None]
+    limit = (_HUBER * np.sqrt(power * variance)[:, :, None]).astype(misfit.dtype)
+    misfit = np.clip(misfit, centre - limit, centre + limit)
     # Both planes show the same picture: together they are one witness, not two.
-    misfit = misfit.mean(axis=0)
+    misfit = misfit.mean(axis=0).astype(float, copy=False)
     edges = np.linspace(0, width, _count_parts(width) + 1).astype(int)
     parts = np.add.reduceat(misfit, edges[:-1], axis=1) / np.diff(edges)
     mean = parts.mean(axis=1)

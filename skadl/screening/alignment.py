@@ -90,7 +90,8 @@ def align(measured: Residual, cfa: str, side: int, least_sigmas: float) -> Align
     """
     sigma = _graded_sigma(measured)
     planes = (sigma, measured.known, measured.residual, measured.signal)
-    sigma, known, residual, signal = (middle(x, side) for x in planes)
+    # A fit of parts of a pixel adds up what nearly cancels.
+    sigma, known, residual, signal = (middle(x, side).astype(float) for x in planes)
     known = known * ~is_hot(residual, sigma)
     still = _remainder(residual, signal, sigma, known)
     if len(measured.bins) < LEAST_BINS or min(signal.shape[1:]) < _LEAST_SIDE:
@@ -233,8 +234,8 @@ def _refine(frames: _Frames, start: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     # that one step is right, and so is its error; farther off, plain steps do better.
     edges = _steepness(frames.moved(start)[0], frames.cfa)
     step, covariance = _step(frames, start, edges, _changes(frames, start))
-    if not np.isfinite(step).all():
-        return step, covariance, 0.0
+    if not np.isfinite(step).all() or not step.any():  # frames that are equal
+        return start + step, covariance, 0.0
     sigmas = float(np.sqrt(step @ np.linalg.solve(covariance, step)))
     if np.abs(step).max() < _SMALL:
         return start + step, covariance, sigmas

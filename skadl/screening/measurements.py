@@ -174,7 +174,7 @@ def _broad_slope(measured: Residual) -> tuple[float, float]:
     Rows and columns keep their means here, for a sky or a wall shows in nothing else;
     that they share noise is in the error.
     """
-    sigma = measured.pixel_sigma
+    sigma = measured.pixel_sigma.astype(float)
     weight = measured.known / sigma**2
     total = np.maximum(weight.sum(axis=(1, 2), keepdims=True), 1e-300)
     residual, signal = (
@@ -205,7 +205,7 @@ def _level(measured: Residual) -> tuple[float, float]:
 
     Stars and edges that lie elsewhere or are blurred change contrast, but not this.
     """
-    weight = measured.known / measured.pixel_sigma**2
+    weight = measured.known / measured.pixel_sigma.astype(float) ** 2
     light = float((weight * measured.signal).sum())
     if len(measured.bins) < LEAST_BINS or not light > 0:
         return 0.0, np.inf
@@ -229,7 +229,7 @@ def _black_figures(
     below = max(0.0, float(-lowest.min() * scale / dark))
     if not np.isfinite(aligned.slope_error):
         return 0.0, 0.0, below
-    weight = measured.known / measured.pixel_sigma**2
+    weight = measured.known / measured.pixel_sigma.astype(float) ** 2
     total = np.maximum(weight.sum(axis=(1, 2)), 1e-300)
     # The line of residual on signal, read off at no light.
     residual, signal = (

@@ -15,6 +15,7 @@ from scipy.optimize import least_squares
 from skadl.noise.residual import TransferCurve
 from skadl.raw.pair import RawPair
 from skadl.screening.symptoms import LEAST_BINS
+from skadl.support.robust import median
 
 LEAST_PEERS = 5  # before a pair's noise can be compared
 # The prior on sensors: gain is proportional to ISO, read noise rises more
@@ -72,20 +73,40 @@ def noise_shifts(curves: Sequence[TransferCurve]) -> tuple[np.ndarray, np.ndarra
     knots = np.linspace(octaves.min() - 0.01, octaves.max() + 0.01, n_knots)
     n_core = int(np.ceil(_CORE * len(curves)))
     line = _fit_line(curves, knots, _STIFF_BEND, _start(curves, knots))
+    bins = _Bins.of(curves, knots)
     members = np.empty(0, int)
-    for n_rounds in range(_MOST_ROUNDS):
+    n_rounds = 0
+    while n_rounds < _MOST_ROUNDS:
+        shift, sigmas = line.misfits(bins)
+        chosen = np.sort(np.argsort(np.abs(shift), kind="stable")[:n_core])
+        if n_rounds < _STIFF_ROUNDS and np.array_equal(chosen, members):
+            n_rounds = _STIFF_ROUNDS  # the stiff line would stay as it is
         is_stiff = n_rounds < _STIFF_ROUNDS
-        shift, sigmas = line.misfits(curves)
-        chosen = np.argsort(np.abs(shift), kind="stable")[:n_core]
         if not is_stiff:
             agree = (np.abs(shift) < _AGREES[0]) | (np.abs(sigmas) < _AGREES[1])
             chosen = np.union1d(chosen, np.flatnonzero(agree))
         if n_rounds > _STIFF_ROUNDS and np.array_equal(chosen, members):
             break
-        members = np.sort(chosen)
+        members = chosen
         bend = _STIFF_BEND if is_stiff else _BEND
         line = _fit_line([curves[i] for i in members], knots, bend, line.parameters)
-    return line.misfits(curves)
+        n_rounds += 1
+    return line.misfits(bins)
+
+
+@dataclass(frozen=True, eq=False)
+class _Bins:
+    """All bins of some curves: see `_columns`."""
+
+    signal: np.ndarray  # (b,)
+    log_variance: np.ndarray  # (b,)
+    hats: np.ndarray  # (b, k)
+    ends: np.ndarray  # where the bins of the next curve begin
+
+    @staticmethod
+    def of(curves: Sequence[TransferCurve], knots: np.ndarray) -> _Bins:
+        ends = np.cumsum([len(curve.signal) for curve in curves])[:-1]
+        return _Bins(*_columns(curves, knots), ends)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,17 +117,16 @@ class _Line:
     parameters: np.ndarray  # (2 k,)
     covariance: np.ndarray  # (2 k, 2 k)
 
-    def misfits(self, curves: Sequence[TransferCurve]) -> tuple[np.ndarray, np.ndarray]:
-        misfits = np.empty((2, len(curves)))
-        for i, curve in enumerate(curves):
-            signal, log_variance, hats = _columns([curve], self.knots)
-            expected, slopes = _expect(self.parameters, signal, hats)
-            # Variance of the prediction: the parameters' covariance, propagated.
-            error = np.einsum("ij,jk,ik->i", slopes, self.covariance, slopes)
-            shift = log_variance - expected
-            sigmas = shift / np.sqrt(error + _LEAST_ERROR**2)
-            misfits[:, i] = np.median(shift), np.median(sigmas)
-        return misfits[0], misfits[1]
+    def misfits(self, bins: _Bins) -> tuple[np.ndarray, np.ndarray]:
+        """Shift and sigmas of each curve: medians over its bins."""
+        expected, slopes = _expect(self.parameters, bins.signal, bins.hats)
+        # Variance of the prediction: the parameters' covariance, propagated.
+        error = ((slopes @ self.covariance) * slopes).sum(axis=1)
+        shift = bins.log_variance - expected
+        sigmas = shift / np.sqrt(error + _LEAST_ERROR**2)
+        both = np.split(np.stack([shift, sigmas]), bins.ends, axis=1)
+        medians = np.array([median(part, axis=1) for part in both])
+        return medians[:, 0], medians[:, 1]
 
 
 def _fit_line(

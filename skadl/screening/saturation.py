@@ -14,6 +14,7 @@ import numpy as np
 
 from skadl.raw.image import RawImage
 from skadl.raw.pair import RawPair
+from skadl.support.robust import quantile
 
 _BEYOND_WHITE = (1.005, 1e-4)  # times the white level; share of pixels
 _PILE = (0.002, 8.0)  # share of pixels at a limit, and times as many as just below it
@@ -96,23 +97,22 @@ def _find_in(image: RawImage) -> Saturation | None:
         return None  # said where frames are measured
     beyond = np.count_nonzero(counts > _BEYOND_WHITE[0] * image.white_level)
     if beyond > _BEYOND_WHITE[1] * counts.size:
-        top = float(np.percentile(counts, 100 * (1 - _BEYOND_WHITE[1] / 10)))
+        top = quantile(counts, 1 - _BEYOND_WHITE[1] / 10)
         return Saturation((top - black) / image.span, True)
     if counts.dtype.kind not in "ui":  # a mean blurs where its frames saturate
         return None
     width = max(1.0, _PILE_WIDTH * image.span)
     # The highest counts may be hot pixels that a limit of the camera does not hold.
     for top, least in (
-        (
-            float(np.percentile(counts, 100 * (1 - _PILE[0] / 4))),
-            _PILE[0] * counts.size,
-        ),
+        (quantile(counts, 1 - _PILE[0] / 4), _PILE[0] * counts.size),
         (float(counts.max()), _LEAST_PILED),
     ):
-        n_at = np.count_nonzero(np.abs(counts - top) <= width / 2)
-        below = (counts < top - width / 2) & (counts >= top - 1.5 * width)
         if top - black < _LEAST_LEVEL * image.span:  # dark, and alike all over
             return None
+        # Of a few, since all but a few are lower.
+        high = counts[counts >= np.floor(top - 1.5 * width)]
+        n_at = np.count_nonzero(np.abs(high - top) <= width / 2)
+        below = (high < top - width / 2) & (high >= top - 1.5 * width)
         is_pile = n_at > least and n_at > _PILE[1] * np.count_nonzero(below)
         if is_pile and top < _BELOW_WHITE * image.white_level:
             is_sure = n_at > _PILE[0] * counts.size

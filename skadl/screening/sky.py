@@ -19,7 +19,6 @@ from scipy.ndimage import (
     find_objects,
     gaussian_filter,
     label,
-    map_coordinates,
     maximum_filter,
     median_filter,
     sum_labels,
@@ -28,7 +27,7 @@ from scipy.ndimage import (
 from skadl.noise.residual import OUTLIER, Residual, only
 from skadl.screening.alignment import Shift
 from skadl.screening.symptoms import LEAST_BINS
-from skadl.support.robust import robust_sigma
+from skadl.support.robust import median, robust_sigma
 
 DRIFT = 2.0  # pixels of the mosaic that stars may be off by
 _MESH = 8  # packed pixels a side, of the blocks whose medians are the background
@@ -65,9 +64,10 @@ def sky_between_stars(
     # In units in which the noise of the noisy frame has a variance of 1.
     light, seen = ((x / sigma).sum(axis=0) / 2 for x in (clean, noisy))
     background = _background(light)
-    light, seen = light - background, seen - background
+    light -= background
+    seen -= background
     smooth = gaussian_filter(light, _BLUR)  # faint stars stand out of the noise
-    spread = robust_sigma(smooth - np.median(smooth))
+    spread = robust_sigma(smooth - median(smooth))
     is_spot = np.abs(smooth) > max(_SPOT[0] * spread, _SPOT[1])
     masked = maximum_filter(is_spot, 2 * _MARGIN + 1)
     masked |= maximum_filter(smooth > _BRIGHT, 4 * _MARGIN + 1)
@@ -108,12 +108,16 @@ def _background(plane: np.ndarray) -> np.ndarray:
     rows, columns = (side // _MESH for side in plane.shape)
     blocks = plane[: rows * _MESH, : columns * _MESH]
     blocks = blocks.reshape(rows, _MESH, columns, _MESH)
-    mesh = median_filter(np.median(blocks, axis=(1, 3)), 3, mode="nearest")
-    at = np.meshgrid(
-        *((np.arange(side) - (_MESH - 1) / 2) / _MESH for side in plane.shape),
-        indexing="ij",
-    )
-    return map_coordinates(mesh, at, order=1, mode="nearest")
+    blocks = blocks.transpose(0, 2, 1, 3).reshape(rows, columns, _MESH**2)
+    mesh = median_filter(median(blocks, axis=2), 3, mode="nearest")
+    down, right = (_hats(*sides) for sides in zip(plane.shape, mesh.shape, strict=True))
+    return (down @ mesh @ right.T).astype(plane.dtype)
+
+
+def _hats(side: int, n_blocks: int) -> np.ndarray:
+    """How much each block counts for pixels along a side, (side, n_blocks)."""
+    places = ((np.arange(side) - (_MESH - 1) / 2) / _MESH).clip(0, n_blocks - 1)
+    return np.maximum(0.0, 1 - np.abs(places[:, None] - np.arange(n_blocks)))
 
 
 def _shared(plane: np.ndarray, keep: np.ndarray) -> float:

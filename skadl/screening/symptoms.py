@@ -185,14 +185,13 @@ def _picture(frames: _Frames, known: np.ndarray) -> float:
     # Independent noise gives products of mean 0, and the variance of their sum is the
     # expected sum of their squares, whatever the noise's distribution.
     score = np.clip(frames.residual / frames.sigma, -OUTLIER, OUTLIER)
-    products = _diagonal_products(_centred(score, known))
-    shared = products.sum()
-    chance = np.sqrt((products**2).sum())
+    shared, squares = _diagonal_products(_centred(score, known))
+    chance = np.sqrt(squares)
     if shared <= 0:
         return 0.0
     # The same sum for the clean picture: the root of the ratio is an amplitude.
     clean = _centred(frames.signal / frames.sigma, known)
-    contrast = max(_diagonal_products(clean).sum(), 1e-9 * shared)
+    contrast = max(_diagonal_products(clean)[0], 1e-9 * shared)
     # Scores of blocks are in units of a block's noise, whose variance is smaller.
     share = shared / (2 * known.sum() * frames.size**2)
     return min(
@@ -208,11 +207,12 @@ def _misalignment(frames: _Frames, known: np.ndarray) -> float:
         return 0.0
     # Row noise and what else blocks share makes them vary more than pixels tell.
     excess = max(1.0, robust_sigma((frames.residual / frames.sigma)[known]))
-    sigma = frames.sigma * excess
-    residual = frames.residual / sigma
-    per_sigma = 1 / sigma
+    # 0 where it is not known: there no move is likelier than another.
+    per_sigma = known / (frames.sigma * np.float32(excess))
+    residual = frames.residual * per_sigma
     penalty = _penalty(residual)
-    n_known = known.sum()
+    n_known, counts = known.sum(), known.astype(penalty.dtype)
+    is_all_known = n_known == known.size
     evidence = 0.0
     for down, right in _NEIGHBOURS:
         rows, columns = _overlap(height, down), _overlap(width, right)
@@ -223,14 +223,14 @@ def _misalignment(frames: _Frames, known: np.ndarray) -> float:
         np.subtract(residual[here], moved, out=moved)
         # Log likelihood of Gaussian noise, each pixel's bounded: no hot one decides.
         gained = np.subtract(penalty[here], _penalty(moved, out=moved), out=moved)
-        gained *= known[here]
-        gained *= known[there]
-        gain = float(gained.sum())
+        if not is_all_known:
+            gained *= counts[there]
+        gain = float(gained.sum()) / 2
         if gain <= evidence * _MISALIGNED[0]:  # no move that is likelier than others
             continue
         # Noise of the clean frame is moved along and gains by chance: its own scatter
         # says how much. Half a squared score of a block is a unit of the logarithm.
-        chance = float(np.sqrt((gained**2).sum()))
+        chance = float(np.sqrt((gained**2).sum())) / 2
         share = 2 * gain / (n_known * frames.size**2)
         parts = (
             gain / _MISALIGNED[0],
@@ -247,16 +247,17 @@ def _exchange(frames: _Frames) -> float:
     Noise in the clean frame enters the residual with a minus, so where the clean
     frame is smooth the two are high-passed copies of each other, one upside down.
     """
-    sigma = frames.sigma * np.sqrt(1.25)  # of a pixel less the mean of four
+    sigma = frames.sigma * 1.25**0.5  # of a pixel less the mean of four
     known = frames.n_known * (_diagonal_mean(frames.n_known) == 1)
     residual, signal = (
         (x - _diagonal_mean(x)) / sigma for x in (frames.residual, frames.signal)
     )
-    residual = np.clip(residual, -OUTLIER, OUTLIER)
+    np.clip(residual, -OUTLIER, OUTLIER, out=residual)
     # How smooth a place is, the neighbours in rows and columns tell: as on a
     # chessboard they share no pixel with the diagonals, so no noise with what they
     # weigh, and the weight cannot favour pixels by their own noise.
-    weight = known / (1 + _neighbour_mean(signal**2)) ** 2
+    weight = 1 + _neighbour_mean(signal * signal)
+    weight = known / (weight * weight)
     shared = -weight * residual * signal
     blocks = sum_2x2(sum_2x2(known)) == 16
     if shared.sum() <= 0 or not blocks.any():
@@ -284,12 +285,19 @@ def is_hot(residual: np.ndarray, sigma: np.ndarray) -> np.ndarray:
     is_hot = residual - least > limit
     most = np.minimum(np.maximum(left, right), np.maximum(above, below))
     is_hot |= most - residual > limit
-    plane, row, column = np.nonzero(is_hot)
-    near = np.sort(
-        [padded[plane, row + 1 + i, column + 1 + j] for i, j in _NEIGHBOURS], axis=0
-    )
-    values = residual[is_hot]
-    is_hot[is_hot] = np.maximum(values - near[-2], near[1] - values) > limit[is_hot]
+    places = np.flatnonzero(is_hot)
+    if not places.size:
+        return is_hot
+    height, width = residual.shape[1:]
+    plane, row, column = np.unravel_index(places, residual.shape)
+    # The pixel's own place in what is padded, and from there those of its neighbours.
+    middle = (plane * (height + 2) + row + 1) * (width + 2) + column + 1
+    steps = np.array([i * (width + 2) + j for i, j in _NEIGHBOURS])
+    near = padded.ravel()[middle + steps[:, None]]
+    near.sort(axis=0)
+    values = residual.ravel()[places]
+    beyond = np.maximum(values - near[-2], near[1] - values)
+    is_hot.ravel()[places] = beyond > limit.ravel()[places]
     return is_hot
 
 
@@ -297,13 +305,14 @@ def without_offsets(planes: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Subtract the weighted means of planes, then of their rows and columns."""
     by_row, by_column = weight.sum(axis=2), weight.sum(axis=1)  # (4, h), (4, w)
     totals = by_row.sum(axis=1), by_row, by_column
-    whole, rows, columns = (np.maximum(total, 1e-300) for total in totals)
+    least = np.finfo(planes.dtype).tiny
+    whole, rows, columns = (np.maximum(total, least) for total in totals)
     weighted = weight * planes
-    mean = weighted.sum(axis=(1, 2)) / whole
-    planes = planes - mean[:, None, None]
-    np.multiply(weight, planes, out=weighted)
-    means = weighted.sum(axis=2) / rows
-    planes -= means[:, :, None]
+    of_rows = weighted.sum(axis=2)
+    mean = of_rows.sum(axis=1) / whole
+    # Taken off the sums of the rows, too, instead of summing them anew.
+    means = (of_rows - mean[:, None] * by_row) / rows
+    planes = planes - (means + mean[:, None])[:, :, None]
     np.multiply(weight, planes, out=weighted)
     planes -= (weighted.sum(axis=1) / columns)[:, None]
     return planes
@@ -323,10 +332,18 @@ def _centred(planes: np.ndarray, known: np.ndarray) -> np.ndarray:
     return (planes - planes.sum(axis=(1, 2), keepdims=True) / count) * known
 
 
-def _diagonal_products(planes: np.ndarray) -> np.ndarray:
-    down_right = planes[:, 1:, 1:] * planes[:, :-1, :-1]
-    down_left = planes[:, 1:, :-1] * planes[:, :-1, 1:]
-    return np.stack([down_right, down_left])
+def _diagonal_products(planes: np.ndarray) -> tuple[float, float]:
+    """Sum of the products of diagonal neighbours, and of their squares."""
+    total = squares = 0.0
+    for one, other in (
+        (planes[:, 1:, 1:], planes[:, :-1, :-1]),
+        (planes[:, 1:, :-1], planes[:, :-1, 1:]),
+    ):
+        products = one * other
+        total += float(products.sum())
+        products *= products
+        squares += float(products.sum())
+    return total, squares
 
 
 def _diagonal_mean(planes: np.ndarray) -> np.ndarray:
@@ -340,8 +357,11 @@ def _diagonal_mean(planes: np.ndarray) -> np.ndarray:
 
 def _neighbour_mean(planes: np.ndarray) -> np.ndarray:
     padded = np.pad(planes, ((0, 0), (1, 1), (1, 1)), mode="reflect")
-    rows = padded[:, :-2, 1:-1] + padded[:, 2:, 1:-1]
-    return (rows + padded[:, 1:-1, :-2] + padded[:, 1:-1, 2:]) / 4
+    total = padded[:, :-2, 1:-1] + padded[:, 2:, 1:-1]
+    total += padded[:, 1:-1, :-2]
+    total += padded[:, 1:-1, 2:]
+    total /= 4
+    return total
 
 
 def _overlap(side: int, shift: int) -> tuple[slice, slice]:
@@ -351,10 +371,9 @@ def _overlap(side: int, shift: int) -> tuple[slice, slice]:
 
 
 def _penalty(score: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """Twice the logarithm of a pixel's likelihood, with a minus, bounded."""
     penalty = np.multiply(score, score, out=out)
-    np.minimum(penalty, OUTLIER**2, out=penalty)
-    penalty /= 2
-    return penalty
+    return np.minimum(penalty, OUTLIER**2, out=penalty)
 
 
 def _padded(planes: np.ndarray) -> np.ndarray:

@@ -17,11 +17,24 @@ def median(values: np.ndarray, axis: int | None = None) -> np.ndarray | np.float
     if not n_values:
         return np.median(values, axis=axis)
     # NumPy has vectors for one place to part at, not for the three of its own median.
-    values = np.moveaxis(np.partition(values, n_values // 2, axis=axis), axis, 0)
-    upper = values[n_values // 2]
+    values = np.partition(values, n_values // 2, axis=axis)
+    upper = values.take(n_values // 2, axis)
     if n_values % 2:
         return upper
-    return (values[: n_values // 2].max(axis=0) + upper) / 2
+    lower = values[(slice(None),) * (axis % values.ndim) + (slice(n_values // 2),)]
+    return (lower.max(axis=axis) + upper) / 2
+
+
+def quantile(values: np.ndarray, share: float) -> float:
+    """Return what `np.quantile` does of finite values, in a fraction of its time.
+
+    >>> quantile(np.array([4, 1, 3, 2], np.uint8), 0.5)
+    2.5
+    """
+    place = share * (values.size - 1)
+    values = np.partition(values.ravel(), int(place))
+    low, rest = float(values[int(place)]), place - int(place)
+    return low + rest * (float(values[int(place) + 1 :].min()) - low) if rest else low
 
 
 def robust_sigma(

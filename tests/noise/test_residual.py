@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from skadl.noise.calibration import calibrate
 from skadl.noise.noise_level import expected_noise, measured_noise, noise_level
 from skadl.noise.residual import noise_of_pair, transfer_curve
 from skadl.noise.sensors import SensorInfo, SensorTable
+from skadl.noise.signal_bins import stable_order
 from skadl.raw.image import LazyRawImage, RawImage
 from skadl.raw.pair import RawPair
 
@@ -282,3 +284,15 @@ def test_measured_noise__saturated_pair__falls_back_on_the_sensor():
     shown = measured_noise(pair, transfer_curve(pair), info)
     expected = expected_noise(info, 100, 1.0)
     assert (shown.shot, shown.read) == pytest.approx((expected.shot, expected.read))
+
+
+@given(
+    hnp.arrays(
+        np.float32,
+        st.integers(0, 40),
+        elements=st.sampled_from([-3.5, -1e-30, -0.0, 0.0, 1e-30, 2.0, 1e9]),
+    )
+)
+def test_stable_order__is_that_of_a_stable_sort(values):
+    expected = np.argsort(values, kind="stable")
+    np.testing.assert_array_equal(stable_order(values), expected)

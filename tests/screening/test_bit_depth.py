@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
 from skadl import RawImage, RawPair, calibrate_sensor, check_pairs
 from skadl.noise.noise_level import expected_noise, measured_noise
 from skadl.noise.residual import transfer_curve
+from skadl.screening.screen import analyse_residual
 
 GAIN, READ, BLACK, WHITE = 2.0, 8.0, 512, 16383
 
@@ -56,3 +59,14 @@ def test_calibrate_sensor__several_bit_depths__is_in_counts_of_the_first(pairs):
     for pair in pairs:
         seen = measured_noise(pair, transfer_curve(pair), info)
         assert seen.shot == pytest.approx(expected.shot, rel=0.1)
+
+
+@pytest.mark.parametrize("exponent", [-40, 24])
+def test_analyse_residual__floats_of_any_unit__says_the_same(exponent):
+    one, other = (
+        analyse_residual(pair_at(2, unit, np.float32)) for unit in (1, 2.0**exponent)
+    )
+    assert asdict(other.screening) == pytest.approx(asdict(one.screening), rel=1e-3)
+    in_counts = other.curve.in_counts_of(one.curve.span)
+    np.testing.assert_allclose(in_counts.signal, one.curve.signal, rtol=1e-5)
+    np.testing.assert_allclose(in_counts.variance, one.curve.variance, rtol=1e-5)
