@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from benchmarks.tables.dataset import DatasetSettings
@@ -30,6 +30,8 @@ class Campaign:
     pools: Sequence[str] = ()
     settings: Settings | DatasetSettings = field(default_factory=Settings)
     gaps: Sequence[str] = ()  # what is missing from the data, a line each
+    # Targets that have too few pairs for some number of them.
+    left_out: Collection[tuple[str, int]] = ()
 
 
 REDUCED_PARAMETERS = {

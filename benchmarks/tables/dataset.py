@@ -210,26 +210,61 @@ def check_targets(
                 f"{settings.names[0]} has no sensor {target!r} to take as new; it has "
                 f"{known}."
             )
-        training, test = settings.split(target)
-        scenes = ", ".join(dict.fromkeys(str(p.scene) for p in settings.pairs[target]))
-        if not test:
+        if lack := what_lacks(settings, target, max(target_pairs)):
+            scenes = ", ".join(_scenes(settings, target))
             raise ValueError(
-                f"sensor {target!r} has no pair to test on, only the scenes {scenes}; "
-                "name some of them with --test-scenes, or leave the sensor out with "
-                "--targets."
+                f"{lack}; its scenes are {scenes}. Choose with --target-pairs and "
+                "--test-scenes, or leave the sensor out with --targets."
             )
-        needed = max(MIN_TARGET_PAIRS, *target_pairs)
-        if len(training) < needed:
-            raise ValueError(
-                f"sensor {target!r} has {len(training)} pairs outside its test scenes, "
-                f"{needed} are asked for; give a smaller --target-pairs, fewer "
-                f"--test-scenes (of {scenes}), or leave it out with --targets."
-            )
-        if not settings.sources(target):
-            raise ValueError(
-                f"every pair of another sensor shows a test scene of {target!r}; name "
-                f"fewer of its scenes with --test-scenes (of {scenes})."
-            )
+
+
+def choose_targets(
+    settings: DatasetSettings, target_pairs: Sequence[int]
+) -> tuple[list[str], dict[tuple[str, int], str]]:
+    """List sensors that can be taken as new; say of the others why not, by number.
+
+    A sensor left out for one number may be a target for a smaller one, and stays a
+    source. ValueError if none is left for any.
+    """
+    check_targets(settings, (), target_pairs)
+    lacks = {
+        (target, size): lack
+        for target in settings.pairs
+        for size in target_pairs
+        if (lack := what_lacks(settings, target, size))
+    }
+    targets = [
+        target
+        for target in settings.pairs
+        if any((target, size) not in lacks for size in target_pairs)
+    ]
+    if not targets:
+        raise ValueError(
+            f"no sensor of {settings.names[0]} can be taken as new: "
+            f"{'; '.join(dict.fromkeys(lacks.values()))}. Give a smaller "
+            "--target-pairs or other --test-scenes."
+        )
+    return targets, lacks
+
+
+def what_lacks(settings: DatasetSettings, target: str, target_pairs: int) -> str:
+    """Say why a sensor cannot be taken as new with so many pairs; empty if it can."""
+    training, test = settings.split(target)
+    if not test:
+        return f"sensor {target!r} has no pair to test on"
+    needed = max(MIN_TARGET_PAIRS, target_pairs)
+    if len(training) < needed:
+        return (
+            f"sensor {target!r} has {len(training)} pairs outside its test scenes, "
+            f"{needed} are asked for"
+        )
+    if not settings.sources(target):
+        return f"every pair of another sensor shows a test scene of {target!r}"
+    return ""
+
+
+def _scenes(settings: DatasetSettings, target: str) -> list[str]:
+    return list(dict.fromkeys(str(pair.scene) for pair in settings.pairs[target]))
 
 
 def _describe_pair(pair: RawPair) -> list[str]:

@@ -12,6 +12,7 @@ from benchmarks.tables.dataset import (
     DATASETS,
     DatasetSettings,
     check_targets,
+    choose_targets,
     load_datasets,
 )
 from benchmarks.tables.execute import check_tables
@@ -104,10 +105,10 @@ def move_to_datasets(
     """Measure on pairs from disk what a campaign was to measure on simulated ones.
 
     `folder` is that of the finished runs; the frames that fits read from are kept there
-    too. `targets` are sensors with commas between, all of the first dataset by default;
-    `size` is the side of the windows cut from source frames, in pixels. A
-    FileNotFoundError if a dataset is not where it should be, a ValueError if it holds
-    too little.
+    too. `targets` are sensors with commas between, by default all of the first dataset
+    that have enough pairs: the campaign's gaps say which have not. `size` is the side
+    of the windows cut from source frames, in pixels. A FileNotFoundError if a dataset
+    is not where it should be, a ValueError if it holds too little.
     """
     settings, gaps = load_datasets(options.names, options.roots, folder / FRAMES_FOLDER)
     changes: dict = {"parameters": campaign.settings.parameters}
@@ -118,11 +119,24 @@ def move_to_datasets(
     if size is not None:
         changes["size"] = size
     settings = replace(settings, **changes)
-    sensors = tuple(settings.pairs)[: 2 if is_reduced else None]
     if targets is not None:
-        sensors = tuple(targets.split(","))
-    check_targets(settings, sensors, campaign.target_pairs)
-    return replace(campaign, targets=sensors, settings=settings, gaps=tuple(gaps))
+        sensors = targets.split(",")
+        check_targets(settings, sensors, campaign.target_pairs)
+        lacks = {}
+    else:
+        sensors, lacks = choose_targets(settings, campaign.target_pairs)
+        sensors = sensors[: 2 if is_reduced else None]
+        gaps += [
+            f"{lack}: with {size} target pairs it is a source only"
+            for (_, size), lack in lacks.items()
+        ]
+    return replace(
+        campaign,
+        targets=tuple(sensors),
+        settings=settings,
+        gaps=tuple(gaps),
+        left_out=frozenset(lacks),
+    )
 
 
 def list_tables(
@@ -164,6 +178,8 @@ def command_line(
     for option in ("targets", "seeds", "target_pairs", "strategies", "pools"):
         values = ",".join(map(str, getattr(campaign, option)))
         if not values:  # all that the table asks for
+            continue
+        if option == "targets" and campaign.left_out:  # they would be refused by name
             continue
         words += [f"--{option.replace('_', '-')}", values]
     if settings.size != base_size:

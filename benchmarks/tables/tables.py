@@ -190,6 +190,7 @@ def runs_of(table: str, campaign: Campaign) -> list[Run]:
         for seed in campaign.seeds
         for cell in tables_of(campaign)[table].cells(campaign)
         for target in campaign.targets
+        if (target, cell.target_pairs) not in campaign.left_out
     ]
     return list(dict.fromkeys(runs))
 

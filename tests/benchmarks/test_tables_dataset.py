@@ -24,9 +24,11 @@ from benchmarks.tables.cli import bench
 from benchmarks.tables.dataset import DatasetSettings, check_targets, load_datasets
 from benchmarks.tables.dataset_pairs import cut_window, shuffle_over_isos, take_pairs
 from benchmarks.tables.measure import measure
+from benchmarks.tables.options import DatasetOptions, command_line, move_to_datasets
 from benchmarks.tables.real import load_bursts
 from benchmarks.tables.run import Run
 from benchmarks.tables.simulation import NO_POOL
+from benchmarks.tables.tables import runs_of
 from skadl import evaluate_pairs, make_pairs
 from skadl.datasets import make_domain
 from skadl.datasets.sidd.instances import PHONE_CFA
@@ -374,6 +376,37 @@ def test_load_datasets__sid_and_eld__the_second_only_adds_sources(low_light, tmp
     check_targets(settings, ["SonyA7S2"], [2])
     assert set(settings.sources("SonyA7S2")) == {"NikonD850"}
     assert len(settings.split("SonyA7S2")[0]) == 2  # ELD's own Sony is left out
+
+
+def test_bench__a_sensor_with_too_few_pairs__is_a_source_only(sidd, tmp_path):
+    shutil.copytree(sidd, tmp_path / "sidd")
+    shutil.rmtree(tmp_path / "sidd" / "Data" / INSTANCES["SonyA7S2"][0])
+    place = ["--dataset", "sidd", "--root", tmp_path / "sidd", "--out", tmp_path / "o"]
+    what = ["trainings", *place, "--strategies", "adl", "--seeds", "0", "--list"]
+    outcome = run_bench(*what, "--target-pairs", "2,3")
+    assert outcome.exit_code == 0, outcome.output
+    assert "(0 of 3 runs done)" in outcome.stdout  # GP and IP with 2, IP with 3
+    assert "Missing: sensor 'GP' has 2 pairs" in outcome.stderr
+    assert "with 3 target pairs it is a source only" in outcome.stderr
+    asked = run_bench(*what, "--target-pairs", "3", "--targets", "GP,IP")
+    assert asked.exit_code == 1 and "sensor 'GP' has 2 pairs" in asked.stderr
+    none = run_bench(*what, "--target-pairs", "9")
+    assert none.exit_code == 1 and "no sensor of sidd can be taken" in none.stderr
+
+
+def test_command_line__sensors_left_out__are_not_named(sidd, tmp_path):
+    campaign = move_to_datasets(
+        replace(reduced(Campaign()), targets=(), target_pairs=(2, 3)),
+        DatasetOptions(["sidd"], [sidd], None),
+        tmp_path,
+    )
+    assert campaign.targets == ("GP", "IP") and not campaign.left_out
+    words = command_line(campaign, ["trainings"], 1, 1)
+    assert "--targets GP,IP" in words
+    few = replace(campaign, left_out=frozenset({("GP", 3)}))
+    assert "--targets" not in command_line(few, ["trainings"], 1, 1)
+    left = {(run.target, run.target_pairs) for run in runs_of("trainings", few)}
+    assert left == {("GP", 2), ("IP", 2), ("IP", 3)}
 
 
 # what cannot be done
