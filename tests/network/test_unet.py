@@ -83,6 +83,27 @@ def test_modulate__any_values__is_eq_6_and_a_leaky_relu(device):
             torch.testing.assert_close(out[image, channel], naive)
 
 
+@pytest.mark.parametrize("channels", [16, 32])
+def test_modulate__bfloat16_of_few_channels__is_what_many_get(channels):
+    torch_rng = torch.Generator().manual_seed(0)
+    y, gamma, beta, weight = (
+        torch.randn(2, channels, *sides, generator=torch_rng).bfloat16()
+        for sides in ((6, 8), (1, 1), (1, 1), (6, 8))
+    )
+    found = []
+    for layout in (torch.channels_last, torch.contiguous_format):
+        inputs = [
+            x.contiguous(memory_format=layout).detach().requires_grad_()
+            for x in (y, gamma, beta)
+        ]
+        out = modulate(*inputs)
+        out.backward(weight)
+        found.append([out, *(x.grad for x in inputs)])
+    (out, *gradients), (plain_out, *plain_gradients) = found
+    assert torch.equal(out, plain_out)
+    torch.testing.assert_close(gradients, plain_gradients, rtol=0.02, atol=0.02)
+
+
 def test_modulate__inputs__are_left_alone():
     y, gamma, beta = torch.randn(1, 2, 3, 3), torch.ones(1, 2, 1, 1), -torch.ones(1, 2)
     before = y.clone()
