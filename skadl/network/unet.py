@@ -310,7 +310,9 @@ def modulate(y: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
     # Channels of a pixel do not fill a vector, those of a whole row do: a fifth of the
     # time, with what was told once for each pixel of a row.
     rows = y.permute(0, 2, 3, 1).view(batch, height, width * channels)
-    gamma, beta = (x.view(batch, 1, channels).repeat(1, 1, width) for x in (gamma, beta))
+    gamma, beta = (
+        code.view(batch, 1, channels).repeat(1, 1, width) for code in (gamma, beta)
+    )
     rows = F.leaky_relu(torch.addcmul(beta, rows, gamma), SLOPE, inplace=True)
     return rows.view(batch, height, width, channels).permute(0, 3, 1, 2)
 

@@ -119,5 +119,8 @@ def _quads(planes: np.ndarray) -> np.ndarray:
 def _per_patch(planes: np.ndarray, side: int) -> np.ndarray:
     """Mean over the planes and pixels of each patch."""
     n_planes, height, width = planes.shape
-    patches = planes.reshape(n_planes, height // side, side, width // side, side)
-    return patches.mean(axis=(0, 2, 4))
+    # Whole rows are added up first: sums of a few values have no vectors.
+    rows = planes.sum(axis=0, dtype=np.result_type(planes.dtype, np.float32))
+    rows = rows.reshape(height // side, side, width).sum(axis=1)
+    sums = rows.reshape(height // side, width // side, side).sum(axis=2)
+    return sums / (n_planes * side * side)

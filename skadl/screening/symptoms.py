@@ -185,13 +185,13 @@ def _picture(frames: _Frames, known: np.ndarray) -> float:
     # Independent noise gives products of mean 0, and the variance of their sum is the
     # expected sum of their squares, whatever the noise's distribution.
     score = np.clip(frames.residual / frames.sigma, -OUTLIER, OUTLIER)
-    shared, squares = _diagonal_products(_centred(score, known))
+    shared, squares = diagonal_products(_centred(score, known))
     chance = np.sqrt(squares)
     if shared <= 0:
         return 0.0
     # The same sum for the clean picture: the root of the ratio is an amplitude.
     clean = _centred(frames.signal / frames.sigma, known)
-    contrast = max(_diagonal_products(clean)[0], 1e-9 * shared)
+    contrast = max(diagonal_products(clean)[0], 1e-9 * shared)
     # Scores of blocks are in units of a block's noise, whose variance is smaller.
     share = shared / (2 * known.sum() * frames.size**2)
     return min(
@@ -332,7 +332,7 @@ def _centred(planes: np.ndarray, known: np.ndarray) -> np.ndarray:
     return (planes - planes.sum(axis=(1, 2), keepdims=True) / count) * known
 
 
-def _diagonal_products(planes: np.ndarray) -> tuple[float, float]:
+def diagonal_products(planes: np.ndarray) -> tuple[float, float]:
     """Sum of the products of diagonal neighbours, and of their squares."""
     total = squares = 0.0
     for one, other in (

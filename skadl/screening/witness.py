@@ -28,7 +28,13 @@ from skadl.raw.mosaic import mosaic_of
 from skadl.raw.pair import RawPair
 from skadl.screening.screen import Screening
 from skadl.screening.sky import sky_between_stars
-from skadl.screening.symptoms import grid_sums, severity, sum_2x2, without_offsets
+from skadl.screening.symptoms import (
+    diagonal_products,
+    grid_sums,
+    severity,
+    sum_2x2,
+    without_offsets,
+)
 from skadl.support.robust import robust_sigma
 
 SIDE = 256  # packed pixels in the middle of a frame that are looked at
@@ -177,8 +183,12 @@ def compare_planes(
     known: np.ndarray | None = None,
 ) -> Evidence:
     """Compare denoised and clean planes (4, h, w) in units of what noise explains."""
-    noisy, clean, denoised = (np.asarray(x, float) for x in (noisy, clean, denoised))
-    known = np.ones(clean.shape) if known is None else known.astype(float)
+    noisy, clean, denoised = (
+        np.asarray(x, np.float32) for x in (noisy, clean, denoised)
+    )
+    if known is None:
+        known = np.ones(clean.shape, bool)
+    known = known.astype(np.float32)
     # At the mean of a neighbourhood: at a pixel's own level weights would go with the
     # noise that the denoiser left there.
     level = uniform_filter(denoised, (1, 5, 5))
@@ -235,19 +245,23 @@ def _exposure(
 ) -> tuple[float, float]:
     """Brightness of clean over denoised, and its standard error."""
     total = weight.sum(axis=(1, 2), keepdims=True)
+    total = np.maximum(total, np.finfo(total.dtype).tiny)
     x, y = (
-        planes - (weight * planes).sum(axis=(1, 2), keepdims=True) / (total + 1e-300)
+        planes - (weight * planes).sum(axis=(1, 2), keepdims=True) / total
         for planes in (denoised, clean)
     )
-    contrast, contrast_error = _ratio(weight * x * y, weight * x * x)
+    weighted = weight * x
+    both, own = weighted * y, weighted * x
+    contrast, contrast_error = _ratio(both, own)
     # A denoiser may leave noise, which draws this slope towards 0, or smooth too much,
     # which draws the reverse one above 1. What lies between the two is no evidence.
-    reverse, reverse_error = _ratio(weight * y * y, weight * x * y)
+    reverse, reverse_error = _ratio(weight * y * y, both)
     between = np.clip(1.0, *sorted((contrast, reverse)))
     contrast, contrast_error = float(between), max(contrast_error, reverse_error)
     # Where a scene has no contrast its level tells, as far as black is known.
-    level, level_error = _ratio(weight * clean, weight * denoised)
-    light = (weight * denoised).sum() / max(weight.sum(), 1e-300)
+    of_light = weight * denoised
+    level, level_error = _ratio(weight * clean, of_light)
+    light = float(of_light.sum()) / max(float(weight.sum()), 1e-300)
     black = _BLACK * np.sqrt(noise.read) / max(light, 1e-9)
     level_error = float(np.hypot(level_error, black))
     if contrast_error < level_error:
@@ -257,7 +271,8 @@ def _exposure(
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> tuple[float, float]:
     """Sum over sum, and its error from the scatter of the parts of the frame."""
-    parts = grid_sums(np.stack([above.sum(axis=0), below.sum(axis=0)]))
+    # What follows nearly cancels.
+    parts = grid_sums(np.stack([above.sum(axis=0), below.sum(axis=0)]).astype(float))
     above, below = parts.reshape(2, -1)
     if not below.sum() > 1e-9 * np.abs(below).sum() or below.sum() <= 0:
         return 1.0, np.inf
@@ -272,21 +287,23 @@ def _shift(
 ) -> tuple[np.ndarray, float, float, np.ndarray]:
     """Return shift and error, in packed pixels, share, and what it explains."""
     slopes = np.stack(np.gradient(denoised, axis=(1, 2)))  # (2, 4, h, w)
-    steep = np.hypot(*slopes)
+    squares = slopes[0] * slopes[0]
+    squares += slopes[1] * slopes[1]
+    steep = np.sqrt(squares)
     # A sharp edge is known no better than to a part of its steepness.
-    weight = known / (sigma**2 + (0.1 * steep) ** 2)
+    weight = known / (sigma**2 + 0.1**2 * squares)
     changes = -slopes
     weighted = changes * weight
-    normal = np.array([[(x * y).sum() for y in changes] for x in weighted])
+    normal = np.array([[(x * y).sum() for y in changes] for x in weighted], float)
     nothing = np.zeros(2), np.inf, 0.0, np.zeros_like(difference)
     if not np.linalg.cond(normal) < 1e8:
         return nothing
     limit = OUTLIER * sigma + steep
     bounded = np.clip(difference, -limit, limit)
-    aims = [(x * bounded).sum() for x in weighted]
+    aims = np.array([(x * bounded).sum() for x in weighted], float)
     shift = np.linalg.solve(normal, aims)
-    explained = shift[0] * changes[0] + shift[1] * changes[1]
-    scores = (weighted * (bounded - explained)).sum(axis=1)  # (2, h, w)
+    explained = float(shift[0]) * changes[0] + float(shift[1]) * changes[1]
+    scores = (weighted * (bounded - explained)).sum(axis=1).astype(float)  # (2, h, w)
     parts = grid_sums(scores).reshape(2, -1)
     inverse = np.linalg.inv(normal)
     covariance = inverse @ (parts @ parts.T) @ inverse.T * parts.shape[1]
@@ -301,13 +318,12 @@ def _missing(
 ) -> tuple[float, float, float]:
     """Share of the denoised frame's fine detail that the clean one lacks, its error."""
     detail = denoised - _around(denoised)
-    weight = known / sigma**2
-    lost, error = _ratio(
-        -weight * detail * (difference - _around(difference)), weight * detail**2
-    )
+    weighted = known / sigma**2 * detail
+    power = weighted * detail
+    lost, error = _ratio(-weighted * (difference - _around(difference)), power)
     if not np.isfinite(error):
         return 0.0, np.inf, 0.0
-    share = lost * (weight * detail**2).sum() / known.sum()
+    share = lost * power.sum() / known.sum()
     return lost, error, float(max(share, 0.0))
 
 
@@ -321,7 +337,8 @@ def _disagreement(
         if min(difference.shape[1:]) < 8 * size:
             break
         sums, variances = scores if size == 1 else map(sum_2x2, scores)
-        worst = max(worst, float((sums**2).sum() / max(variances.sum(), 1e-300)))
+        power = float((sums**2).sum())
+        worst = max(worst, power / max(float(variances.sum()), 1e-300))
         scores = sums, variances
     return worst
 
@@ -331,11 +348,12 @@ def _local(
 ) -> tuple[float, float]:
     """Worst block, in squared units of the noise, and what such blocks hold of it."""
     sums, variances = _block_scores(difference, sigma, known, _LOCAL_SIDE)
-    scores = sums**2 / np.maximum(variances, 1e-300) * (variances > 0)
+    least = np.finfo(variances.dtype).tiny
+    scores = sums**2 / np.maximum(variances, least) * (variances > 0)
     scores = scores.sum(axis=0)  # chi-squared of 4 degrees if all noise were left
     heavy = scores > _LOCAL
     energy = (sums**2).sum(axis=0)[heavy].sum() / _LOCAL_SIDE**2
-    return float(scores.max()), float(energy / max(variances.sum(), 1e-300))
+    return float(scores.max()), float(energy) / max(float(variances.sum()), 1e-300)
 
 
 def _block_scores(
@@ -362,12 +380,9 @@ def _correlation(score: np.ndarray, known: np.ndarray) -> tuple[float, float]:
     power = (score**2).sum()
     if not power > 0:
         return 0.0, np.inf
-    products = np.stack(
-        [score[:, 1:, 1:] * score[:, :-1, :-1], score[:, 1:, :-1] * score[:, :-1, 1:]]
-    )
+    shared, squares = diagonal_products(score)
     # Independent noise gives their sum the variance of the sum of their squares.
-    chance = np.sqrt((products**2).sum())
-    return float(products.sum() / (2 * power)), float(chance / (2 * power))
+    return float(shared / (2 * power)), float(np.sqrt(squares) / (2 * power))
 
 
 def _noise_scale(
@@ -378,10 +393,10 @@ def _noise_scale(
     # units of that nothing would differ. Neither estimate sees the clean frame. The
     # difference of diagonal neighbours holds detail beside noise, so it is no less.
     scores = (noisy[:, 1:, 1:] - noisy[:, :-1, :-1]) / (sigma[:, 1:, 1:] * 2**0.5)
-    inside = (known[:, 1:, 1:] * known[:, :-1, :-1]) > 0
-    if not inside.any():
+    inside = np.flatnonzero(known[:, 1:, 1:] * known[:, :-1, :-1])
+    if not inside.size:
         return 1.0
-    apart = robust_sigma(scores[inside]) ** 2
+    apart = robust_sigma(scores.ravel()[inside]) ** 2
     removed = (known * ((noisy - denoised) / sigma) ** 2).sum() / known.sum()
     return float(np.clip(max(apart, removed), 1e-3, 1.0))
 
@@ -390,4 +405,7 @@ def _around(planes: np.ndarray) -> np.ndarray:
     """Mean of the four nearest neighbours in a plane."""
     padded = np.pad(planes, ((0, 0), (1, 1), (1, 1)), mode="reflect")
     total = padded[:, :-2, 1:-1] + padded[:, 2:, 1:-1]
-    return (total + padded[:, 1:-1, :-2] + padded[:, 1:-1, 2:]) / 4
+    total += padded[:, 1:-1, :-2]
+    total += padded[:, 1:-1, 2:]
+    total /= 4
+    return total
