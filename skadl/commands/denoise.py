@@ -82,7 +82,13 @@ _POSITIVE = click.FloatRange(0, min_open=True)
 )
 @click.option("--force", is_flag=True, help="Write results anew that are there.")
 @click.option("--sensor", metavar="NAME", help="Sensor, instead of the file's camera.")
-@click.option("--iso", type=_POSITIVE, metavar="NUMBER", help="Instead of the file's.")
+@click.option(
+    "--iso",
+    type=_POSITIVE,
+    metavar="NUMBER",
+    help="Instead of the file's. A file without one needs it where its noise goes by "
+    "ISO: as given, as measured, or as published.",
+)
 @click.option(
     "--ratio",
     type=_POSITIVE,

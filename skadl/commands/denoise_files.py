@@ -25,9 +25,9 @@ from skadl.noise.source import FoundNoise, find_noise
 from skadl.raw.dng import write_dng
 from skadl.raw.fits import FITS_SUFFIXES, is_fits
 from skadl.raw.fits_output import write_fits
-from skadl.raw.image import RawImage
+from skadl.raw.image import NoISOError, RawImage
 from skadl.raw.imagefile import write_image
-from skadl.raw.rawfile import RAW_SUFFIXES, read_raw
+from skadl.raw.rawfile import RAW_SUFFIXES, read_raw_as_it_is
 from skadl.support.text import printable_line
 
 
@@ -252,11 +252,11 @@ def _read(path: Path, options: BatchOptions) -> RawImage:
         for name in ("iso", "ratio", "black_level", "white_level")
     }
     try:
-        return read_raw(path, **given)
+        return read_raw_as_it_is(path, **given)
     except ValueError:
         if options.sensor is None:
             raise
-        return read_raw(path, sensor=options.sensor, **given)
+        return read_raw_as_it_is(path, sensor=options.sensor, **given)
 
 
 def _sensor(
@@ -280,6 +280,8 @@ def _sensor(
                 given = replace(given, fixed_pattern=known_info.fixed_pattern)
         try:
             noise = find_noise(replace(image, sensor=name), given, fitted.sensors)
+        except NoISOError:
+            raise
         except ValueError as error:
             raise ValueError(f"{error}{_other_name(known)}") from error
         return noise.sensor, noise

@@ -18,11 +18,11 @@ from skadl.noise.sensors import SensorInfo
 from skadl.noise.source import find_noise
 from skadl.raw.fits import NO_BLACK, fits_facts, is_fits
 from skadl.raw.fits_header import TOP_DOWN, counts_step
-from skadl.raw.image import RawImage
-from skadl.raw.rawfile import read_raw
+from skadl.raw.image import RawImage, UnknownISO
+from skadl.raw.rawfile import read_raw_as_it_is
 from skadl.support.text import short_label, wrapped
 
-STAND_INS = {"sensor": "any", "iso": 100.0}  # for what a file does not say
+UNNAMED = "any"  # stands for the sensor of a file that does not say it
 
 
 def describe_file(path: str | Path, **levels: Any) -> tuple[dict[str, Any], str]:
@@ -100,13 +100,13 @@ def read_what_is_there(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is described
         try:
-            image = read_raw(path, **levels)
+            image = read_raw_as_it_is(path, **levels)
+            camera = image.sensor
         except ValueError:
-            image = read_raw(path, **STAND_INS, **levels)
-            camera = _field_of(path, "sensor", iso=STAND_INS["iso"], **levels)
-            iso = _field_of(path, "iso", sensor=STAND_INS["sensor"], **levels)
-            return image, camera, iso
-    return image, image.sensor, image.iso
+            image = read_raw_as_it_is(path, sensor=UNNAMED, **levels)
+            camera = None
+    iso = None if isinstance(image.iso, UnknownISO) else image.iso
+    return image, camera, iso
 
 
 def describe_image(
@@ -152,13 +152,6 @@ def _noise_of_image(image: RawImage) -> dict[str, Any]:
         "origin": found.origin,
         "notes": found.notes,
     }
-
-
-def _field_of(path: str | Path, name: str, **given: Any) -> Any:
-    try:
-        return getattr(read_raw(path, **given), name)
-    except ValueError:
-        return None
 
 
 def _model_lines(contents: ModelFile) -> Iterator[str]:

@@ -145,7 +145,9 @@ class RawDenoiser(BaseEstimator, ABC):
             not known is that of the file's NoiseProfile, else of published figures
             of the camera, else estimated from the image itself.
         iso : float, optional
-            Taken from the image where not given.
+            Taken from the image where not given. A file that does not say it needs it
+            only where noise goes by ISO: not that of its NoiseProfile, nor what is
+            estimated from the image.
         ratio : float, optional
             Light factor; taken from the image where not given, 1 for an array.
         strength : float, default=1

@@ -20,7 +20,7 @@ from skadl.noise.blind import (
 from skadl.noise.photon_transfer import FULL_WELL
 from skadl.noise.published import published_noise
 from skadl.noise.sensors import SensorInfo, SensorTable
-from skadl.raw.image import RawImage
+from skadl.raw.image import NoISOError, RawImage, UnknownISO
 
 NOISE_SOURCES = ("given", "measured", "file", "published", "estimated", "assumed")
 _FROM = {
@@ -37,6 +37,7 @@ _ASSUMED_ERRORS = (0.1, 0.2)
 # From this factor on, beyond two standard errors, noise disagrees with the image; the
 # image is believed where it tells its noise to this error.
 _DISAGREES, _WELL_KNOWN = 1.6, 0.15
+_BY_ISO = ("given", "measured", "published")
 _BESIDE_NOISE = ("black_offset", "row_noise", "fixed_pattern")
 _UNKNOWN = 0.5  # standard error from which a figure is not determined
 _WAY_OUT = (
@@ -44,6 +45,16 @@ _WAY_OUT = (
     "command line --noise ISO,GAIN,READ_NOISE), or measure it: shoot noisy/clean pairs "
     "and call skadl.calibrate_sensor"
 )
+
+
+def require_iso(image: RawImage, reason: str) -> None:
+    """Refuse an image whose ISO is not known, where it is needed."""
+    if isinstance(image.iso, UnknownISO):
+        name = image.path.name if image.path else "the image"
+        raise NoISOError(
+            f"{name} does not say its ISO, and {reason}; give iso=... (on the command "
+            "line --iso NUMBER)."
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +99,8 @@ class FoundNoise:
     @property
     def sentence(self) -> str:
         """Origin and figures, without a full stop."""
-        return f"noise {self.origin}: {self.figures} at ISO {self.iso:g}"
+        place = "" if isinstance(self.iso, UnknownISO) else f" at ISO {self.iso:g}"
+        return f"noise {self.origin}: {self.figures}{place}"
 
 
 def _find(
@@ -134,14 +146,19 @@ def find_noise(
     not given with the image itself; where a profile or published figures contradict an
     image that tells its noise well, the image is believed. What is known of the sensor
     beside its noise, such as a fixed pattern, stays. A ValueError with what to do
-    where nothing tells the noise of an image that is too small or clipped.
+    where nothing tells the noise of an image that is too small or clipped, or where
+    the ISO of the image is not known and its noise goes by it.
     """
     found = _find(image, given, known, checks=checks)
+    if found.source in _BY_ISO:
+        require_iso(image, f"its noise {found.origin} goes by the ISO")
     beside = given
     if beside is None and known is not None and image.sensor in known:
         beside = known.get(image.sensor)
     if beside is None or found.sensor is beside:
         return found
+    if any(getattr(beside, name) is not None for name in _BESIDE_NOISE):
+        require_iso(image, "what is known of its sensor goes by the ISO")
     fields = {name: getattr(beside, name) for name in _BESIDE_NOISE}
     return replace(found, sensor=replace(found.sensor, **fields))
 

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from skadl.noise.sensors import SensorInfo
-from skadl.noise.source import find_noise
+from skadl.noise.source import find_noise, require_iso
 from skadl.prediction.frame import Track
 from skadl.prediction.model import ImageModel, PredictOptions
-from skadl.raw.image import RawImage
+from skadl.raw.image import NoISOError, RawImage
 from skadl.raw.mosaic import mosaic_of, pack_mosaic, unpack_mosaic
 from skadl.raw.pair import RawPair
-from skadl.raw.rawfile import read_raw
+from skadl.raw.rawfile import read_raw_as_it_is
 
 UNNAMED = "unnamed sensor"
 _MORE_CERTAIN = (
@@ -43,13 +43,16 @@ def denoise(
     """
     options = options or PredictOptions()
     info, name = (sensor, None) if isinstance(sensor, SensorInfo) else (None, sensor)
-    if isinstance(raw, (str, Path)):
-        raw = _read_file(raw, info, name, iso)
+    path = raw if isinstance(raw, (str, Path)) else None
+    if path is not None:
+        raw = _read_file(path, info, name, iso)
     given = {"sensor": name, "iso": iso, "ratio": ratio}
     given = {name: value for name, value in given.items() if value is not None}
     if isinstance(raw, RawPair):
         raw = raw.noisy
     if isinstance(raw, RawImage):
+        if info is not None and info.knows_noise and path is not None:
+            require_iso(raw, "the noise of the SensorInfo goes by the ISO")
         profile = raw.noise_profile
         image = replace(raw.with_mosaic(raw.mosaic), noise_profile=profile, **given)
         model = model.for_image(image)
@@ -88,9 +91,13 @@ def _resolve(model: ImageModel, image: RawImage, info: SensorInfo | None) -> Sen
     """Return the sensor's facts, with noise, from wherever it can be had."""
     knows = info.knows_noise if info else image.sensor in model.known_sensors()
     if knows or not model.takes_any_noise:
+        if info is None:
+            require_iso(image, "what the model knows of its sensor goes by the ISO")
         return model.resolve_sensor(image.sensor, info)
     try:
         found = find_noise(image, info, model.sensors)
+    except NoISOError:
+        raise
     except ValueError as error:
         raise ValueError(
             f"{error} Known sensors are {model.known_sensors()}."
@@ -107,9 +114,9 @@ def _read_file(
     path: str | Path, info: SensorInfo | None, name: str | None, iso: float | None
 ) -> RawImage:
     try:
-        return read_raw(path, sensor=name, iso=iso)
+        return read_raw_as_it_is(path, sensor=name, iso=iso)
     except ValueError:
         if info is None:
             raise
         # Facts given in place of a name: the file need not know one.
-        return read_raw(path, sensor=UNNAMED, iso=iso)
+        return read_raw_as_it_is(path, sensor=UNNAMED, iso=iso)

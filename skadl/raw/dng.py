@@ -28,7 +28,7 @@ from skadl.raw.exif_blocks import (
     encode_entry,
     encode_ifd,
 )
-from skadl.raw.image import RawImage
+from skadl.raw.image import RawImage, UnknownISO
 from skadl.raw.levels import cast_counts, scale_to_16_bits
 from skadl.raw.mosaic import mosaic_of, spread_planes
 from skadl.support.extras import import_extra
@@ -346,9 +346,12 @@ def _make_and_model(sensor: str) -> tuple[str, str]:
 
 def _sensitivity(iso: float) -> list[ExifEntry]:
     """Encode the ISO for the EXIF block, with the version that every block has."""
+    version = encode_entry(36864, 7, b"0232")  # ExifVersion
+    if isinstance(iso, UnknownISO):
+        return [version]
     whole_iso = min(max(1, round(iso)), _LARGEST_ISO)
     entries = [encode_entry(34855, 3, [min(whole_iso, _COUNT_LIMIT)])]
     if whole_iso >= _COUNT_LIMIT:
         entries.append(encode_entry(34864, 3, [3]))  # SensitivityType: ISO speed
         entries.append(encode_entry(34867, 4, [whole_iso]))  # ISOSpeed
-    return [*entries, encode_entry(36864, 7, b"0232")]  # ExifVersion
+    return [*entries, version]

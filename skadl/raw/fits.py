@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from skadl.raw.fits_header import FitsFacts, counts_step, read_facts
-from skadl.raw.image import RawImage
+from skadl.raw.image import NoISOError, RawImage
 from skadl.raw.levels import check_counts
 from skadl.support.extras import import_extra
 
@@ -70,7 +70,7 @@ def read_fits(
             "sensor='...' (on the command line --sensor NAME)."
         )
     if iso is None:
-        raise ValueError(
+        raise NoISOError(
             f"{path.name} says neither ISO nor gain (cards ISOSPEED, GAIN); give "
             "iso=... (on the command line --iso NUMBER): any number, the same for all "
             "frames of one gain."

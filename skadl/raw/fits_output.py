@@ -19,7 +19,7 @@ from skadl.raw.fits import (
     scaling,
 )
 from skadl.raw.fits_header import TOP_DOWN
-from skadl.raw.image import RawImage
+from skadl.raw.image import RawImage, UnknownISO
 from skadl.raw.levels import cast_counts
 from skadl.raw.mosaic import mosaic_of
 from skadl.support.extras import import_extra
@@ -131,9 +131,10 @@ def _new_hdu(fits: Any, image: RawImage, mosaic: np.ndarray) -> Any:
         "BAYERPAT": mosaic_of(image.cfa).pattern,
         "ROWORDER": TOP_DOWN,
         "INSTRUME": image.sensor.encode("ascii", "replace").decode(),
-        "ISOSPEED": image.iso,
         "SATURATE": image.white_level,
     }
+    if not isinstance(image.iso, UnknownISO):
+        cards["ISOSPEED"] = image.iso
     if len(black) == 1 and black[0] > 0:
         cards["PEDESTAL"] = float(black[0])
     hdu.header.update(cards)

@@ -37,6 +37,26 @@ _NUMBERS = {4: "four", 9: "nine"}
 _MOST_DIGESTED = 2**18  # pixels of a frame, spread over it
 
 
+class NoISOError(ValueError):
+    """A photograph does not say its ISO, and it is needed."""
+
+
+class UnknownISO(float):
+    """A number in place of an ISO that nobody knows: it is shown and written as none.
+
+    Noise that is not looked up by ISO does without one.
+    """
+
+    def __repr__(self) -> str:
+        return "unknown"
+
+    def __format__(self, spec: str) -> str:
+        return "unknown"
+
+
+UNKNOWN_ISO = UnknownISO(800.0)  # the middle of 50 to 12,800, for a typical sensor's
+
+
 @dataclass(frozen=True, eq=False)
 class RawImage:
     """One raw frame with all that is needed to interpret its counts.
@@ -106,7 +126,8 @@ class RawImage:
             )
         if not isinstance(self.sensor, str) or not self.sensor:
             raise ValueError(f"sensor must be a non-empty string, got {self.sensor!r}.")
-        set_field("iso", _check_fact("iso", self.iso))
+        if not isinstance(self.iso, UnknownISO):
+            set_field("iso", _check_fact("iso", self.iso))
         set_field("ratio", _check_fact("ratio", self.ratio))
         if self.noise_profile is not None:
             try:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rawpy
@@ -20,7 +21,13 @@ from skadl.raw.data_layout import refusal, why_doubtful, why_impossible
 from skadl.raw.exif import exif_iso, exif_sensor, exif_tags, libraw_iso
 from skadl.raw.file_kinds import why_not_read, why_tags_not_read
 from skadl.raw.fits import FITS_SUFFIXES, is_fits, read_fits
-from skadl.raw.image import LazyRawImage, RawImage, check_positive
+from skadl.raw.image import (
+    UNKNOWN_ISO,
+    LazyRawImage,
+    NoISOError,
+    RawImage,
+    check_positive,
+)
 from skadl.raw.levels import check_counts, level_span
 from skadl.raw.libraw import open_libraw
 from skadl.raw.lossless_jpeg import why_jpeg_doubtful, why_jpeg_impossible
@@ -181,6 +188,14 @@ def open_raw(
     return LazyRawImage(path, reader, **known)
 
 
+def read_raw_as_it_is(path: str | Path, **given: Any) -> RawImage:
+    """Read a file as `read_raw` does; an ISO that it does not say is `UNKNOWN_ISO`."""
+    try:
+        return read_raw(path, **given)
+    except NoISOError:
+        return read_raw(path, **{**given, "iso": UNKNOWN_ISO})
+
+
 def _refuse_impossible(tags: TiffTags, path: Path) -> None:
     """Refuse counts that LibRaw would take from where they cannot lie."""
     fault = why_impossible(tags) or why_jpeg_impossible(path, tags)
@@ -265,7 +280,7 @@ def _ask_exif(
             "command line --sensor NAME)."
         )
     if iso is None and (iso := exif_iso(tags)) is None:
-        raise ValueError(
+        raise NoISOError(
             f"{path.name} does not say its ISO; give iso=... (on the command line "
             "--iso NUMBER)."
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from skadl.commands.app.pictures import Window  # noqa: E402
 from skadl.commands.app.server import make_app  # noqa: E402
 from skadl.commands.main import main  # noqa: E402
 from skadl.datasets import make_domain  # noqa: E402
+from skadl.raw.image import UNKNOWN_ISO  # noqa: E402
 from skadl.raw.thumbnail import average_blocks  # noqa: E402
 
 PORT = 8000
@@ -170,13 +172,13 @@ def test_denoise__a_file__says_its_noise_and_shows_less_of_it(page, photos):
 
 def test_file__facts_pictures_and_denoising__read_it_once(page, photos, monkeypatch):
     n_read = []
-    read = describe_file.read_raw
+    read = describe_file.read_raw_as_it_is
 
     def count(path, **given):
         n_read.append(path)
         return read(path, **given)
 
-    monkeypatch.setattr(describe_file, "read_raw", count)
+    monkeypatch.setattr(describe_file, "read_raw_as_it_is", count)
     number = open_folder(page, photos)["0.dng"]
     page.get(f"/api/file/{number}")
     job = page.post("/api/denoise", json={"number": number}).json()
@@ -266,6 +268,19 @@ def test_action__that_cannot_be__says_why(page, action, said, words):
     answer = page.post(f"/api/{action}", json=said)
     assert answer.status_code == 400
     assert words in answer.json()["error"]
+
+
+def test_write__a_file_without_iso__needs_none(page, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    image = make_domain("SonyA7S2", 1, size=256, iso=6400, random_state=0)[0].noisy
+    write_dng(folder / "a.dng", replace(image, sensor="New One", iso=UNKNOWN_ISO))
+    files = open_folder(page, folder)
+    assert page.get(f"/api/file/{files['a.dng']}").json()["iso"] is None
+    asked = {"numbers": list(files.values()), "out": str(tmp_path / "out")}
+    job = page.post("/api/write", json=asked | {"strength": 1}).json()
+    (row,) = finished(page, job["number"])["result"]
+    assert row["error"] is None and (tmp_path / "out" / "a.dng").exists()
 
 
 def test_open__folder_without_raw_files__says_so(page, tmp_path):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,15 +19,17 @@ import skadl
 from skadl import ADLDenoiser, RawImage, read_raw, write_dng
 from skadl.commands import main as cli
 from skadl.commands.denoise import denoise
+from skadl.commands.describe_file import describe_file
 from skadl.prediction.model import DEFAULT_MEMORY_LIMIT
+from skadl.raw.image import UNKNOWN_ISO
 
 SENSOR = "SonyA7S2"  # of the tiny fit
 
 
-def photograph(seed=0, **facts):
+def photograph(seed=0, n_blocks=(3, 4), **facts):
     """A mosaic of blocks with noise, in whole counts."""
     rng = np.random.default_rng(seed)
-    light = np.kron(rng.uniform(600, 3000, (3, 4)), np.ones((16, 16)))
+    light = np.kron(rng.uniform(600, 3000, n_blocks), np.ones((16, 16)))
     mosaic = rng.normal(light, 30).clip(0, 4095).astype(np.uint16)
     facts = {"cfa": "GRBG", "sensor": SENSOR, "iso": 800, **facts}
     return RawImage(mosaic, black_level=512, white_level=4095, **facts)
@@ -462,12 +466,74 @@ def test_denoise__noise_for_a_one_hot_model__is_a_usage_error(run, card, one_hot
     assert outcome.exit_code == 2 and "'sensor_iso'; leave it out" in outcome.stderr
 
 
-def test_denoise__file_without_iso__asks_for_it_and_takes_it(run, card, monkeypatch):
-    monkeypatch.setattr("skadl.raw.rawfile.libraw_iso", lambda raw: None)
-    monkeypatch.setattr("skadl.raw.exif._ISO_CODES", ())
-    outcome = run("card/a.dng")
+def test_denoise__file_without_iso__asks_for_it_and_takes_it(run, card):
+    write_dng(card / "a.dng", photograph(iso=UNKNOWN_ISO))
+    outcome = run("card/a.dng")  # its noise was measured in the fit, at ISOs
     assert outcome.exit_code == 1 and "--iso NUMBER" in outcome.stderr
+    assert not (card.parent / "skadl-denoised" / "a.dng").exists()
     assert run("card/a.dng", "--iso", "1600").exit_code == 0
+    assert read_raw("skadl-denoised/a.dng").iso == 1600
+
+
+@pytest.mark.parametrize("profile", [None, [(1e-6, 7e-5)]])
+def test_denoise__file_without_iso__needs_none_where_noise_goes_by_none(
+    run, card, profile
+):
+    facts = {"sensor": "New One", "iso": UNKNOWN_ISO, "noise_profile": profile}
+    image = photograph(n_blocks=(16, 16), **facts)
+    write_dng(card / "a.dng", image)
+    outcome = run("card/a.dng", "--json", model=None)
+    assert outcome.exit_code == 0, outcome.output
+    (row,) = json.loads(outcome.stdout)["files"]
+    assert row["noise"]["source"] == ("file" if profile else "estimated")
+    # As at an ISO in the middle, and the result claims none.
+    model = skadl.load_universal("cpu")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of an estimate
+        photos = [replace(image, iso=iso) for iso in (image.iso, 800.0)]
+        denoised = [model.predict(photo) for photo in photos]
+    np.testing.assert_array_equal(*(photo.mosaic for photo in denoised))
+    assert describe_file("skadl-denoised/a.dng")[0]["iso"] is None
+    with pytest.raises(ValueError, match="a.dng does not say its ISO"):
+        read_raw("skadl-denoised/a.dng")
+
+
+@pytest.mark.parametrize(
+    ("sensor", "words", "why"),
+    [
+        ("SonyA7S2", (), "from published figures of this camera goes by the ISO"),
+        ("New One", ("--noise", "800,1,3"), "its noise as given goes by the ISO"),
+    ],
+)
+def test_denoise__file_without_iso__is_refused_where_noise_goes_by_it(
+    run, card, sensor, words, why
+):
+    write_dng(card / "a.dng", photograph(sensor=sensor, iso=UNKNOWN_ISO))
+    outcome = run("card/a.dng", *words, model=None)
+    assert outcome.exit_code == 1 and why in outcome.stderr
+    assert "--iso NUMBER" in outcome.stderr
+
+
+def test_denoise__file_without_iso__is_refused_by_a_model_of_isos(
+    run, card, one_hot_model
+):
+    write_dng(card / "a.dng", photograph(iso=UNKNOWN_ISO))
+    outcome = run("card/a.dng", model=one_hot_model)
+    assert outcome.exit_code == 1 and "--iso NUMBER" in outcome.stderr
+
+
+def test_predict__path_without_iso__needs_it_for_the_facts_of_a_sensor(tmp_path):
+    image = photograph(n_blocks=(16, 16), sensor="New One", iso=UNKNOWN_ISO)
+    write_dng(tmp_path / "a.dng", image)
+    model = skadl.load_universal("cpu")
+    info = skadl.SensorInfo("GRBG", 512, 4095, gain={800: 1.0}, read_noise={800: 3.0})
+    with pytest.raises(ValueError, match="SensorInfo goes by the ISO; give iso="):
+        model.predict(tmp_path / "a.dng", info)
+    assert model.predict(tmp_path / "a.dng", info, iso=800).iso == 800
+    with pytest.warns(UserWarning, match="estimated from the image itself") as told:
+        denoised = model.predict(tmp_path / "a.dng")
+    assert "ISO" not in str(told[0].message)
+    assert repr(denoised).endswith("iso=unknown, ratio=1)")
 
 
 def test_denoise__file_without_camera__takes_the_sensor_given(run, card, monkeypatch):

@@ -50,6 +50,44 @@ def test_check_pairs__several_bit_depths__are_good(pairs):
     assert result.good == tuple(range(6)), [pair.what for pair in result.pairs]
 
 
+LEVELS = {"450 nm": (0.006, 0.04, 0.04, 0.22), "700 nm": (0.08, 0.02, 0.02, 0.003)}
+
+
+def narrow_band_pair(seed, levels, light=1.0, dropped=0.0):
+    """A pair of 8 bits under light of one colour, some planes of it nearly black.
+
+    `light` is what the noisy frame got beside what is said, `dropped` what it lost of
+    each count below it, where bits were cut off.
+    """
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:256, :320]
+    disks = sum(
+        np.hypot(rows - y, columns - x) < r
+        for y, x, r in rng.uniform((0, 0, 8), (256, 320, 50), (12, 3))
+    )
+    places = np.reshape(levels, (2, 2))[rows % 2, columns % 2]  # R, Gr, Gb, B
+    clean = 255 * places * (0.1 + np.clip(disks, 0, 2) / 2.1)
+    gain, read = 0.0414, 0.2  # counts: a 12-bit camera whose files hold 8
+    counts = rng.poisson(light * clean / gain) * gain
+    counts += rng.normal(0, read, clean.shape)
+    noisy = np.clip(np.rint(counts - dropped), 0, 255).astype(np.uint8)
+    frames = noisy, clean.astype(np.float32)
+    return RawPair(*(RawImage(f, "RGGB", 0, 255, "cam", 100) for f in frames), seed)
+
+
+@pytest.mark.parametrize("levels", LEVELS.values(), ids=LEVELS)
+def test_check_pairs__8_bits_and_nearly_black_planes__are_good(levels):
+    # Where noise is less than a count, rounding hides it and what is left is not noise.
+    result = check_pairs([narrow_band_pair(seed, levels) for seed in range(4)])
+    assert result.good == tuple(range(4)), [pair.what for pair in result.pairs]
+
+
+@pytest.mark.parametrize("levels", LEVELS.values(), ids=LEVELS)
+def test_check_pairs__8_bits_of_more_light_and_bits_cut_off__are_told(levels):
+    pairs = [narrow_band_pair(s, levels, light=1.03, dropped=0.4) for s in range(4)]
+    assert check_pairs(pairs).doubtful == tuple(range(4))
+
+
 def test_calibrate_sensor__several_bit_depths__is_in_counts_of_the_first(pairs):
     with pytest.warns(UserWarning, match="All pairs used are at ISO 1600"):
         info = calibrate_sensor(pairs)

@@ -23,11 +23,11 @@ from skadl.commands.denoise_files import (
     find_raw_files,
     plan_outputs,
 )
-from skadl.commands.describe_file import STAND_INS
+from skadl.commands.describe_file import UNNAMED
 from skadl.estimators.adl import ADLDenoiser
 from skadl.estimators.loading import load, load_universal
 from skadl.raw.mosaic import mosaic_of
-from skadl.raw.rawfile import read_raw
+from skadl.raw.rawfile import read_raw_as_it_is
 from skadl.support.text import printable
 
 # In memory: of 24 megapixels the counts take 50 MB, the denoised planes 100 MB.
@@ -181,8 +181,9 @@ class Session:
                 job.step(index, len(plan), printable(task.source.name))
                 if not task.error and not task.is_kept:
                     done = denoise_file(model, task, options)
-                    if done.error and not _says_all(task.source):
-                        done = denoise_file(model, task, replace(options, **STAND_INS))
+                    if done.error and not _says_camera(task.source):
+                        unnamed = replace(options, sensor=UNNAMED)
+                        done = denoise_file(model, task, unnamed)
                     task = done
                 rows.append(
                     {
@@ -299,10 +300,10 @@ class Session:
         return self._model
 
 
-def _says_all(path: Path) -> bool:
-    """Whether a file can be read without stand-ins."""
+def _says_camera(path: Path) -> bool:
+    """Whether a file can be read without a name for its camera."""
     try:
-        read_raw(path)
+        read_raw_as_it_is(path)
     except (OSError, ValueError):
         return False
     return True
