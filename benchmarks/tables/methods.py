@@ -110,8 +110,10 @@ def adl_from_start(training: Training) -> Training:
 
 
 def adl_alone(training: Training) -> Training:
-    """ADL from a trained start on the target's pairs alone."""
-    return adl_from_start(replace(training, sources={}))
+    """ADL from a trained start on the target's pairs alone, for as many steps."""
+    steps = adl_from_start(training).parameters["n_iter"]
+    alone = adl_from_start(replace(training, sources={}))
+    return alone.changed(n_pretrain_iter=steps, n_iter=0)
 
 
 @dataclass(frozen=True)

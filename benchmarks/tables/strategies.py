@@ -51,10 +51,10 @@ def adl(training: Training) -> Training:
 
 
 def target_only(training: Training) -> Training:
-    """Train on the target's pairs alone."""
+    """Train on the target's pairs alone, as they are."""
     steps = training.n_steps_before_finetuning
     alone = replace(training, sources={})
-    return alone.changed(n_pretrain_iter=steps, n_iter=0)
+    return alone.changed(n_pretrain_iter=steps, n_iter=0, renoised_share=0.0)
 
 
 def source_only(training: Training) -> Training:

@@ -42,11 +42,17 @@ class TargetData:
     # Whether those held out are a validation set of their own: V' in every iteration,
     # as in the paper's appendix on other tasks, where no target pair is both.
     is_fixed: bool = False
+    # Each pair's scene under new noise, for the first stage; empty where there is none.
+    renoised: tuple[tuple[TrainingPair, ...], ...] = ()
 
     @property
     def trainable(self) -> np.ndarray:
         """Positions of the pairs that may be trained on."""
         return np.setdiff1d(np.arange(len(self.pairs)), self.held_out)
+
+    def renoised_of(self, members: np.ndarray) -> list[TrainingPair]:
+        """Return the scenes of some pairs under new noise."""
+        return [p for i in members if self.renoised for p in self.renoised[i]]
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,9 @@ class Schedule:
         k as a fraction of T^adp, at the first and the last iteration.
     diverse_below : int
         Of fewer target pairs V' is chosen so that its system gains span the range.
+    renoised_share : float
+        Fraction of the first stage's patches that come from the target's own scenes
+        under new noise, where `TargetData` has these.
     least_admitted : float
         Share of a domain's pairs that must be let in, or none of them are used: where
         pairs are judged by comparison with others, half; where each is judged by
@@ -94,6 +103,7 @@ class Schedule:
     domain_rates: Mapping[str, float]
     val_fraction: tuple[float, float]
     diverse_below: int = FEW_PAIRS
+    renoised_share: float = 0.0
     least_admitted: float = 0.5
     augment: Augmentation | None = None
 
@@ -126,9 +136,10 @@ def pretrain(
     """
     n_warm = max(1, round(WARM_UP * schedule.n_pretrain_iter))
     pairs = [target.pairs[i] for i in target.trainable]
+    renoised = target.renoised_of(target.trainable)
     for t in _all_or(iterations, schedule.n_pretrain_iter):
         rate = schedule.learning_rate * min(1.0, (t + 1) / n_warm)
-        yield _target_step(learner, pairs, schedule, rate, rng)
+        yield learner.step(draw_batch(pairs, schedule, rng, renoised), rate)
 
 
 def adapt(
@@ -245,11 +256,21 @@ def finetune(
 
 
 def draw_batch(
-    pairs: Sequence[TrainingPair], schedule: Schedule, rng: np.random.RandomState
+    pairs: Sequence[TrainingPair],
+    schedule: Schedule,
+    rng: np.random.RandomState,
+    renoised: Sequence[TrainingPair] = (),
 ) -> Batch:
-    """Draw pairs uniformly, and cut a patch from each."""
+    """Draw pairs uniformly, a share of them `renoised`, and cut a patch from each."""
     drawn = rng.randint(len(pairs), size=schedule.batch_size)
-    return _cut([pairs[i] for i in drawn], schedule, rng)
+    chosen = [pairs[i] for i in drawn]
+    if renoised:
+        made = rng.randint(len(renoised), size=schedule.batch_size)
+        for k in np.flatnonzero(
+            rng.random_sample(schedule.batch_size) < schedule.renoised_share
+        ):
+            chosen[k] = renoised[made[k]]
+    return _cut(chosen, schedule, rng)
 
 
 def validation_size(fraction: float, n_pairs: int) -> int:

@@ -77,7 +77,8 @@ Examples:
     "--iterations",
     type=click.IntRange(0),
     metavar="N",
-    help="Training steps on the sources; fewer are faster.  [default: 1000]",
+    help="Training steps before fine-tuning, on the sources or, without any, on the "
+    "pairs themselves; fewer are faster.  [default: 1000]",
 )
 @click.option(
     "--seed",
@@ -170,7 +171,8 @@ def fit(
     try:
         given = read_assignments(assignments)
         if iterations is not None:
-            given["n_iter"] = iterations
+            has_sources = bool(sources) or simulated_sources
+            given["n_iter" if has_sources else "n_pretrain_iter"] = iterations
         parameters = estimator_parameters({"device": device, **given})
     except ValueError as error:
         raise click.UsageError(str(error)) from error

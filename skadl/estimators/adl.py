@@ -49,7 +49,7 @@ PAPER_PARAMS = {
 
 NO_SOURCES = (
     "n_iter={} does nothing without source_pairs: the second stage is left out. Give "
-    "sources, or train longer on the target with n_pretrain_iter or n_finetune_iter."
+    "sources, or say with n_pretrain_iter, here {}, how long to train on the target."
 )
 
 
@@ -90,11 +90,14 @@ class ADLDenoiser(NetworkDenoiser):
         start, 0.5 after a random one.
     renoised_share : float, default=0.8
         Fraction of source batches drawn from one more domain: the sources' clean
-        frames under the noise measured on the target pairs. 0 leaves it out. See
-        :mod:`skadl.noise.renoising`.
+        frames under the noise measured on the target pairs. Without sources, fraction
+        of the patches of the first stage that show the target's own clean frames under
+        that noise, drawn anew. 0 leaves it out. See :mod:`skadl.noise.renoising`.
     n_pretrain_iter, n_iter, n_finetune_iter : int or None, default=None
         Iterations of the three stages; 0 leaves a stage out. None is 0, 1000 and 100
-        after a trained start, 1200, 5400 and 600 after a random one.
+        after a trained start, 1200, 5400 and 600 after a random one. Without sources
+        there is no second stage, and `n_pretrain_iter` None is the sum of the first
+        two: 1000 or 6600.
     batch_size : int, default=8
         Patches in a step.
     patch_size : int, default=64
@@ -331,16 +334,22 @@ class ADLDenoiser(NetworkDenoiser):
         begun = begin_fit(
             self.get_params(deep=False), start, target_pairs, source_pairs, meta, kept
         )
-        if not begun.domains and self.n_iter:
-            warnings.warn(NO_SOURCES.format(self.n_iter), UserWarning, stacklevel=4)
         chosen = begun.parameters
+        n_pretrain_iter = chosen["n_pretrain_iter"]
+        if not begun.domains:
+            if self.n_pretrain_iter is None:  # all that would be before fine-tuning
+                n_pretrain_iter += start.defaults["n_iter"]
+            if self.n_iter:
+                message = NO_SOURCES.format(self.n_iter, n_pretrain_iter)
+                warnings.warn(message, UserWarning, stacklevel=4)
         schedule = begun.schedule(
-            n_pretrain_iter=chosen["n_pretrain_iter"],
+            n_pretrain_iter=n_pretrain_iter,
             n_iter=chosen["n_iter"],
             n_finetune_iter=chosen["n_finetune_iter"],
             finetune_rate=self.finetune_rate,
             source_share=chosen["source_share"],
             domain_rates={RENOISED: self.renoised_share},
+            renoised_share=self.renoised_share,
             val_fraction=val_fraction,
             diverse_below=self.diverse_below,
             least_admitted=0.0 if begun.is_trained else 0.5,

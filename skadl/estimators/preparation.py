@@ -22,7 +22,7 @@ from skadl.noise.calibration import calibrate
 from skadl.noise.frame_offsets import treat_pair, without_pattern
 from skadl.noise.noise_level import NoiseLevel, measured_noise
 from skadl.noise.pair_pattern import LEAST_PAIRS, with_pair_pattern
-from skadl.noise.renoising import RENOISED, renoised_domain
+from skadl.noise.renoising import RENOISED, renoise_target, renoised_domain
 from skadl.noise.residual import TransferCurve
 from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.prediction.together import MOST_PIXELS
@@ -199,11 +199,25 @@ def prepare(
             sources[RENOISED] = tuple(in_threads(renoised, made, n_threads - 1))
         else:
             sources[RENOISED] = tuple(renoised(pair, scratch) for pair in made)
+    own: dict[int, tuple[TrainingPair, ...]] = {}
+    if renoises and not domains:  # their scenes are the only ones there are
+        good = _without_faulty(range(len(pairs)), screenings[None], 1)
+        made = renoise_target([pairs[i] for i in good], sensors, rng, most_ratio)
+        scratch = scratch_for(pairs)
+        own = {
+            i: tuple(renoised(pair, scratch) for pair in new)
+            for i, new in zip(good, made, strict=True)
+        }
     every_pair = [*target, *(pair for domain in sources.values() for pair in domain)]
     patch_side = _patch_side(patch_size, multiple, every_pair)
     gains = [sensors.get(pair.sensor).noise_at(pair.iso)[0] for pair in pairs]
     return Prepared(
-        TargetData(target, cut_fixed(target, patch_side, rng), np.array(gains)),
+        TargetData(
+            target,
+            cut_fixed(target, patch_side, rng),
+            np.array(gains),
+            renoised=tuple(own.get(i, ()) for i in range(len(pairs))),
+        ),
         sources,
         sensors,
         patch_side,

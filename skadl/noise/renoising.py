@@ -9,15 +9,16 @@ from the pairs themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
 from skadl.noise.clipped_black import LEAST_AT_BLACK, share_at_black
 from skadl.noise.residual import QUANTISATION_VARIANCE
 from skadl.noise.sensors import SensorInfo, SensorTable
-from skadl.raw.image import RawImage
+from skadl.raw.image import RawImage, window_of
 from skadl.raw.levels import cast_counts
 from skadl.raw.lines import share_rows
 from skadl.raw.mosaic import (
@@ -27,7 +28,7 @@ from skadl.raw.mosaic import (
     to_common_geometry,
     unpack_mosaic,
 )
-from skadl.raw.pair import RawPair
+from skadl.raw.pair import RawPair, read_pair
 
 # Draws all noise that no signal makes, in counts before they are rounded: of a sensor
 # at the ISO of an image, for planes of a shape (4, h, w).
@@ -41,6 +42,8 @@ DARK = 1e-4  # mean of a plane, over the range from black to white
 NEAR = 4.0  # scenes at most so many times darker or brighter than the target's fit
 MOST_READ = 1.5  # read noise of an image, over the range, that still shows something
 MOST_PAIRS = 400  # of the re-noised domain: more scenes than a fit can use
+OWN_FRAMES = 192  # made of the target's own scenes, of all of them together
+OWN_SIDE = 256  # packed pixels of one of these, at most
 
 
 def renoised_domain(
@@ -77,6 +80,77 @@ def renoised_domain(
         target_levels.mean(axis=1),
         noise_rng.spawn(1)[0],
     )
+    scenes = [
+        (pair, factor * balance)
+        for (pair, _, balance), factor in zip(chosen, dimming, strict=True)
+    ]
+    yield from _photograph(
+        scenes,
+        len(scenes),
+        target_pairs,
+        sensors,
+        rng,
+        noise_rng,
+        most_ratio,
+        read_noise,
+    )
+
+
+def renoise_target(
+    target_pairs: Sequence[RawPair],
+    sensors: SensorTable,
+    rng: np.random.RandomState,
+    most_ratio: float | None = None,
+) -> Iterator[list[RawPair]]:
+    """Photograph the target's own clean frames again, where there are no sources.
+
+    Yields the new pairs of each target pair in turn, `OWN_FRAMES` of all together, or
+    one of each: at the exposures of `renoised_domain`, windows of `OWN_SIDE` where
+    frames are larger. Trained on the same noise again and again, a network learns it by
+    heart.
+    """
+    noise_rng = np.random.default_rng(rng.randint(np.iinfo(np.int32).max))
+    n_each = max(1, OWN_FRAMES // len(target_pairs))
+    windows = (w for pair in target_pairs for w in _windows(pair, n_each, noise_rng))
+    plain = np.ones(len(target_pairs[0].noisy.black_planes))
+    made = _photograph(
+        ((window, plain) for window in windows),
+        n_each * len(target_pairs),
+        target_pairs,
+        sensors,
+        rng,
+        noise_rng,
+        most_ratio,
+    )
+    for _ in target_pairs:
+        yield list(islice(made, n_each))
+
+
+def _windows(
+    pair: RawPair, n_windows: int, rng: np.random.Generator
+) -> Iterator[RawPair]:
+    """Cut windows out of a pair at random; of a small one, the whole of it."""
+    pair = read_pair(pair)  # a lazy frame reads at every access
+    shape = np.array(pair.noisy.packed().shape[1:])
+    sides = np.minimum(shape, OWN_SIDE)
+    for _ in range(n_windows):
+        corner = rng.integers(shape - sides + 1)
+        rows, columns = map(slice, corner.tolist(), (corner + sides).tolist())
+        frames = (window_of(frame, rows, columns) for frame in (pair.noisy, pair.clean))
+        yield RawPair(*frames, pair.scene)
+
+
+def _photograph(
+    scenes: Iterable[tuple[RawPair, np.ndarray]],
+    n_scenes: int,
+    target_pairs: Sequence[RawPair],
+    sensors: SensorTable,
+    rng: np.random.RandomState,
+    noise_rng: np.random.Generator,
+    most_ratio: float | None,
+    read_noise: ReadNoise | None = None,
+) -> Iterator[RawPair]:
+    """Show scenes, each with factors for its planes, as the target would see them."""
     models, at_black = [], []
     for pair in target_pairs:
         # A lazy frame reads at every access.
@@ -86,18 +160,14 @@ def renoised_domain(
         few = slice(mosaic_of(frame.cfa).period)
         models.append(frame.with_mosaic(frame.mosaic[few, few]))
     clips_black = None not in at_black and max(at_black) >= LEAST_AT_BLACK
-    drawn = rng.randint(len(models), size=len(chosen))
-    exposures = draw_exposures(target_pairs, len(chosen), rng)
+    drawn = rng.randint(len(models), size=n_scenes)
+    exposures = draw_exposures(target_pairs, n_scenes, rng)
     if most_ratio is not None:
         exposures = widen_exposures(exposures, sensors, models, most_ratio, rng)
-    for (pair, _, balance), factor, j, (iso, ratio) in zip(
-        chosen, dimming, drawn, exposures, strict=True
-    ):
+    for (pair, factors), j, (iso, ratio) in zip(scenes, drawn, exposures, strict=True):
         model = replace(models[j], iso=iso, ratio=ratio)
         info = sensors.get(model.sensor)
-        yield renoise(
-            pair, factor * balance, model, info, noise_rng, clips_black, read_noise
-        )
+        yield renoise(pair, factors, model, info, noise_rng, clips_black, read_noise)
 
 
 def draw_exposures(

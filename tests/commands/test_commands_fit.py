@@ -88,6 +88,15 @@ def test_fit__sources__are_offered_and_reported_as_json(run, shots, tmp_path):
     assert skadl.load(tmp_path / "m").get_params()["random_state"] == 7
 
 
+def test_fit__iterations_without_sources__are_those_on_the_pairs(run, shots, tmp_path):
+    settings = [text for text in SETTINGS if "=n_pretrain_iter" not in text]
+    settings = [text for text in settings if "=n_iter" not in text]
+    outcome = run("shots", "--out", "m", "--iterations", 3, *settings)
+    assert outcome.exit_code == 0, outcome.output
+    assert "does nothing" not in outcome.output
+    assert skadl.load(tmp_path / "m").n_iter_ == 3 + TINY["n_finetune_iter"]
+
+
 def test_fit__simulated_sources__every_camera_is_a_domain(run, shots, monkeypatch):
     monkeypatch.setattr(room, "SIMULATED_PAIRS", 1)
     monkeypatch.setattr(room, "SIMULATED_SIDE", 32)

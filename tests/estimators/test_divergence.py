@@ -44,5 +44,7 @@ def test_fit__diverged_on_sources__stops_soon(gate, steps):
 
 def test_fit__n_iter_without_sources__says_that_it_does_nothing():
     model = tiny_denoiser(n_iter=7)
-    with pytest.warns(UserWarning, match="n_iter=7 does nothing without source_pairs"):
+    said = "n_iter=7 does nothing without source_pairs.*n_pretrain_iter, here 3"
+    with pytest.warns(UserWarning, match=said):
         model.fit(target_pairs())
+    assert model.n_iter_ == 3 + 2

@@ -17,6 +17,8 @@ from tiny_fits import (
 
 import skadl
 from skadl import PAPER_PARAMS, ADLDenoiser, SensorTable
+from skadl.adaptation import run as run_module
+from skadl.adaptation import stages as stages_module
 from skadl.datasets import camera_info, make_domain
 from skadl.estimators.start import (
     FROM_RANDOM,
@@ -84,6 +86,54 @@ def test_fit__from_a_model__never_ends_below_it_on_held_out_pairs(model):
 def test_fit__few_pairs__start_from_a_model_too(model, n_pairs):
     begun = from_start(model).fit(target_pairs(n_pairs), source_pool())
     assert begun.n_iter_ == 3 + 4 + 2
+
+
+@pytest.mark.parametrize("is_trained", [True, False])
+def test_fit__default_lengths__without_sources_all_go_to_the_target(
+    model, is_trained, monkeypatch
+):
+    defaults = FROM_TRAINED if is_trained else FROM_RANDOM
+    for name, n_iter in (("n_pretrain_iter", 1), ("n_iter", 5), ("n_finetune_iter", 2)):
+        monkeypatch.setitem(defaults, name, n_iter)
+    start = model if is_trained else "random"
+    shape = {} if is_trained else {"base_channels": 4, "n_levels": 2}
+    lengths = dict.fromkeys(NO_STEPS)
+    for sources in (None, source_pool()):  # and no warning: these are errors
+        fitted = from_start(start, **shape, **lengths).fit(target_pairs(), sources)
+        assert fitted.n_iter_ == 1 + 5 + 2
+        stages = {s.name: s.n_iter for s in fitted.selection_report_.stages}
+        assert stages["pre-training"] == (6 if sources is None else 1)
+        assert ("adaptation" in stages) == (sources is not None)
+    given = from_start(start, **shape, **{**lengths, "n_pretrain_iter": 3})
+    assert given.fit(target_pairs()).n_iter_ == 3 + 2
+
+
+def test_fit__without_sources__held_out_scenes_are_not_seen_under_new_noise(
+    model, monkeypatch
+):
+    seen, held_out = [], []
+    draw, hold_out = stages_module.draw_batch, run_module.hold_out
+
+    def watch_draw(pairs, schedule, rng, renoised=()):
+        seen.extend(renoised)
+        return draw(pairs, schedule, rng, renoised)
+
+    def watch_hold_out(target, rng):
+        kept = hold_out(target, rng)
+        held_out.append((target, kept[1]))
+        return kept
+
+    monkeypatch.setattr(stages_module, "draw_batch", watch_draw)
+    monkeypatch.setattr(run_module, "hold_out", watch_hold_out)
+    from_start(model, n_iter=0, n_finetune_iter=0).fit(target_pairs())
+    (target, members), *_ = held_out
+    forbidden = {id(pair) for i in members for pair in target.renoised[i]}
+    assert seen and forbidden
+    assert not forbidden & set(map(id, seen))
+    seen.clear()
+    plain = from_start(model, n_iter=0, n_finetune_iter=0, renoised_share=0.0)
+    plain.fit(target_pairs())
+    assert not seen  # none are made
 
 
 def test_start__random__draws_the_papers_network():

@@ -15,9 +15,12 @@ from skadl.noise.renoising import (
     MOST_PAIRS,
     MOST_READ,
     NEAR,
+    OWN_FRAMES,
+    OWN_SIDE,
     draw_dimming,
     draw_exposures,
     renoise,
+    renoise_target,
     renoised_domain,
     widen_exposures,
 )
@@ -119,6 +122,42 @@ def test_renoised_domain__many_sources__is_bounded_and_keeps_scenes():
     assert len(pairs) == MOST_PAIRS
     assert len({pair.scene for pair in pairs}) == MOST_PAIRS
     assert {pair.sensor for pair in pairs} == {"target"}
+
+
+def test_renoise_target__each_scene__is_seen_again_under_the_noise_of_its_sensor():
+    rng = np.random.default_rng(0)
+    side = 2 * OWN_SIDE + 32
+    frames = []
+    for level in (0.2, 0.6):
+        light = np.full((side, 64), level * 1000)
+        facts = dict(black_level=512.0, white_level=1512.0, sensor="target", iso=400)
+        noisy = rng.normal(light, 5) + 512
+        frames.append(
+            RawPair(
+                *(
+                    RawImage(f.astype(np.float32), "GRBG", **facts)
+                    for f in (noisy, light + 512)
+                ),
+                level,
+            )
+        )
+    table = SensorTable({"target": target_info()})
+    made = list(renoise_target(frames, table, np.random.RandomState(0)))
+    assert len(made) == 2 and sum(map(len, made)) == OWN_FRAMES
+    for pair, own in zip(frames, made, strict=True):
+        assert {new.scene for new in own} == {pair.scene}
+        assert {new.noisy.mosaic.shape for new in own} == {(2 * OWN_SIDE, 64)}
+        variance = np.mean(
+            [
+                ((new.noisy.normalised() - new.clean.normalised()) ** 2).mean()
+                for new in own
+            ]
+        )
+        gain, read_variance = target_info().noise_at(400)
+        expected = gain * pair.scene * 1000 + read_variance
+        assert variance * 1000**2 == pytest.approx(expected, rel=0.05)
+    noise = [new.noisy.mosaic for new in made[0][:2]]
+    assert (noise[0] != noise[1]).any()
 
 
 def test_renoised_domain__same_seed__gives_the_same_pixels():

@@ -16,7 +16,7 @@ class TargetOnly(PlainTraining):
 
     "Base" of Table 5 of Qian et al., "Adaptive Domain Learning for Cross-domain Image
     Denoising" (NeurIPS 2024): L1 loss, one network, no sources. Equal to
-    `skadl.ADLDenoiser` without sources and with the same recipe.
+    `skadl.ADLDenoiser` without sources, with ``renoised_share=0`` and the same recipe.
 
     Parameters
     ----------
