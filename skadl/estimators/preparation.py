@@ -41,7 +41,6 @@ from skadl.screening.screen import (
 )
 from skadl.screening.witness import judge_pair, middle_of_pair
 from skadl.support.progress import Progress
-from skadl.support.side_by_side import MOST_PROCESSES, in_threads
 
 _T = TypeVar("_T")
 MOST_CURVES = 24  # of a sensor that its noise is measured on
@@ -154,7 +153,7 @@ def prepare(
         for name, domain in domains.items():
             screenings[name] = list(islice(judged, len(domain)))
 
-    def renoised(pair: RawPair, scratch: TemporaryFrames | None = None) -> TrainingPair:
+    def renoised(pair: RawPair, scratch: TemporaryFrames | None) -> TrainingPair:
         # Row noise and clipped blacks as the target's, but nothing fixed in the frame.
         info = replace(sensors.get(pair.sensor), fixed_pattern=None)
         shown, noise = treat_pair(pair, info)
@@ -192,13 +191,10 @@ def prepare(
         scenes = {name: d for name, d in scenes.items() if d} or domains
         # Made here, and as many as the sources: they go where the sources are.
         scratch = scratch_for(pair for domain in domains.values() for pair in domain)
-        made = renoised_domain(good, scenes, sensors, rng, most_ratio)
-        n_threads = min(torch.get_num_threads(), MOST_PROCESSES)
-        if scratch is None and n_threads > 1:
-            # The next is drawn while row noise is looked for in the last.
-            sources[RENOISED] = tuple(in_threads(renoised, made, n_threads - 1))
-        else:
-            sources[RENOISED] = tuple(renoised(pair, scratch) for pair in made)
+        sources[RENOISED] = tuple(
+            renoised(pair, scratch)
+            for pair in renoised_domain(good, scenes, sensors, rng, most_ratio)
+        )
     own: dict[int, tuple[TrainingPair, ...]] = {}
     if renoises and not domains:  # their scenes are the only ones there are
         good = _without_faulty(range(len(pairs)), screenings[None], 1)

@@ -189,9 +189,7 @@ def analyse_residuals(
 ) -> Iterator[ResidualAnalysis]:
     """Yield the analysis of each pair, in their order; several at a time if many."""
     seconds = sum(map(_seconds, pairs))
-    # Readers of files are not made for threads.
-    threads = not any(isinstance(pair.noisy, LazyRawImage) for pair in pairs)
-    return side_by_side(analyse_residual, pairs, seconds, most_processes, threads)
+    return side_by_side(analyse_residual, pairs, seconds, most_processes)
 
 
 def _seconds(pair: RawPair) -> float:

@@ -1,10 +1,8 @@
-"""The same work on many items, in threads or processes of their own where it pays."""
+"""The same work on many items, in processes of their own where that pays."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
@@ -15,7 +13,6 @@ Result = TypeVar("Result")
 MOST_PROCESSES = 8
 # Of one process, from which more are worth the seconds that they take to start.
 _LEAST_SECONDS = 12.0
-_LEAST_SECONDS_OF_THREADS = 0.1
 
 
 def side_by_side(
@@ -23,27 +20,20 @@ def side_by_side(
     items: Iterable[Item],
     seconds: float,
     most_processes: int = MOST_PROCESSES,
-    threads: bool = False,
 ) -> Iterator[Result]:
     """Yield the results of `work` in the order of the items, the same on any machine.
 
     `seconds` is about how long one process would take. Where that is long, up to
     `most_processes` share it, none more than there are cores; few items are held at a
-    time. In a process that is itself one of several it works alone. With `threads`,
-    for NumPy's work on frames in memory, as many threads share what is too short for
-    processes.
+    time. In a process that is itself one of several it works alone.
 
     >>> list(side_by_side(abs, [-1, 2], seconds=0.1))
     [1, 2]
     """
     items = iter(items)
     n_processes = min(most_processes, MOST_PROCESSES)
-    if seconds >= (_LEAST_SECONDS_OF_THREADS if threads else _LEAST_SECONDS):
+    if seconds >= _LEAST_SECONDS:
         n_processes = min(n_processes, effective_n_jobs(-1))
-    if threads and _LEAST_SECONDS_OF_THREADS <= seconds < _LEAST_SECONDS:
-        if n_processes > 1:
-            yield from in_threads(work, items, n_processes)
-            return
     if seconds < _LEAST_SECONDS or n_processes < 2:
         yield from map(work, items)
         return
@@ -61,25 +51,3 @@ def side_by_side(
     except BrokenProcessPool:  # a process was killed, for want of memory say
         yield from map(work, held)
         yield from map(work, items)
-
-
-def in_threads(
-    work: Callable[[Item], Result], items: Iterable[Item], n_threads: int
-) -> Iterator[Result]:
-    """Yield the results of `work` in the order of the items, which are drawn here.
-
-    >>> list(in_threads(abs, [-1, 2], 2))
-    [1, 2]
-    """
-    waiting: deque[Future] = deque()
-    with ThreadPoolExecutor(n_threads) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) > 2 * n_threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()

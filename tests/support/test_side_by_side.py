@@ -33,25 +33,9 @@ def test_side_by_side__processes__give_what_one_does_in_order():
     assert results(square, iter(items), LONG, most_processes=2) == alone
 
 
-def test_side_by_side__threads__give_what_one_does_in_order_and_hold_few_items():
-    drawn = []
-
-    def items():
-        for item in range(50):
-            drawn.append(item)
-            yield item
-
-    found = side_by_side(square, items(), 1.0, most_processes=2, threads=True)
-    assert next(found) == (0, os.getpid())
-    assert len(drawn) < 10
-    assert [result for result, _ in found] == [i**2 for i in range(1, 50)]
-
-
-@pytest.mark.parametrize("options", [{}, {"threads": True}])
-def test_side_by_side__error_beside_this_one__is_raised_here(options):
+def test_side_by_side__error_in_a_process__is_raised_here():
     with pytest.raises(ValueError, match="-1 is below 0"):
-        seconds = 1.0 if options else LONG
-        results(square, [2, -1, 3], seconds, most_processes=2, **options)
+        results(square, [2, -1, 3], LONG, most_processes=2)
 
 
 def test_side_by_side__process_is_killed__rest_is_done_here():
