@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice, starmap
+from itertools import chain, islice
 from typing import TypeVar
 
 import numpy as np
@@ -237,21 +237,15 @@ def _judge(
     known: Iterable[tuple[RawPair, ResidualAnalysis, NoiseLevel]], witness: Witness
 ) -> Iterator[Screening]:
     """Let a witness judge pairs, as many at a time as a batch of it holds."""
-
-    def seen() -> Iterator[tuple[RawPair, np.ndarray, NoiseLevel, Screening]]:
-        for batch in _batches(
-            (middle_of_pair(pair), residual, noise) for pair, residual, noise in known
+    for batch in _batches(
+        (middle_of_pair(pair), residual, noise) for pair, residual, noise in known
+    ):
+        pairs, residuals, noise = zip(*batch, strict=True)
+        denoised = witness([pair.noisy for pair in pairs], noise)
+        for pair, residual, level, planes in zip(
+            pairs, residuals, noise, denoised, strict=True
         ):
-            pairs, residuals, noise = zip(*batch, strict=True)
-            denoised = witness([pair.noisy for pair in pairs], noise)
-            before = [residual.screening for residual in residuals]
-            yield from zip(pairs, denoised, noise, before, strict=True)
-
-    n_threads = min(torch.get_num_threads(), MOST_PROCESSES)
-    if n_threads < 2:
-        return starmap(judge_pair, seen())
-    # While the witness sees the next.
-    return in_threads(lambda one: judge_pair(*one), seen(), n_threads - 1)
+            yield judge_pair(pair, planes, level, residual.screening)
 
 
 def _batches(
