@@ -34,7 +34,7 @@ UNREADABLE = (OSError, ValueError, ImportError, MemoryError)
 # Far beyond any camera and any unit; single precision holds what is made of them.
 _RANGES = {"iso": (1e-3, 1e9), "ratio": (1e-6, 1e6), "white_level": (1e-9, 1e12)}
 _NUMBERS = {4: "four", 9: "nine"}
-_MOST_DIGESTED = 2**18  # pixels of a frame, spread over it
+_MOST_DIGESTED = 2**14  # pixels of a frame, spread over it
 
 
 class NoISOError(ValueError):
