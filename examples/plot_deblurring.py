@@ -124,6 +124,9 @@ blurred, gains, report, network = fit(sources)
 print(f"{blurred.mean():.2f} dB blurred, {gains.mean():+.2f} dB by adaptation")
 alone = fit({})[1]
 print(f"{alone.mean():+.2f} dB by the target's own eight pairs alone")
+worth = gains.mean() - alone.mean()
+side = "more than" if worth > 0 else "less than"
+print(f"The sources make it {abs(worth):.2f} dB {side} the eight pairs give alone")
 
 # %%
 # The report is the one that denoising gives:

@@ -149,7 +149,12 @@ def compare_ablations(results: Results) -> dict[str, pd.DataFrame | str]:
     if results.runs.empty:
         return NOTHING
     sections: dict[str, pd.DataFrame | str] = {}
-    for size, own in results.runs.groupby("target_pairs"):
+    runs = results.runs
+    from_start = runs.strategy.map(_base_of) == BEST
+    for size, where in product(sorted(runs.target_pairs.unique()), (True, False)):
+        own = runs[(runs.target_pairs == size) & (from_start == where)]
+        if own.empty:
+            continue
         table = tabulate_psnr(own, ["strategy"])
         leads = [
             describe_lead(own, ABLATIONS[name].base, name) if name in ABLATIONS else ""
@@ -167,7 +172,8 @@ def compare_ablations(results: Results) -> dict[str, pd.DataFrame | str]:
         table.insert(0, "what is off", names)
         table.insert(1, "lost", leads)
         table.insert(2, "against", bases)
-        sections[f"{size} target pairs"] = table
+        begun = ", from the network that comes with skadl" if where else ""
+        sections[f"{size} target pairs{begun}"] = table
     lost = (
         "`lost`: mean difference to the row it is compared with, of the same target "
         "and seed, in dB, and the range over targets of its mean over seeds; positive "
@@ -175,6 +181,11 @@ def compare_ablations(results: Results) -> dict[str, pd.DataFrame | str]:
         "that the network is told, as in the paper."
     )
     return {**sections, "Reading": f"{READING}\n\n{lost}"}
+
+
+def _base_of(strategy: str) -> str:
+    """Name what a strategy is an ablation of, or the strategy itself."""
+    return ABLATIONS[strategy].base if strategy in ABLATIONS else strategy
 
 
 def compare_sizes(results: Results) -> dict[str, pd.DataFrame | str]:

@@ -129,7 +129,7 @@ def _write_table(
     if table.draw is not None:
         sections |= table.draw(results, log.folder)
     if campaign.gaps:
-        sections["Missing from the data"] = "\n".join(f"- {g}" for g in campaign.gaps)
+        sections["Missing"] = "\n".join(f"- {g}" for g in campaign.gaps)
     origin = {
         "Question": table.question,
         "Runs": f"{len(results.runs)} of {len(wanted)}, each keyed by settings "

@@ -21,6 +21,10 @@ from benchmarks.tables.strategies import (
     TAKES_NO_SOURCES,
     Strategy,
     Training,
+    fixed_validation,
+    no_gate,
+    no_renoising,
+    random_validation,
 )
 from skadl import baselines
 from skadl.estimators.base import NetworkDenoiser
@@ -117,6 +121,18 @@ def adl_alone(training: Training) -> Training:
 
 
 @dataclass(frozen=True)
+class Changed:
+    """A strategy, and a change of what it trains with."""
+
+    first: Strategy
+    change: Strategy
+
+    def __call__(self, training: Training) -> Training:
+        """Change the training of the first; a `Strategy`."""
+        return self.change(self.first(training))
+
+
+@dataclass(frozen=True)
 class Calibrated:
     """Noise calibration, and another method from there."""
 
@@ -185,7 +201,12 @@ _ALONE = {
     "ZeroShotNoise2Noise": (2000, FEW_IMAGES),
     "Blind2Unblind": (2000, None),
 }
-_MISSING = set() if find_spec("bm3d") else {"BM3D"}
+LEFT_OUT: dict[str, str] = (
+    {}
+    if find_spec("bm3d")
+    else {"BM3D": "its library is not installed; python -m pip install bm3d"}
+)
+"""Methods that cannot be measured here, and what to do."""
 METHODS |= {
     name: Method(
         name,
@@ -196,18 +217,35 @@ METHODS |= {
         shares=(*_MACHINE, *(_SIZES if name == "Blind2Unblind" else ())),
     )
     for name, (n_iter, most) in _ALONE.items()
-    if name in set(baselines.__all__) - _MISSING
+    if name not in LEFT_OUT
 }
 AUGMENTED: dict[str, Strategy] = {
     "FineTuning-shot-augmented": Method(
         "FineTuning", _TWO, {"shot_noise_augmentation": AUGMENTED_SHARE}
     ),
 }
-EVERY_STRATEGY: dict[str, Strategy] = {**STRATEGIES, **METHODS, **AUGMENTED}
-WITHOUT_SOURCES = TAKES_NO_SOURCES | {
-    name
-    for name, method in METHODS.items()
-    if (isinstance(method, Method) and not method.takes_sources)
-    or (isinstance(method, Calibrated) and method.then is adl_alone)
+START_ABLATIONS: dict[str, Strategy] = {
+    "start-no-gate": Changed(adl_from_start, no_gate),
+    "start-fixed-validation": Changed(adl_from_start, fixed_validation),
+    "start-random-validation": Changed(adl_from_start, random_validation),
+    "start-no-renoising": Changed(adl_from_start, no_renoising),
+    "start-no-sources": adl_alone,
 }
+"""ADL-start without one of its parts."""
+EVERY_STRATEGY: dict[str, Strategy] = {
+    **STRATEGIES,
+    **METHODS,
+    **AUGMENTED,
+    **START_ABLATIONS,
+}
+WITHOUT_SOURCES = (
+    TAKES_NO_SOURCES
+    | {"start-no-sources"}
+    | {
+        name
+        for name, method in METHODS.items()
+        if (isinstance(method, Method) and not method.takes_sources)
+        or (isinstance(method, Calibrated) and method.then is adl_alone)
+    }
+)
 """Names of all strategies that are measured on no pool of sources."""

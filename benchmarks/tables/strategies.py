@@ -317,12 +317,18 @@ ABLATIONS: dict[str, Ablation] = {
     "no-sensor": Ablation("sensor type", "sensor-iso"),
     "no-pretraining": Ablation("pre-training"),
     "fixed-validation": Ablation("dynamic V'"),
+    "random-validation": Ablation("diverse gains in V'"),
     "no-renoising": Ablation("re-noising"),
     "no-loss-weighting": Ablation("loss weighting"),
     "no-finetuning": Ablation("fine-tuning"),
     "no-safeguard": Ablation("safeguard"),
+    "start-no-gate": Ablation("ADL (selection of batches)", "ADL-start"),
+    "start-fixed-validation": Ablation("dynamic V'", "ADL-start"),
+    "start-random-validation": Ablation("diverse gains in V'", "ADL-start"),
+    "start-no-renoising": Ablation("re-noising", "ADL-start"),
+    "start-no-sources": Ablation("sources", "ADL-start"),
 }
-"""Strategies of the ablation table."""
+"""Strategies of the ablation table; those of the start are in `methods`."""
 
 
 def make_estimator(training: Training, seed: int) -> RawDenoiser:

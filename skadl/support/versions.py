@@ -31,7 +31,7 @@ EXTRAS = {
     "frame": ("pandas",),
     "onnx": ("onnx",),
     "sidd": ("h5py",),
-    "bench": ("matplotlib", "pandas"),
+    "bench": ("bm3d", "matplotlib", "pandas"),
     "dask": ("distributed",),
     "fits": ("astroalign", "astropy"),
     "bm3d": ("bm3d",),

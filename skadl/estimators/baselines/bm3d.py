@@ -23,8 +23,8 @@ class BM3D(PerImageDenoiser):
     Parameters
     ----------
     profile : {"normal", "fast"}, default="normal"
-        The authors' settings: patches of 8x8, at most 16 in a group, hard thresholding
-        and then a Wiener filter; or those that they call "low complexity".
+        The authors' settings, with patches of 8x8; or those that they call "low
+        complexity".
     verbose : int, default=0
         1 shows a progress bar over the four planes of an image.
 
@@ -37,10 +37,13 @@ class BM3D(PerImageDenoiser):
     -----
     Dabov, Foi, Katkovnik and Egiazarian, "Image Denoising by Sparse 3-D
     Transform-Domain Collaborative Filtering" (IEEE Transactions on Image Processing
-    2007). BM3D expects the same noise everywhere, so planes R, Gr, Gb and B go through
-    the generalised Anscombe transform one by one, and come back through its exact
-    unbiased inverse (:mod:`skadl.noise.variance_stabilisation`). Qian et al. do not say
-    how they ran it on raw frames.
+    2007), its two steps: hard thresholding, then a Wiener filter. Groups have at most
+    16 patches in the first and 32 in the second, from 19 pixels around. These are the
+    library's settings; none is changed here. BM3D expects the same noise everywhere, so
+    planes R, Gr, Gb and B go through the generalised Anscombe transform one by one, and
+    come back through its exact unbiased inverse
+    (:mod:`skadl.noise.variance_stabilisation`). Qian et al. do not say how they ran it
+    on raw frames.
     """
 
     _parameter_constraints: dict = {

@@ -27,9 +27,10 @@ class FineTuning(PlainTraining):
 
     Notes
     -----
-    The paper gives no numbers for it. One domain fills a batch, drawn uniformly. As in
-    `skadl.ADLDenoiser`, a quarter of the target pairs is held out of the last steps,
-    and decides how many of them are kept; after a trained start also how much of all.
+    Section 4 of the paper, which gives no numbers for it. One domain fills a batch,
+    drawn uniformly. As in `skadl.ADLDenoiser`, a quarter of the target pairs is held
+    out of the last steps, and decides how many of them are kept; after a trained start
+    also how much of all.
     """
 
     def train(

@@ -21,8 +21,8 @@ class JointTraining(PlainTraining):
     """Train on the target's pairs and all sources together, and select nothing.
 
     The simplest use of sources, and what `skadl.ADLDenoiser` is without its gate and
-    without its first and last stage. No paper's method: the control that Qian et al.
-    leave out. L1 loss, one network.
+    without its first and last stage. No paper's method, so there is no section to name:
+    the control that Qian et al. leave out. L1 loss, one network.
 
     Parameters
     ----------

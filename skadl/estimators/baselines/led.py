@@ -77,7 +77,10 @@ class LED(NetworkBaseline):
     colour bias, their lines spread over those of ELD's five cameras; noise is drawn
     once for each synthetic pair; padding is aligned as well, so that the folded network
     equals the trained one up to the border; rates fall along a cosine. The paper
-    pre-trains a U-Net of 32 to 512 channels for 257,600 steps.
+    pre-trains a U-Net of 32 to 512 channels for 257,600 steps of one patch, at 1e-4,
+    from step 128,800 on at 5e-5 and from step 231,840 on at 1e-5. It aligns for 1000
+    steps at 1e-4 and trains the parallel convolution for 500 at 1e-5, on crops of 1024
+    packed pixels.
     """
 
     _parameter_constraints: dict = {

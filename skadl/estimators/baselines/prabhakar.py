@@ -49,9 +49,10 @@ class Prabhakar(NetworkBaseline):
 
     Notes
     -----
-    Chosen here, where the paper is for another task: one entry for all sources; an
-    entry is the first two convolutions, at full resolution; both losses count alike. In
-    the end the target's entry alone remains: a plain U-Net.
+    No section is named: what is taken over is the idea of the paper as others describe
+    it, and its limit of ten pairs, not its numbers. Chosen here: one entry for all
+    sources; an entry is the first two convolutions, at full resolution; both losses
+    count alike. In the end the target's entry alone remains: a plain U-Net.
     """
 
     _parameter_constraints: dict = {

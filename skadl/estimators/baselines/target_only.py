@@ -27,8 +27,9 @@ class TargetOnly(PlainTraining):
 
     Notes
     -----
-    The paper gives no numbers for it. As in `skadl.ADLDenoiser`, a quarter of the pairs
-    is held out of the last steps, and decides how many of them are kept.
+    Section 4.4 of the paper, which gives no numbers for it. As in `skadl.ADLDenoiser`,
+    a quarter of the pairs is held out of the last steps, and decides how many of them
+    are kept.
     """
 
     def train(
