@@ -65,6 +65,8 @@ class Schedule:
         Iterations of the three stages.
     learning_rate : float
         Peak; held in pre-training, then falling to zero in each of the later stages.
+    pretrain_falls : bool
+        Whether it falls to zero in pre-training, too: where no second stage follows.
     finetune_rate : float
         Fraction of `learning_rate` at which the last stage starts.
     batch_size, patch_side : int
@@ -103,6 +105,7 @@ class Schedule:
     domain_rates: Mapping[str, float]
     val_fraction: tuple[float, float]
     diverse_below: int = FEW_PAIRS
+    pretrain_falls: bool = False
     renoised_share: float = 0.0
     least_admitted: float = 0.5
     augment: Augmentation | None = None
@@ -117,8 +120,9 @@ def pretrain(
 ) -> Iterator[float]:
     """First stage, line 1: initialise theta_0 on T^adp; yields each loss.
 
-    The rate rises and then stays: an annealed start would let no later step look
-    like an improvement.
+    The rate rises and then stays: an annealed start would let no later step of the
+    second stage look like an improvement. `Schedule.pretrain_falls` is for fits that
+    have none.
 
     Parameters
     ----------
@@ -139,6 +143,8 @@ def pretrain(
     renoised = target.renoised_of(target.trainable)
     for t in _all_or(iterations, schedule.n_pretrain_iter):
         rate = schedule.learning_rate * min(1.0, (t + 1) / n_warm)
+        if schedule.pretrain_falls:
+            rate *= _cosine(t / schedule.n_pretrain_iter)
         yield learner.step(draw_batch(pairs, schedule, rng, renoised), rate)
 
 

@@ -349,6 +349,7 @@ class ADLDenoiser(NetworkDenoiser):
             finetune_rate=self.finetune_rate,
             source_share=chosen["source_share"],
             domain_rates={RENOISED: self.renoised_share},
+            pretrain_falls=begun.is_trained and not begun.domains,
             renoised_share=self.renoised_share,
             val_fraction=val_fraction,
             diverse_below=self.diverse_below,

@@ -151,6 +151,27 @@ def test_pretrain__all_of_the_target__at_a_rate_that_rises_and_stays():
     assert seen == set(range(6))
 
 
+def test_pretrain__without_a_second_stage__the_rate_falls_towards_zero():
+    learner = make_watched()
+    schedule = replace(SCHEDULE, n_pretrain_iter=30, pretrain_falls=True)
+    list(pretrain(learner, make_target(6), schedule, np.random.RandomState(0)))
+    rates = [rate for _, rate in learner.stepped]
+    peak = int(np.argmax(rates))
+    assert peak < 3 and np.all(np.diff(rates[peak:]) < 0)
+    assert rates[-1] < 0.01 * schedule.learning_rate
+
+
+def test_pretrain__renoised_share__is_drawn_from_the_scenes_under_new_noise():
+    learner, target = make_watched(), make_target(4)
+    made = tuple((make_stored(50 + i),) for i in range(4))
+    target = replace(target, renoised=made, held_out=np.array([2]))
+    schedule = replace(SCHEDULE, n_pretrain_iter=60, renoised_share=0.75)
+    list(pretrain(learner, target, schedule, np.random.RandomState(0)))
+    seen = np.concatenate([b.metadata[:, 0].numpy() for b, _ in learner.stepped])
+    assert set(seen) == {0, 1, 3, 50, 51, 53}
+    assert np.mean(seen >= 50) == pytest.approx(0.75, abs=0.12)
+
+
 def test_finetune__all_of_the_target__at_a_rate_that_falls_towards_zero():
     learner, schedule = make_watched(), replace(SCHEDULE, n_finetune_iter=60)
     pairs = make_target(6).pairs
