@@ -96,7 +96,9 @@ def _time_predict(
 ) -> list[dict]:
     model, frame = draw_model(name, precision), draw_frame(megapixels)
     clock = _Clock(FrameNetwork.removed)
-    FrameNetwork.removed = lambda network, *tiles: clock(network, *tiles)
+    FrameNetwork.removed = lambda network, *tiles, **where: clock(
+        network, *tiles, **where
+    )
     n_megapixels = frame.mosaic.size / 1e6
     whole, inside = [], []
     for _ in range(n_frames):
@@ -163,9 +165,9 @@ class _Clock:
     def restart(self) -> None:
         self.total = np.zeros(2)
 
-    def __call__(self, *arguments):
+    def __call__(self, *arguments, **options):
         start = _now()
-        result = self.function(*arguments)
+        result = self.function(*arguments, **options)
         self.total += _now() - start
         return result
 

@@ -113,13 +113,19 @@ class FoldedNetwork(nn.Module, ABC):
 
 
 MapMemory = dict[str, np.ndarray]  # by what a map is for, of the largest one so far
+Rectangle = tuple[slice, slice]
 
 
 class CpuNetwork(Protocol):
     """A folded network on a CPU."""
 
-    def removed(self, x: Tensor, *coarse: Tensor) -> Tensor:
-        """Return noisy minus denoised of planes (1, 4, h, w), float32."""
+    def removed(
+        self, x: Tensor, *coarse: Tensor, core: Rectangle | None = None
+    ) -> Tensor:
+        """Return noisy minus denoised of planes (1, 4, h, w), float32.
+
+        Outside a `core` there may be anything.
+        """
 
 
 class _PlainCpuNetwork:
@@ -129,7 +135,9 @@ class _PlainCpuNetwork:
         self.network, self.dtype = network, dtype
 
     @torch.no_grad()
-    def removed(self, x: Tensor, *coarse: Tensor) -> Tensor:
+    def removed(
+        self, x: Tensor, *coarse: Tensor, core: Rectangle | None = None
+    ) -> Tensor:
         with torch.autocast("cpu", self.dtype, enabled=self.dtype is not None):
             return x - self.network(x, *coarse)
 

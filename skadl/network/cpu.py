@@ -8,6 +8,7 @@ next tile uses again.
 
 Results equal the plain network's up to rounding: a strip reads two rows more on each
 side than it keeps, one for each of its two 3x3 convolutions, and computes them twice.
+Of a tile only a core is used: on the way up no level computes more than that asks for.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skadl.network.base import SLOPE, MapMemory
+from skadl.network.base import SLOPE, MapMemory, Rectangle
 from skadl.support.allocation import keep_freed_memory
 
 # Of the widest map of a strip. Smaller strips compute more rows twice, larger ones fall
@@ -70,16 +71,20 @@ class StripUNet:
         self._body = body
 
     @torch.no_grad()
-    def removed(self, x: Tensor) -> Tensor:
+    def removed(self, x: Tensor, core: Rectangle | None = None) -> Tensor:
         """Return noisy minus denoised, (1, 4, h, w) both, float32, channels_last.
 
-        The next call writes its own result into the same memory.
+        Outside a `core` there is anything. The next call writes its own result into
+        the same memory.
         """
         x = x.contiguous(memory_format=torch.channels_last)
+        height, width = x.shape[2:]
+        regions = _regions(core or np.s_[:, :], (height, width), len(self._ups))
         if self._body is not None:
-            result = self._result(x)
-            given = self._body(self._shown(x, 0, x.shape[2]))
-            self._remove(x, given, result, 0)
+            result, (rows, _) = self._result(x), regions[0]
+            given = self._body(self._shown(x, 0, height))
+            kept = (part[:, :, rows] for part in (x, given, result))
+            self._remove(*kept, rows.start, 0)
             return result
         skips = []
         y = x
@@ -89,11 +94,13 @@ class StripUNet:
             skip, y = self._encode(y, convs, level, pools=level < last)
             skips.append(skip)
         y = skips.pop()
-        for level in reversed(range(last)):
-            y = self._decode(y, skips.pop(), level, x)
         if not last:  # no way up at whose end the head could sit
-            y = self._result(x)
-            self._remove(x, self._head(skip), y, 0)
+            result = self._result(x)
+            self._remove(x, self._head(y), result, 0, 0)
+            return result
+        y = y[:, :, regions[last][0], regions[last][1]]
+        for level in reversed(range(last)):
+            y = self._decode(y, skips.pop(), level, x, *regions[level : level + 2])
         return y
 
     def _result(self, x: Tensor) -> Tensor:
@@ -104,8 +111,13 @@ class StripUNet:
         """Return rows of what the first convolution is shown, in any dtype."""
         return x[:, :, start:stop]
 
-    def _remove(self, x: Tensor, given: Tensor, result: Tensor, start: int) -> None:
-        """Write noisy minus denoised of rows from `start`, from what the head gives."""
+    def _remove(
+        self, x: Tensor, given: Tensor, result: Tensor, top: int, left: int
+    ) -> None:
+        """Write noisy minus denoised of a part of the tile, from what the head gives.
+
+        `top` and `left` are where in the tile it begins.
+        """
         result.copy_(given)
 
     def _encode(
@@ -121,7 +133,8 @@ class StripUNet:
             half = self._map(
                 f"between {level % 2}", n_channels, height // 2, width // 2
             )
-        for start, stop, above, below in self._strips(height, width * n_channels):
+        strips = self._strips(slice(0, height), height, width * n_channels)
+        for start, stop, above, below in strips:
             first, last = start - above, stop + below
             y = x[:, :, first:last] if level else self._shown(x, first, last)
             y = y.to(self.dtype).contiguous(memory_format=torch.channels_last)
@@ -137,31 +150,50 @@ class StripUNet:
                 torch.maximum(y[..., ::2], y[..., 1::2], out=pooled)
         return whole, half
 
-    def _decode(self, x: Tensor, skip: Tensor, level: int, noisy: Tensor) -> Tensor:
-        """Return a level's map on the way up, or what is removed after the last."""
-        height, width = skip.shape[2:]
+    def _decode(
+        self,
+        x: Tensor,
+        skip: Tensor,
+        level: int,
+        noisy: Tensor,
+        region: Rectangle,
+        below: Rectangle,
+    ) -> Tensor:
+        """Return a region of a level's map on the way up; at last what is removed.
+
+        `x` is the region `below`, of the level below. Beside it the convolutions see
+        zeros: for two pixels what they give is wrong, and cut off.
+        """
+        rows, columns = region
+        left, right = 2 * below[1].start, 2 * below[1].stop
+        skip = skip[..., left:right]
         up = self._ups[-1 - level]
         convs = self._decoder[2 * len(self._ups) - 2 * level - 2 :][:2]
         n_channels = convs[1].width
         if level:
-            result = self._map(f"between {level % 2}", n_channels, height, width)
+            sides = rows.stop - rows.start, columns.stop - columns.start
+            result = self._map(f"between {level % 2}", n_channels, *sides)
         else:
             result = self._result(noisy)
-        for start, stop, above, below in self._strips(height, 2 * width * n_channels):
-            first, last = start - above, stop + below  # both even
-            y = up(x[:, :, first // 2 : last // 2], skip[:, :, first:last])
+        inside = slice(columns.start - left, columns.stop - left)
+        n_values = 2 * (right - left) * n_channels
+        for start, stop, above, more in self._strips(rows, skip.shape[2], n_values):
+            first, last = start - above, stop + more  # both even
+            half = slice(first // 2 - below[0].start, last // 2 - below[0].start)
+            y = up(x[:, :, half], skip[:, :, first:last])
             for conv in convs:
                 y = conv(y)
             y = y[:, :, above : above + stop - start]
-            kept = result[:, :, start:stop]
             if level:
-                kept.copy_(y)
+                first, last = start - rows.start, stop - rows.start
+                result[:, :, first:last] = y[..., inside]
             else:  # the head at once, while the strip is in the cache
-                self._remove(noisy[:, :, start:stop], self._head(y), kept, start)
+                part = np.s_[:, :, start:stop, left:right]
+                self._remove(noisy[part], self._head(y), result[part], start, left)
         return result
 
     def _strips(
-        self, height: int, n_values: int
+        self, kept: slice, height: int, n_values: int
     ) -> Iterator[tuple[int, int, int, int]]:
         """Yield start and stop of strips, with the rows to read above and below.
 
@@ -169,8 +201,8 @@ class StripUNet:
         there the convolutions pad as they pad the whole.
         """
         rows = max(STRIP_BYTES // (n_values * self.dtype.itemsize), 16) // 2 * 2
-        for start in range(0, height, rows):
-            stop = min(start + rows, height)
+        for start in range(kept.start, kept.stop, rows):
+            stop = min(start + rows, kept.stop)
             yield start, stop, min(2, start), min(2, height - stop)
 
     def _map(
@@ -258,6 +290,34 @@ class _Up:
         joined = joined.permute(0, 3, 1, 2)
         joined[:, self.width :] = skip
         return joined
+
+
+def _regions(core: Rectangle, sides: tuple[int, int], n_ups: int) -> list[Rectangle]:
+    """Return what must be known of each level, finest first, for a core of the result.
+
+    Two convolutions read two pixels more on each side. All even, so that pixels pair
+    up, but for a border.
+
+    >>> [rows for rows, _ in _regions(np.s_[24:40, :9], (64, 9), 2)]
+    [slice(24, 40, None), slice(10, 22, None), slice(4, 12, None)]
+    """
+    regions = [
+        tuple(
+            _even(*side.indices(n)[:2], n) for side, n in zip(core, sides, strict=True)
+        )
+    ]
+    for level in range(1, n_ups + 1):
+        regions.append(
+            tuple(
+                _even(max(side.start - 2, 0) // 2, -(-(side.stop + 2) // 2), n >> level)
+                for side, n in zip(regions[-1], sides, strict=True)
+            )
+        )
+    return regions
+
+
+def _even(start: int, stop: int, length: int) -> slice:
+    return slice(start // 2 * 2, min(stop + stop % 2, length))
 
 
 def _can_fuse(dtype: torch.dtype) -> bool:

@@ -115,5 +115,7 @@ class FoldedDirectUNet(FoldedNetwork):
 class StripDirectUNet(StripUNet):
     """Compute what a folded `DirectUNet` would remove from an image, on the CPU."""
 
-    def _remove(self, x: Tensor, given: Tensor, result: Tensor, start: int) -> None:
+    def _remove(
+        self, x: Tensor, given: Tensor, result: Tensor, top: int, left: int
+    ) -> None:
         torch.sub(x, given.float(), out=result)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from skadl.network.base import MapMemory, TensorOperations
+from skadl.network.base import MapMemory, Rectangle, TensorOperations
 from skadl.network.cpu import StripUNet
 from skadl.network.folded import FoldedUNet
 from skadl.network.local_transform import (
@@ -70,20 +70,25 @@ class StripLocalUNet(StripUNet):
         """Return what a band shows besides; `sigma` as detail is divided by it."""
         return ()
 
-    def _remove(self, x: Tensor, given: Tensor, result: Tensor, start: int) -> None:
+    def _remove(
+        self, x: Tensor, given: Tensor, result: Tensor, top: int, left: int
+    ) -> None:
         pixels, given, result = _pixels(x), _pixels(given), _pixels(result)
+        columns = slice(left, left + pixels.shape[1])
         for rows in _bands(0, len(pixels), pixels):
             share, rest, *more = _split(given[rows].float(), self.n_shown)
             removed = result[rows]  # holds the level
             sigma = self._sigma(removed)
-            taken = self._taken(slice(start + rows.start, start + rows.stop), removed)
+            taken = self._taken(
+                (slice(top + rows.start, top + rows.stop), columns), removed
+            )
             # sigma * (share * detail + rest), where sigma * detail = x - level
             torch.sub(pixels[rows], removed, out=removed)
             removed.mul_(share).addcmul_(sigma, rest)
             for part, difference in zip(more, taken, strict=True):
                 removed.addcmul_(part, difference, value=-1)
 
-    def _taken(self, rows: slice, level: Tensor) -> tuple[Tensor, ...]:
+    def _taken(self, place: Rectangle, level: Tensor) -> tuple[Tensor, ...]:
         """Return what may be taken over besides, in the units of the planes."""
         return ()
 
@@ -99,17 +104,19 @@ class StripGuidedUNet(StripLocalUNet):
     n_shown = 3
 
     @torch.no_grad()
-    def removed(self, x: Tensor, coarse: Tensor) -> Tensor:
+    def removed(
+        self, x: Tensor, coarse: Tensor, core: Rectangle | None = None
+    ) -> Tensor:
         """Return noisy minus denoised; `coarse` (1, 4, h/2, w/2) in channels_last."""
         coarse = coarse.contiguous(memory_format=torch.channels_last)
         self._coarse = _pixels(TensorOperations.double(coarse))
-        return super().removed(x)
+        return super().removed(x, core=core)
 
     def _more(self, band: slice, level: Tensor, sigma: Tensor) -> tuple[Tensor, ...]:
         return ((self._coarse[band] - level).div_(sigma),)
 
-    def _taken(self, rows: slice, level: Tensor) -> tuple[Tensor, ...]:
-        return (self._coarse[rows] - level,)
+    def _taken(self, place: Rectangle, level: Tensor) -> tuple[Tensor, ...]:
+        return (self._coarse[place] - level,)
 
 
 def local_mean(pixels: Tensor, band: slice, out: Tensor) -> Tensor:

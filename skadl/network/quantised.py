@@ -130,9 +130,12 @@ class _Watching(TensorOperations):
         return self._note(up, up(y))
 
     def _note(self, module: nn.Module, y: Tensor) -> Tensor:
-        values = y[0].flatten(1).sort(dim=1).values
+        values = y[0].flatten(1).numpy()
         last = int(INSIDE * values.shape[1]) - 1
-        low, high = values[:, -1 - last], values[:, last]
+        first = values.shape[1] - 1 - last
+        # By NumPy: torch takes twenty times as long.
+        parted = torch.from_numpy(np.partition(values, (first, last), axis=1))
+        low, high = parted[:, first], parted[:, last]
         self.ranges[module] = low.clamp(max=0), high.clamp(min=0)
         return y
 

@@ -10,8 +10,8 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from skadl.network.base import FoldedNetwork, MapMemory
-from skadl.network.engines import Body, bytes_kept, engine_body
+from skadl.network.base import FoldedNetwork, MapMemory, Rectangle
+from skadl.network.engines import Body, bytes_kept, dtype_around, engine_body
 from skadl.network.quantised import Ranges, quantise
 from skadl.prediction.bands import BAND_BYTES, count_threads, each_band, row_unit
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
@@ -24,7 +24,7 @@ Track = Callable[[Iterable[Item], int], Iterable[Item]]
 MOST_TILES = 16  # in a batch on a GPU
 # Packed. For less a session costs more than it saves: the windows of a photograph, by
 # which its noise is judged, may ask for a network each time.
-LEAST_PIXELS_IN_ENGINE = 50_000
+LEAST_PIXELS_IN_ENGINE = 2**18
 NOT_FINITE = (
     "the network gave NaN or infinity; predict with precision='float32', or fit again "
     "with a smaller learning_rate."
@@ -61,8 +61,7 @@ class FrameNetwork:
         self.device = next(folded.parameters()).device
         self._folded, self._dtype = folded, dtype
         on_cpu = self.device.type == "cpu"
-        # In another engine what is around the convolutions is computed in float32.
-        own_dtype = dtype if engine == "torch" else None
+        own_dtype = dtype if engine == "torch" else dtype_around(engine, dtype)
         self._body: Callable[[], Body] | None = None
         self._cpu_network = folded.on_cpu(own_dtype, memory) if on_cpu else None
         self.bytes_per_pixel, self.fixed_memory = folded.memory(own_dtype)
@@ -73,12 +72,12 @@ class FrameNetwork:
                     f"engine={engine!r} computes U-Nets of plain convolutions, which "
                     "this network is none of; use engine='torch'."
                 )
-            self.bytes_per_pixel += bytes_kept(unet)
+            self.bytes_per_pixel += bytes_kept(unet, ranges is not None)
 
             @cache
             def body() -> Body:
                 in_8_bits = quantise(unet, ranges()) if ranges else unet
-                return engine_body(in_8_bits, engine, dtype)
+                return engine_body(in_8_bits, engine, own_dtype)
 
             self._body = body
         # A thread works with a band and five more like it.
@@ -115,10 +114,13 @@ class FrameNetwork:
         return self._tiles[:size].reshape(n_tiles, *shape, self.n_planes)
 
     @torch.no_grad()
-    def removed(self, tiles: np.ndarray, *coarse: np.ndarray) -> np.ndarray:
+    def removed(
+        self, tiles: np.ndarray, *coarse: np.ndarray, core: Rectangle | None = None
+    ) -> np.ndarray:
         """Return noisy minus denoised of a batch (B, h, w, 4), on a CPU of one.
 
         `coarse` are the results (B, h/2, w/2, 4) of the coarser network, if any.
+        Outside a `core` there may be anything.
         """
         # channels_last
         x, *more = (torch.from_numpy(y).permute(0, 3, 1, 2) for y in (tiles, *coarse))
@@ -126,7 +128,7 @@ class FrameNetwork:
             if self._body is not None:
                 is_large = x.shape[2] * x.shape[3] >= LEAST_PIXELS_IN_ENGINE
                 self._cpu_network.run_in(self._body() if is_large else None)
-            y = self._cpu_network.removed(x, *more)
+            y = self._cpu_network.removed(x, *more, core=core)
         else:
             x, *more = (y.to(self.device) for y in (x, *more))
             with torch.autocast(
@@ -232,7 +234,8 @@ def _add_tiles(
     x = network.tiles(len(tiles), tiling.shape)
     for i, tile in enumerate(tiles):
         _read_tile(source, tile.top, tile.left, out=x[i])
-    removed = network.removed(x, *more)
+    core = tiles[0].core if len(tiles) == 1 else None
+    removed = network.removed(x, *more, core=core)
     for tile, residual in zip(tiles, removed, strict=True):
         core = residual[tile.core]
         inside = target[
