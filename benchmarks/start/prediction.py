@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,7 +56,7 @@ class FrameNetwork:
         return np.empty((n_tiles, *shape, N_PLANES), np.float32)
 
     @torch.no_grad()
-    def removed(self, tiles: np.ndarray) -> np.ndarray:
+    def removed(self, tiles: np.ndarray, core: Any = None) -> np.ndarray:
         """Return noisy minus denoised of tiles (n, h, w, 4)."""
         x = torch.from_numpy(tiles).permute(0, 3, 1, 2)  # channels_last
         y = x - self.denoise(x)

@@ -50,6 +50,24 @@ def test_strips_equal_the_plain_network(kind, n_levels, sides, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@given(edges=st.lists(st.integers(0, 56), min_size=4, max_size=4, unique=True))
+def test_a_core_is_what_it_is_in_the_whole(kind, edges):
+    first, second = sorted(edges[:2]), sorted(edges[2:])
+    core = slice(*first), slice(*second)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("skadl.network.cpu.STRIP_BYTES", 2000)
+        for folded, coarse in scales(3, kind):
+            strips = folded.on_cpu(None)
+            x = torch.randn(1, 4, 56, 56, generator=torch.Generator().manual_seed(0))
+            more = coarse(x)
+            strips.removed(x + 1, *more)  # leaves other values in the memory
+            given, expected = strips.removed(x, *more, core=core), x - folded(x, *more)
+            torch.testing.assert_close(
+                given[..., *core], expected[..., *core], atol=1e-5, rtol=1e-5
+            )
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_strips_without_onednn_equal_the_plain_network(kind, monkeypatch):
     monkeypatch.setattr("skadl.network.cpu._can_fuse", lambda dtype: False)
     x = torch.ones(1, 4, 16, 24)

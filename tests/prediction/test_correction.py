@@ -45,7 +45,7 @@ class StandIn:
     def tiles(self, n_tiles, shape):
         return np.empty((n_tiles, *shape, 4), np.float32)
 
-    def removed(self, tiles):
+    def removed(self, tiles, core=None):
         planes = np.moveaxis(tiles[0], -1, 0)
         removed = np.asarray(self._removed(planes), np.float32)
         return np.ascontiguousarray(np.moveaxis(removed, 0, -1))[None]
