@@ -49,9 +49,9 @@ class StripLocalUNet(StripUNet):
     def _shown(self, x: Tensor, start: int, stop: int) -> Tensor:
         pixels, levels = _pixels(x), _pixels(self._result(x))
         width, n_parts = pixels.shape[1], self.n_shown
+        shown = self._map("shown", n_parts * self.n_planes, stop - start, width)
         # (rows, w, n, n_planes): detail and brightness of a pixel side by side
-        shape = stop - start, width, n_parts, self.n_planes
-        features = x.new_empty(shape, dtype=self.dtype)
+        features = _pixels(shown).view(-1, width, n_parts, self.n_planes)
         for band in _bands(start, stop, pixels):
             level = local_mean(pixels, band, out=levels[band])
             sigma = self._sigma(level, 1 / DETAIL_SCALE)
@@ -62,9 +62,8 @@ class StripLocalUNet(StripUNet):
             divisor = _line(self._floor**0.5 * factor, sigma, factor * DETAIL_SCALE)
             brightness = asinh(level / divisor).mul_(LINEAR_UP_TO)
             rows = slice(band.start - start, band.stop - start)
-            features[rows] = _join(detail, brightness, *more)
-        features = features.view(1, -1, width, n_parts * self.n_planes)
-        return features.permute(0, 3, 1, 2)
+            _join(detail, brightness, *more, out=features[rows])
+        return shown
 
     def _more(self, band: slice, level: Tensor, sigma: Tensor) -> tuple[Tensor, ...]:
         """Return what a band shows besides; `sigma` as detail is divided by it."""
@@ -76,7 +75,7 @@ class StripLocalUNet(StripUNet):
         pixels, given, result = _pixels(x), _pixels(given), _pixels(result)
         columns = slice(left, left + pixels.shape[1])
         for rows in _bands(0, len(pixels), pixels):
-            share, rest, *more = _split(given[rows].float(), self.n_shown)
+            share, rest, *more = _split(given[rows], self.n_shown)
             removed = result[rows]  # holds the level
             sigma = self._sigma(removed)
             taken = self._taken(
@@ -180,28 +179,30 @@ def _pixels(x: Tensor) -> Tensor:
     return x[0].permute(1, 2, 0)
 
 
-def _join(*parts: Tensor) -> Tensor:
-    """(h, w, 4) n times -> (h, w, n, 4), 4 values moved as one number of 16 bytes."""
-    height, width, n_planes = parts[0].shape
-    joined = parts[0].new_empty(height, width, len(parts), n_planes)
-    unit = _unit(n_planes)
-    places = joined.view(unit)  # (h, w, n, 1)
+def _join(*parts: Tensor, out: Tensor) -> None:
+    """Write (h, w, C) n times into (h, w, n, C), all planes of a pixel as one number.
+
+    In the dtype of `out`: each part is converted first, so that less is moved.
+    """
+    unit = _unit(out)
+    places = out.view(unit)  # (h, w, n, 1)
     for place, part in enumerate(parts):
-        places[:, :, place] = part.view(unit)
-    return joined
+        places[:, :, place] = part.to(out.dtype).view(unit)
 
 
 def _split(given: Tensor, n_parts: int) -> tuple[Tensor, ...]:
-    """(h, w, 4 n) -> (h, w, 4) n times, each contiguous."""
-    places = given.contiguous().view(_unit(given.shape[2] // n_parts))  # (h, w, n)
+    """(h, w, C n) -> (h, w, C) n times, each contiguous, float32."""
+    parts = given.unflatten(2, (n_parts, -1)).contiguous()
+    places = parts.view(_unit(parts))  # (h, w, n, 1)
     return tuple(
-        part.contiguous().view(torch.float32) for part in places.chunk(n_parts, dim=2)
+        place.contiguous().view(given.dtype).float() for place in places.unbind(2)
     )
 
 
-def _unit(n_planes: int) -> torch.dtype:
+def _unit(pixels: Tensor) -> torch.dtype:
     """Return the largest dtype that moves all planes of a pixel, part by part."""
-    return torch.float32 if n_planes % 4 else torch.complex128
+    n_bytes = pixels.shape[-1] * pixels.element_size()
+    return {16: torch.complex128, 8: torch.float64}.get(n_bytes, pixels.dtype)
 
 
 def _bands(start: int, stop: int, pixels: Tensor) -> Iterator[slice]:

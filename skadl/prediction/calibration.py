@@ -6,7 +6,7 @@ import numpy as np
 
 from skadl.noise.noise_level import NoiseLevel
 
-SIDE = 256  # packed pixels
+SIDE = 192  # packed pixels
 _N_RECTANGLES = 400
 _DARKEST = 1e-4  # of white
 

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from skadl.network.dense_unet import ModulatedDenseUNet
 from skadl.network.direct_unet import DirectUNet
@@ -61,9 +63,9 @@ def test_a_core_is_what_it_is_in_the_whole(kind, edges):
             x = torch.randn(1, 4, 56, 56, generator=torch.Generator().manual_seed(0))
             more = coarse(x)
             strips.removed(x + 1, *more)  # leaves other values in the memory
-            given, expected = strips.removed(x, *more, core=core), x - folded(x, *more)
+            found, expected = strips.removed(x, *more, core=core), x - folded(x, *more)
             torch.testing.assert_close(
-                given[..., *core], expected[..., *core], atol=1e-5, rtol=1e-5
+                found[..., *core], expected[..., *core], atol=1e-5, rtol=1e-5
             )
 
 
