@@ -19,14 +19,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.speed.other_denoisers import time_peer
 from benchmarks.speed.peaks import measure_peaks
 from skadl import RawImage, SensorInfo, SensorTable
-from skadl.network.choice import build_network
+from skadl.network.choice import DEFAULT_NETWORK, build_network
 from skadl.network.conditioning import Conditioning
 from skadl.prediction.fitted_model import FittedModel
 from skadl.prediction.frame import FrameNetwork
 from skadl.prediction.image import denoise
+from skadl.prediction.model import PredictOptions
 
 CPU = torch.device("cpu")
-PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
+PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "int8": None}
 SENSOR = SensorInfo(
     "RGGB", 512, 16383, gain={100: 0.2, 6400: 12.8}, read_noise={100: 2.0, 6400: 40.0}
 )
@@ -56,10 +57,19 @@ def measure_one(contestant: str, megapixels: float, n_frames: int) -> list[dict]
 
 
 def draw_model(name: str, precision: str) -> FittedModel:
-    """Draw a model in which the network has something to say."""
+    """Draw a model in which the network has something to say.
+
+    `name` is base channels / levels, after the name of another network than the U-Net.
+    """
+    *kind, sizes = name.split()
     conditioning = Conditioning("noise", ("A",))
     network = build_network(
-        conditioning.length, *map(int, name.split("/")), 32, CPU, 0
+        conditioning.length,
+        *map(int, sizes.split("/")),
+        32,
+        CPU,
+        0,
+        *(kind or [DEFAULT_NETWORK]),
     ).eval()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -95,6 +105,7 @@ def _time_predict(
     name: str, precision: str, megapixels: float, n_frames: int
 ) -> list[dict]:
     model, frame = draw_model(name, precision), draw_frame(megapixels)
+    options = PredictOptions(precision=precision)
     clock = _Clock(FrameNetwork.removed)
     FrameNetwork.removed = lambda network, *tiles, **where: clock(
         network, *tiles, **where
@@ -104,7 +115,7 @@ def _time_predict(
     for _ in range(n_frames):
         clock.restart()
         start = _now()
-        denoise(model, frame)
+        denoise(model, frame, options=options)
         whole.append((_now() - start) / n_megapixels)
         inside.append(clock.total / n_megapixels)
     gflop = count_gflop(model)

@@ -204,15 +204,19 @@ def test_count_gflop__known_network__by_hand(benchmark):
 
 def test_frame__known_times__are_held_against_bars_and_peaks(benchmark):
     frame = benchmark("speed.frame")
-    rows = {"predict, 16/4, bfloat16": (0.03, 0.06, 18.0)}
+    rows = {
+        "predict, pyramid_unet 16/4, int8": (0.03, 0.06, 18.0),
+        "network, pyramid_unet 16/4, bfloat16": (0.03, 0.06, 18.0),
+    }
     best = pd.DataFrame(rows, index=["s/MP", "CPU s/MP", "GFLOP/MP"]).T
     best["MiB"] = 512.0
     peaks = pd.DataFrame({"GFLOP/s": 900.0, "CPU GFLOP/s": 600.0}, index=["bfloat16"])
-    (row,) = frame.tabulate(best, peaks).to_dict("records")
+    in_8_bits, row = frame.tabulate(best, peaks).to_dict("records")
     assert row["of the peak"] == "50 %"  # 18 / 0.06 = 300
+    assert in_8_bits["of the peak"] == ""
     bars = frame.tabulate_bars(best).set_index("bar").measured
-    assert bars["predict, 16/4, bfloat16: s/MP"] == "0.0300"
-    assert bars["predict, 16/4, bfloat16: GiB"] == "0.50"
+    assert bars["predict, pyramid_unet 16/4, int8: s/MP"] == "0.0300"
+    assert bars["predict, pyramid_unet 16/4, int8: GiB"] == "0.50"
 
 
 # paircheck.py

@@ -769,7 +769,7 @@ def test_safeguard__an_image_of_nothing_but_noise__is_denoised_in_full(
     image = photograph(scene, sensor_table)
     monkeypatch.setattr(
         "skadl.prediction.frame.FrameNetwork.removed",
-        lambda network, tiles: tiles - tiles.mean(),
+        lambda network, tiles, core: tiles - tiles.mean(),
     )
     plain, safe = (
         make_model(safeguard=safeguard).denoise_planes(image)
