@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,5 +36,7 @@ def measure_missing(
         path.parent.mkdir(parents=True, exist_ok=True)
         # Written anew: a file of an earlier version may have fewer columns.
         table = pd.concat([table, pd.DataFrame([row]).round(digits)])
-        table.to_csv(path, index=False)
+        partial = path.with_name(path.name + ".part")
+        table.to_csv(partial, index=False)
+        os.replace(partial, path)
         yield row
