@@ -25,6 +25,7 @@ import pandas as pd
 import torch
 
 from benchmarks.result_files import DEFAULT_FOLDER, write_markdown
+from benchmarks.robustness.kills import small_denoiser
 from benchmarks.robustness.raw_mutants import changed_outside, mutate, write_seeds
 from skadl import ADLDenoiser, read_raw
 from skadl.commands.denoise_files import BatchOptions, FileResult, denoise_file
@@ -106,18 +107,8 @@ MiB."""
 def tiny_model() -> ADLDenoiser:
     """Fit a network for some steps: what it computes does not matter here."""
     pairs = make_domain("NikonD850", 3, size=64, iso=800, random_state=0)
-    model = ADLDenoiser(
-        start="random",
-        n_pretrain_iter=2,
-        n_iter=0,
-        n_finetune_iter=0,
-        base_channels=4,
-        n_levels=2,
-        renoised_share=0,
-        device="cpu",
-        random_state=0,
-    )
-    return model.fit(pairs)
+    model = small_denoiser(n_pretrain_iter=2, n_iter=0, n_finetune_iter=0)
+    return model.set_params(renoised_share=0).fit(pairs)
 
 
 class _Check:
