@@ -30,6 +30,7 @@ from skadl.datasets import camera_info
 from skadl.evaluation.metrics import clipped_psnr
 from skadl.noise.sensors import SensorInfo
 from skadl.raw.pair import RawPair
+from skadl.support.writing import atomic_write
 
 BENCHMARK_CAMERAS = ("CanonEOS70D", "NikonD850", "SonyA7S2")
 N_PAIRS = 6  # of the target that its noise is measured on
@@ -154,7 +155,8 @@ def _add_cameras(path: Path, trials: Iterable[Trial]) -> None:
     rows = table[list(Trial.facts(next(iter(trials))))]
     found = [cameras.get(row) for row in rows.itertuples(index=False, name=None)]
     table.insert(rows.shape[1], "camera", found)
-    table.to_csv(path, index=False)
+    with atomic_write(path) as part:
+        table.to_csv(part, index=False)
 
 
 def tabulate(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
@@ -17,6 +16,7 @@ from skadl.estimators.model_files.parameters import parameters_to_save
 from skadl.estimators.model_files.reader import ModelFile
 from skadl.estimators.model_files.writer import write_model_file
 from skadl.noise.sensors import SensorTable
+from skadl.support.writing import atomic_write
 
 _NOTE = (
     "trained on simulated noise of all levels, on drawn scenes and photographs, and on "
@@ -54,7 +54,6 @@ def export_checkpoint(checkpoint: Path, path: Path) -> int:
     contents = read_checkpoint(checkpoint)
     contents["average"] = None
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    torch.save(contents, partial)
-    os.replace(partial, path)
+    with atomic_write(path) as part:
+        torch.save(contents, part)
     return path.stat().st_size

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from benchmarks.start.networks import build
 from benchmarks.start.training import Recipe, read_checkpoint
+from skadl.support.writing import atomic_write
 
 # Weights that grow: of the first convolution by inputs, of the head by outputs.
 _GROWN = {"encoder.0.first.weight": 1, "head.weight": 0, "head.bias": 0}
@@ -42,9 +42,8 @@ def grow(checkpoint: Path, path: Path, batch: int, side: int) -> None:
             square = moments["exp_avg_sq"]
             moments["exp_avg_sq"] = _padded(square, sizes[name], float(square.mean()))
     contents["recipe"] = asdict(recipe)
-    partial = path.with_name(path.name + ".part")
-    torch.save(contents, partial)
-    os.replace(partial, path)
+    with atomic_write(path) as part:
+        torch.save(contents, part)
 
 
 def _padded(weights: Tensor, shape: torch.Size, value: float) -> Tensor:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
+
+from skadl.support.writing import atomic_write
 
 Wanted = TypeVar("Wanted")
 Row = dict[str, Any]
@@ -36,7 +37,6 @@ def measure_missing(
         path.parent.mkdir(parents=True, exist_ok=True)
         # Written anew: a file of an earlier version may have fewer columns.
         table = pd.concat([table, pd.DataFrame([row]).round(digits)])
-        partial = path.with_name(path.name + ".part")
-        table.to_csv(partial, index=False)
-        os.replace(partial, path)
+        with atomic_write(path) as part:
+            table.to_csv(part, index=False)
         yield row

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -26,6 +25,7 @@ from skadl.estimators.training_pairs import SMALLEST_NOISE, TYPICAL_NOISE, noise
 from skadl.network.unet import ModulatedUNet
 from skadl.raw.mosaic import mosaic_of
 from skadl.support.device import resolve_precision
+from skadl.support.writing import atomic_write
 
 FORMAT_VERSION = 1
 LOSSES = ("l1", "log")
@@ -131,9 +131,8 @@ class Training:
             "optimizers": [self.optimizer.state_dict()],
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".part")
-        torch.save(contents, partial)
-        os.replace(partial, path)
+        with atomic_write(path) as part:
+            torch.save(contents, part)
 
     def load(self, path: Path) -> None:
         """Go on from a file that `save` wrote with the same recipe."""
