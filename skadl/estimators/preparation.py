@@ -15,6 +15,7 @@ from skadl.adaptation.patches import TrainingPair, cut_fixed
 from skadl.adaptation.stages import TargetData
 from skadl.data.store.disk_space import TemporaryFrames
 from skadl.data.store.patch_store import scratch_for
+from skadl.estimators.clean_scenes import noise_of_clean, without_clean_noise
 from skadl.estimators.start import Witness
 from skadl.estimators.training_pairs import to_training_pair
 from skadl.network.conditioning import Conditioning
@@ -159,6 +160,18 @@ def prepare(
         shown, noise = treat_pair(pair, info)
         return store(shown, noise, 0.0, Screening(), scratch)
 
+    clean_noise = {
+        pair: noise_of_clean(noise, curve.clean_share)
+        for name, domain in domains.items()
+        for pair, noise, curve in zip(domain, measured[name], curves[name], strict=True)
+    }
+
+    def cleaned(pair: RawPair, rng: np.random.Generator) -> RawPair:
+        noise = clean_noise[pair]
+        if noise is None or witness is None:
+            return pair
+        return without_clean_noise(pair, noise, witness, rng)
+
     # The target's noise is pooled over its pairs, as `predict` will know it; each
     # source pair speaks for itself, because its label may be wrong.
     scratch = scratch_for(pairs)
@@ -193,7 +206,9 @@ def prepare(
         scratch = scratch_for(pair for domain in domains.values() for pair in domain)
         sources[RENOISED] = tuple(
             renoised(pair, scratch)
-            for pair in renoised_domain(good, scenes, sensors, rng, most_ratio)
+            for pair in renoised_domain(
+                good, scenes, sensors, rng, most_ratio, cleaned=cleaned
+            )
         )
     own: dict[int, tuple[TrainingPair, ...]] = {}
     if renoises and not domains:  # their scenes are the only ones there are

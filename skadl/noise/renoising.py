@@ -35,6 +35,8 @@ from skadl.raw.pair import RawPair, read_pair
 ReadNoise = Callable[
     [RawImage, SensorInfo, tuple[int, ...], np.random.Generator], np.ndarray
 ]
+# Gives a pair whose clean frame is photographed again without the noise in that.
+CleanScene = Callable[[RawPair, np.random.Generator], RawPair]
 
 RENOISED = "re-noised"
 BALANCE_RANGE = (0.5, 2.0)  # beyond it a difference is of the scenes, not the sensors
@@ -53,6 +55,7 @@ def renoised_domain(
     rng: np.random.RandomState,
     most_ratio: float | None = None,
     read_noise: ReadNoise | None = None,
+    cleaned: CleanScene | None = None,
 ) -> Iterator[RawPair]:
     """Show the sources' clean frames as the target's sensor would have seen them.
 
@@ -63,7 +66,8 @@ def renoised_domain(
     or darker than all of the target's are dimmed or lit; see `draw_dimming`. Half of
     the light factors are drawn up to `most_ratio`, where it is given: a network that
     knows them all must go on seeing them, or it forgets them. `read_noise` is as for
-    `renoise`.
+    `renoise`. `cleaned` takes the noise out of a scene first; without it clean frames
+    are taken as they are.
     """
     target_levels = plane_levels(target_pairs)
     colour = mean_colour(target_levels)
@@ -80,13 +84,14 @@ def renoised_domain(
         target_levels.mean(axis=1),
         noise_rng.spawn(1)[0],
     )
-    scenes = [
-        (pair, factor * balance)
+    scene_rng = noise_rng.spawn(1)[0]
+    scenes = (
+        (pair if cleaned is None else cleaned(pair, scene_rng), factor * balance)
         for (pair, _, balance), factor in zip(chosen, dimming, strict=True)
-    ]
+    )
     yield from _photograph(
         scenes,
-        len(scenes),
+        len(chosen),
         target_pairs,
         sensors,
         rng,
@@ -111,7 +116,7 @@ def renoise_target(
     """
     noise_rng = np.random.default_rng(rng.randint(np.iinfo(np.int32).max))
     n_each = max(1, OWN_FRAMES // len(target_pairs))
-    windows = (w for pair in target_pairs for w in _windows(pair, n_each, noise_rng))
+    windows = (w for pair in target_pairs for w in cut_windows(pair, n_each, noise_rng))
     plain = np.ones(len(target_pairs[0].noisy.black_planes))
     made = _photograph(
         ((window, plain) for window in windows),
@@ -126,7 +131,7 @@ def renoise_target(
         yield list(islice(made, n_each))
 
 
-def _windows(
+def cut_windows(
     pair: RawPair, n_windows: int, rng: np.random.Generator
 ) -> Iterator[RawPair]:
     """Cut windows out of a pair at random; of a small one, the whole of it."""

@@ -43,6 +43,7 @@ class TransferCurve:
     # Standard deviation of what a row of the mosaic shares, in counts.
     row_noise: float
     span: float  # counts of the noisy frame from mean black to white
+    clean_share: float = 0.0  # of the residual's variance, that the clean frame causes
 
     def in_counts_of(self, span: float) -> TransferCurve:
         """Bring the curve to the counts of a file of another bit depth."""
@@ -218,6 +219,7 @@ def _measure_curve(measured: Residual) -> TransferCurve:
         offset,
         row_noise,
         measured.span,
+        share,
     )
 
 
