@@ -30,7 +30,6 @@ from skadl.datasets import camera_info
 from skadl.evaluation.metrics import clipped_psnr
 from skadl.noise.sensors import SensorInfo
 from skadl.raw.pair import RawPair
-from skadl.support.writing import atomic_write
 
 BENCHMARK_CAMERAS = ("CanonEOS70D", "NikonD850", "SonyA7S2")
 N_PAIRS = 6  # of the target that its noise is measured on
@@ -140,23 +139,9 @@ def score(
         facts = {**trial.facts(), "camera": case.pair.sensor, "scene": scene}
         return {**facts, "iso": case.pair.iso, "ratio": ratio, "psnr": psnr}
 
-    _add_cameras(path, trials)
     for _ in measure_missing(trials, Trial.facts, measure, path):
         pass
     return pd.read_csv(path)
-
-
-def _add_cameras(path: Path, trials: Iterable[Trial]) -> None:
-    """Tell the cameras in a file of before, whose rows took hours to measure."""
-    table = pd.read_csv(path) if path.exists() else None
-    if table is None or "camera" in table:
-        return
-    cameras = {tuple(t.facts().values()): t.case.pair.sensor for t in trials}
-    rows = table[list(Trial.facts(next(iter(trials))))]
-    found = [cameras.get(row) for row in rows.itertuples(index=False, name=None)]
-    table.insert(rows.shape[1], "camera", found)
-    with atomic_write(path) as part:
-        table.to_csv(part, index=False)
 
 
 def tabulate(

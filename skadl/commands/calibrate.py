@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from skadl.commands.parameters import POSITIVE
 from skadl.commands.terminal import failure, note, say, show_warning
 
 if TYPE_CHECKING:
     from skadl.noise.sensors import SensorInfo
     from skadl.raw.image import RawImage
 
-_POSITIVE = click.FloatRange(0, min_open=True)
 # Words in the names of folders, and of files, that say what a frame is.
 _WORDS = {
     "dark": ("dark", "bias", "offset", "black", "cap"),
@@ -39,7 +39,7 @@ Examples:
     help="File for what is measured, by custom ending in .safetensors.",
 )
 @click.option("--sensor", metavar="NAME", help="Sensor, instead of the files' camera.")
-@click.option("--iso", type=_POSITIVE, metavar="NUMBER", help="Instead of the files'.")
+@click.option("--iso", type=POSITIVE, metavar="NUMBER", help="Instead of the files'.")
 @click.option("--force", is_flag=True, help="Replace a file that is there already.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for scripts.")
 def calibrate(

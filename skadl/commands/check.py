@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from skadl.commands.parameters import level_options
+from skadl.commands.parameters import POSITIVE, pair_options
 from skadl.commands.terminal import cannot_write, failure, note, say, show_warning
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from skadl.screening.result import PairCheck
 
 _TO_UNDERSCORE = str.maketrans("/\\ ", "___")  # in the names of pictures
-_POSITIVE = click.FloatRange(0, min_open=True)
 
 
 @click.command()
@@ -34,25 +33,11 @@ _POSITIVE = click.FloatRange(0, min_open=True)
 @click.option(
     "--iso-range",
     nargs=2,
-    type=_POSITIVE,
+    type=POSITIVE,
     metavar="LOW HIGH",
     help="ISOs that you will denoise at: says which are missing.",
 )
-@click.option("--sensor", metavar="NAME", help="Sensor, instead of the files' camera.")
-@click.option("--iso", type=_POSITIVE, metavar="NUMBER", help="Instead of the files'.")
-@click.option(
-    "--ratio",
-    type=_POSITIVE,
-    metavar="NUMBER",
-    help="Light factor, instead of what the exposure says.",
-)
-@level_options
-@click.option(
-    "--register/--no-register",
-    default=None,
-    help="Move the frames of a burst over one another by their stars, before they are "
-    "averaged.  [default: of FITS files that show stars]",
-)
+@pair_options
 @click.option(
     "--pictures",
     type=click.Path(file_okay=False, path_type=Path),

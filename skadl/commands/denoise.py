@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skadl.commands.parameters import level_options
+from skadl.commands.parameters import POSITIVE, level_options
 from skadl.commands.terminal import cannot_write, failure, say, show_warning
 
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ Examples:
   skadl denoise DSC0001.ARW
   skadl denoise card/ --model sony.safetensors --out denoised --jobs 2
 """
-_POSITIVE = click.FloatRange(0, min_open=True)
 
 
 @click.command(epilog=_EXAMPLES)
@@ -84,14 +83,14 @@ _POSITIVE = click.FloatRange(0, min_open=True)
 @click.option("--sensor", metavar="NAME", help="Sensor, instead of the file's camera.")
 @click.option(
     "--iso",
-    type=_POSITIVE,
+    type=POSITIVE,
     metavar="NUMBER",
     help="Instead of the file's. A file without one needs it where its noise goes by "
     "ISO: as given, as measured, or as published.",
 )
 @click.option(
     "--ratio",
-    type=_POSITIVE,
+    type=POSITIVE,
     metavar="NUMBER",
     default=1.0,
     show_default=True,
@@ -145,7 +144,7 @@ _POSITIVE = click.FloatRange(0, min_open=True)
 )
 @click.option(
     "--memory",
-    type=_POSITIVE,
+    type=POSITIVE,
     metavar="GIB",
     default=1.5,
     show_default=True,

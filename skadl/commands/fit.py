@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skadl.commands.parameters import level_options
+from skadl.commands.parameters import pair_options
 from skadl.commands.terminal import cannot_write, failure, note, say, show_warning
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from skadl.data.pool import SourcePool
 
 SIMULATED_PAIRS, SIMULATED_SIDE = 40, 256  # of each simulated camera
-_POSITIVE = click.FloatRange(0, min_open=True)
 _EXAMPLES = """\b
 Examples:
   skadl fit pairs --out sony.safetensors
@@ -51,27 +50,12 @@ Examples:
     is_flag=True,
     help="Add pairs of simulated cameras to the sources.",
 )
-@click.option("--sensor", metavar="NAME", help="Sensor, instead of the files' camera.")
-@click.option("--iso", type=_POSITIVE, metavar="NUMBER", help="Instead of the files'.")
-@click.option(
-    "--ratio",
-    type=_POSITIVE,
-    metavar="NUMBER",
-    help="Light factor: how many times less light the noisy frames got, instead of "
-    "what the exposure says.",
-)
-@level_options
+@pair_options
 @click.option(
     "--calibration",
     type=click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
     metavar="FILE",
     help="What skadl calibrate measured of the camera on dark frames and flats.",
-)
-@click.option(
-    "--register/--no-register",
-    default=None,
-    help="Move the frames of a burst over one another by their stars, before they are "
-    "averaged.  [default: of FITS files that show stars]",
 )
 @click.option(
     "--iterations",

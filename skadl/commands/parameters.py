@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+POSITIVE = click.FloatRange(0, min_open=True)
+
 
 class BlackLevel(click.ParamType):
     """One number for all photosites, or four in CFA reading order."""
@@ -44,7 +46,7 @@ def level_options(command: Callable) -> Callable:
     for add in (
         click.option(
             "--white-level",
-            type=click.FloatRange(0, min_open=True),
+            type=POSITIVE,
             metavar="COUNTS",
             help="Counts at saturation, instead of the file's.",
         ),
@@ -53,6 +55,34 @@ def level_options(command: Callable) -> Callable:
             type=BlackLevel(),
             help="Counts at no light, instead of the file's: one number, or four with "
             "commas between, in the order of the CFA pattern.",
+        ),
+    ):
+        command = add(command)
+    return command
+
+
+def pair_options(command: Callable) -> Callable:
+    """Add what is said of a folder of pairs instead of its files."""
+    for add in (
+        click.option(
+            "--register/--no-register",
+            default=None,
+            help="Move the frames of a burst over one another by their stars, before "
+            "they are averaged.  [default: of FITS files that show stars]",
+        ),
+        level_options,
+        click.option(
+            "--ratio",
+            type=POSITIVE,
+            metavar="NUMBER",
+            help="Light factor: how many times less light the noisy frames got, "
+            "instead of what the exposure says.",
+        ),
+        click.option(
+            "--iso", type=POSITIVE, metavar="NUMBER", help="Instead of the files'."
+        ),
+        click.option(
+            "--sensor", metavar="NAME", help="Sensor, instead of the files' camera."
         ),
     ):
         command = add(command)
