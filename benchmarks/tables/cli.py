@@ -26,9 +26,9 @@ _READERS = ", ".join(comparison.name for comparison in _COMPARISONS)
     multiple=True,
     metavar="NAME",
     help=f"Pairs on disk instead of simulated ones: {_READERS}, folder for pairs of "
-    "your own, or real for bursts in .npz files; simulated for none. Each of its "
-    "sensors in turn is the new one, the others are sources; "
-    "repeat it for sources from more datasets.",
+    "your own, real for bursts in .npz files, or sky for those of the night sky, which "
+    "are scored between the stars; simulated for none. Each of its sensors in turn is "
+    "the new one, the others are sources; repeat it for sources from more datasets.",
 )
 @click.option(
     "--root",

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from benchmarks.tables.real import load_bursts
+from benchmarks.tables.real import load_bursts, load_sky
 from benchmarks.tables.run import estimator_parameters
 from skadl.data.folders.load import LoadedPairs, load_pairs
 from skadl.data.folders.matching import Problem
@@ -50,6 +50,7 @@ DATASETS = {
 }
 DATASETS["folder"] = Dataset(Comparison("folder", protocol="skadl"), load_pairs)
 DATASETS["real"] = Dataset(Comparison("real", protocol="skadl"), load_bursts)
+DATASETS["sky"] = Dataset(Comparison("sky", protocol="sky"), load_sky)
 """By the name that ``--dataset`` takes: the catalogue's, and pairs of your own."""
 
 

@@ -15,12 +15,18 @@ from skadl.data.folders.load import LoadedPairs
 from skadl.raw.pair import RawPair
 
 MOST = 8  # pairs of a file
+SKY = "seestar*.npz"
 
 
-def load_bursts(root: Path) -> LoadedPairs:
+def load_sky(root: Path) -> LoadedPairs:
+    """As `load_bursts`, the sensors that photographed the night sky alone."""
+    return load_bursts(root, SKY)
+
+
+def load_bursts(root: Path, which: str = "*.npz") -> LoadedPairs:
     """Read the pairs of every file in a folder, under short names of their sensors."""
     pairs: list[RawPair] = []
-    for path in sorted(root.glob("*.npz")):
+    for path in sorted(root.glob(which)):
         sensor, *rest = path.stem.split("_")
         ratio = DIM.get(sensor, 1.0)
         pairs += [

@@ -11,7 +11,7 @@ from docutils.parsers.rst import Directive
 from results_table import build_table
 
 from skadl.datasets import DATASETS
-from skadl.evaluation.protocols import PROTOCOLS
+from skadl.evaluation.protocols import PROTOCOLS, Protocol
 
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 FOR = {
@@ -82,7 +82,7 @@ class Protocols(FactTable):
         """One row a protocol."""
         titles = [
             "protocol",
-            "crop",
+            "scored",
             "border",
             "light corrected",
             "SSIM window",
@@ -93,7 +93,7 @@ class Protocols(FactTable):
             *(
                 [
                     f"`{p.name}`",
-                    f"middle {p.crop}" if p.crop else "whole",
+                    _where(p),
                     str(p.border),
                     "yes" if p.corrected else "no",
                     "Gaussian 11x11" if p.gaussian_ssim else "uniform 7x7",
@@ -102,6 +102,13 @@ class Protocols(FactTable):
                 for p in PROTOCOLS.values()
             ),
         ]
+
+
+def _where(protocol: Protocol) -> str:
+    """What of a frame is scored."""
+    if protocol.on_sky:
+        return "between the stars"
+    return f"middle {protocol.crop}" if protocol.crop else "whole"
 
 
 def setup(app) -> dict:

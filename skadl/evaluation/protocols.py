@@ -42,6 +42,11 @@ class Protocol:
         Whether SSIM takes the 11x11 Gaussian window (1.5 pixels) and the variances of
         Wang et al. (2004); else the 7x7 uniform one and the sample variances, which
         are scikit-image's defaults.
+    on_sky : bool, default=False
+        Whether a frame of the night sky is scored between its stars: two packed pixels
+        from what exceeds the median of a plane of the clean frame by five robust
+        deviations, and where that plane has at least half of its median. The rest
+        counts as restored without error in the SSIM.
     """
 
     name: str
@@ -53,6 +58,7 @@ class Protocol:
     clips_corrected: bool = True
     mse_offset: float = 0.0
     gaussian_ssim: bool = False
+    on_sky: bool = False
 
 
 PROTOCOLS = {
@@ -97,6 +103,13 @@ PROTOCOLS = {
             "SIDD-Medium scenes 002, 003 and 005 of a phone, frames 010 and 011",
         ),
         Protocol("skadl", "skadl: ADLDenoiser.score", "whatever is scored"),
+        Protocol(
+            "sky",
+            "skadl: stars drift by parts of a pixel from frame to frame, so that an "
+            "error at a star says nothing of a denoiser",
+            "frames of the night sky",
+            on_sky=True,
+        ),
     )
 }
 
@@ -194,7 +207,7 @@ def get_protocol(protocol: str) -> Protocol:
 
     Parameters
     ----------
-    protocol : {"sid", "eld", "pmn", "led", "sidd", "skadl"}
+    protocol : {"sid", "eld", "pmn", "led", "sidd", "skadl", "sky"}
 
     Returns
     -------

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import maximum_filter
 from skimage.metrics import structural_similarity
 
 from skadl.evaluation.metrics import decibels
@@ -13,10 +14,14 @@ from skadl.evaluation.protocols import Protocol, Score, get_protocol
 from skadl.raw.image import RawImage, window_of
 from skadl.raw.mosaic import mosaic_of
 from skadl.raw.pair import RawPair, check_pairs_sequence
+from skadl.support.robust import robust_sigma
 
 # A clean frame with less than this share of its pixels above one step of 8 bits is
 # black: a wrong black level, which the illuminance correction would reward.
 _LEAST_LIT, _LIT = 0.01, 1 / 255
+# Robust deviations of a plane, above which a star is; packed pixels that it may be off;
+# share of a frame that must be left.
+_STAR, _NEAR, _LEAST_SKY = 5.0, 2, 0.1
 
 
 def evaluate(denoised: Any, clean: Any, *, protocol: str = "skadl") -> Score:
@@ -28,7 +33,7 @@ def evaluate(denoised: Any, clean: Any, *, protocol: str = "skadl") -> Score:
         Planes are normalised, black at 0 and white at 1, and brightened by the light
         factor; a `RawImage` is normalised here. Under "sid" both are cut to their
         middle, so give whole frames or those 512x512 pixels.
-    protocol : {"sid", "eld", "pmn", "led", "sidd", "skadl"}, default="skadl"
+    protocol : {"sid", "eld", "pmn", "led", "sidd", "skadl", "sky"}, default="skadl"
 
     Returns
     -------
@@ -101,7 +106,7 @@ def evaluate_pairs(
         None scores the noisy frames as they are: what denoising starts from.
     pairs : sequence of RawPair
         Frames are read one pair at a time.
-    protocol : {"sid", "eld", "pmn", "led", "sidd", "skadl"}, default="skadl"
+    protocol : {"sid", "eld", "pmn", "led", "sidd", "skadl", "sky"}, default="skadl"
         Under "skadl" an `ADLDenoiser` gets what its own ``score`` says.
 
     Returns
@@ -210,6 +215,10 @@ def _score(denoised: np.ndarray, clean: np.ndarray, rules: Protocol) -> Score:
     if rules.border:
         inside = slice(rules.border, -rules.border)
         denoised, clean = (p[:, inside, inside] for p in (denoised, clean))
+    share = 1.0  # of the pixels, that are judged
+    if rules.on_sky:
+        is_sky = _sky(clean)
+        denoised, share = np.where(is_sky, denoised, clean), is_sky.mean()
     window = 11 if rules.gaussian_ssim else 7
     if min(clean.shape[1:]) < window:
         needed = window + 2 * rules.border
@@ -217,7 +226,7 @@ def _score(denoised: np.ndarray, clean: np.ndarray, rules: Protocol) -> Score:
             f"protocol {rules.name!r} needs packed planes of at least "
             f"{needed}x{needed}, got less."
         )
-    mse = np.mean((denoised - clean) ** 2) + rules.mse_offset
+    mse = np.mean((denoised - clean) ** 2) / share + rules.mse_offset
     return Score(
         decibels(mse),
         _ssim(denoised, clean, rules.gaussian_ssim),
@@ -241,6 +250,22 @@ def _correct_illuminance(
     if power > 0:
         denoised = denoised * (np.sum(denoised[is_lit] * clean[is_lit]) / power)
     return np.clip(denoised, 0, 1) if rules.clips_corrected else denoised
+
+
+def _sky(clean: np.ndarray) -> np.ndarray:
+    """Where planes (4, h, w) show sky: no star near, nor what a shift left empty."""
+    middle = np.median(clean, axis=(1, 2), keepdims=True)
+    spread = np.array([robust_sigma(p) for p in clean - middle])[:, None, None]
+    is_star = clean > middle + _STAR * spread
+    near = maximum_filter(is_star, (1, 2 * _NEAR + 1, 2 * _NEAR + 1))
+    is_sky = ~near & (clean >= 0.5 * middle)
+    if is_sky.mean() < _LEAST_SKY:
+        raise ValueError(
+            f"{is_sky.mean():.0%} of a clean frame is sky between stars, and protocol "
+            f"'sky' scores that alone; at least {_LEAST_SKY:.0%} are needed. Score "
+            "other pictures under 'skadl'."
+        )
+    return is_sky
 
 
 def _ssim(denoised: np.ndarray, clean: np.ndarray, gaussian: bool) -> float:

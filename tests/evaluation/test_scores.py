@@ -191,6 +191,34 @@ def test_evaluate__beyond_black_and_white__does_not_count(name):
     assert evaluate(denoised, above, protocol=name) == clipped
 
 
+def sky(n_stars, seed=0):
+    """A clean frame of the sky, and one whose stars lie a pixel off."""
+    rng = np.random.default_rng(seed)
+    clean = 0.1 + 0.001 * rng.standard_normal((4, 64, 64))
+    denoised = clean + 0.002 * rng.standard_normal(clean.shape)
+    expected = slow_psnr(denoised, clean)
+    for row, column in rng.integers(6, 56, (n_stars, 2)):
+        clean[:, row : row + 4, column : column + 4] = 0.8
+        denoised[:, row + 1 : row + 5, column : column + 4] = 0.8
+    return denoised, clean, expected
+
+
+@pytest.mark.parametrize("n_stars", [0, 1, 12])
+def test_evaluate__sky__neither_stars_nor_empty_borders_count(n_stars):
+    denoised, clean, expected = sky(n_stars)
+    clean[:, :3] = 0.0  # no frame of a burst reaches there
+    score = evaluate(denoised, clean, protocol="sky")
+    assert score.psnr == pytest.approx(expected, abs=0.1)
+    assert evaluate(denoised, clean).psnr < expected - 10
+
+
+def test_evaluate__sky__of_a_picture_without_sky_says_so():
+    _, clean, _ = sky(0)
+    clean[:, ::5, ::5] = 0.8
+    with pytest.raises(ValueError, match="sky between stars.*under 'skadl'"):
+        evaluate(clean, clean, protocol="sky")
+
+
 def test_evaluate__several_images__is_the_mean_of_their_scores():
     pairs = [images(seed=seed, brightness=0.8 + 0.1 * seed) for seed in range(3)]
     score = evaluate(*zip(*pairs, strict=True), protocol="led")
@@ -277,7 +305,7 @@ def test_score__one_protocol__is_ordered_and_subtracted():
 
 
 def test_protocols__each__names_its_source():
-    assert tuple(PROTOCOLS) == NAMES
+    assert tuple(PROTOCOLS) == (*NAMES, "sky")
     for name, protocol in PROTOCOLS.items():
         assert protocol.name == name and protocol.source and protocol.images
 
