@@ -105,7 +105,7 @@ class Protocols(FactTable):
 
 
 def _where(protocol: Protocol) -> str:
-    """What of a frame is scored."""
+    """Say what of a frame is scored."""
     if protocol.on_sky:
         return "between the stars"
     return f"middle {protocol.crop}" if protocol.crop else "whole"
