@@ -120,6 +120,12 @@ def adl_alone(training: Training) -> Training:
     return alone.changed(n_pretrain_iter=steps, n_iter=0)
 
 
+def start_itself(training: Training) -> Training:
+    """The network that comes with skadl, told the noise that the pairs show."""
+    alone = adl_from_start(replace(training, sources={}))
+    return alone.changed(n_iter=0, n_finetune_iter=0)
+
+
 @dataclass(frozen=True)
 class Changed:
     """A strategy, and a change of what it trains with."""
@@ -171,6 +177,7 @@ _MZSR = {"n_iter": 3 / 4, "n_meta_iter": 1 / 80}  # of some twenty passes each
 
 METHODS: dict[str, Strategy] = {
     "ADL-start": adl_from_start,
+    "start": start_itself,
     "FineTuning-start": _from_start("FineTuning"),
     "TargetOnly-start": replace(_from_start("TargetOnly"), takes_sources=False),
     "JointTraining-start": Method(
@@ -240,7 +247,7 @@ EVERY_STRATEGY: dict[str, Strategy] = {
 }
 WITHOUT_SOURCES = (
     TAKES_NO_SOURCES
-    | {"start-no-sources"}
+    | {"start", "start-no-sources"}
     | {
         name
         for name, method in METHODS.items()
