@@ -121,7 +121,7 @@ def adl_alone(training: Training) -> Training:
 
 
 def start_itself(training: Training) -> Training:
-    """The network that comes with skadl, told the noise that the pairs show."""
+    """Take the network that comes with skadl, told the noise that the pairs show."""
     alone = adl_from_start(replace(training, sources={}))
     return alone.changed(n_iter=0, n_finetune_iter=0)
 

@@ -169,7 +169,11 @@ def test_method__parameters__are_its_own_and_as_short_as_the_campaign(name, trai
         if key.endswith("_iter") and value is not None
     ]
     # Two trainings in those that start from a calibration.
-    assert (name not in ("BM3D", "start")) <= sum(steps) <= 2 * total_steps(training) + len(steps)
+    assert (
+        (name not in ("BM3D", "start"))
+        <= sum(steps)
+        <= 2 * total_steps(training) + len(steps)
+    )
 
 
 def test_measure__baseline__is_measured_like_any_other():
