@@ -1,8 +1,8 @@
 """What a fit from the universal start gains on a new camera, and what it costs.
 
-The pairs, pools and test images are those of `benchmarks.tables`. A "rough" camera has
-what two noise figures do not tell: row noise as strong as its read noise, a pattern
-that is the same in each frame, and blacks that are clipped at the black level.
+The pairs, pools and test images are those of `benchmarks.tables`, and so are "rough"
+cameras: row noise as strong as their read noise, a pattern that is the same in each
+frame, and blacks that are clipped at the black level.
 """
 
 from __future__ import annotations
@@ -20,20 +20,18 @@ import pandas as pd
 import skadl
 from benchmarks.start.harmful_shares import SHARE_POOLS, spoil_share
 from benchmarks.start.resume import measure_missing
+from benchmarks.tables.rough import roughen
 from benchmarks.tables.run import Run, RunData, Settings
 from benchmarks.tables.simulation import NO_POOL, USEFUL, simulate
 from skadl.data.pool import SourcePool
-from skadl.datasets import get_camera
 from skadl.estimators.adl import ADLDenoiser
 from skadl.evaluation.metrics import clipped_psnr
 from skadl.noise.sensors import SensorTable
-from skadl.raw.levels import cast_counts
 from skadl.raw.pair import RawPair
 
 DIM = ("start, factor 100 or more", "adapted, factor 100 or more")
 ACCEPTED = ("useful accepted", "harmful accepted")
 HARMED = 0.05  # dB below the start
-_PATTERN_SIDE = 512  # pixels
 
 
 @dataclass(frozen=True)
@@ -72,21 +70,6 @@ def make_data(adaptation: Adaptation) -> RunData:
         target=[roughen(pair, rng) for pair in data.target],
         test=[roughen(pair, rng) for pair in data.test],
     )
-
-
-def roughen(pair: RawPair, rng: np.random.Generator) -> RawPair:
-    """Add row noise, a fixed pattern and clipped blacks to a noisy frame."""
-    camera, image = get_camera(pair.sensor), pair.noisy
-    read = camera.noise_at(pair.iso)[1] ** 0.5
-    height, width = image.mosaic.shape
-    # The same in each frame of a camera, whatever the seed.
-    fixed = np.random.default_rng(len(camera.name))
-    pattern = fixed.normal(0, 0.5, (_PATTERN_SIDE, _PATTERN_SIDE))
-    pattern += fixed.normal(0, 0.5, (1, _PATTERN_SIDE))
-    counts = image.mosaic + read * pattern[:height, :width]
-    counts += read * rng.normal(size=(height, 1))
-    counts = np.clip(counts, np.min(image.black_level), image.white_level)
-    return replace(pair, noisy=image.with_mosaic(cast_counts(counts, np.uint16)))
 
 
 def measure(adaptation: Adaptation, parameters: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What measuring a rough camera is worth: on pairs, on dark frames, and with a fit.
 
-Row noise, a fixed pattern and clipped blacks are those of `adapt.roughen`. Dark frames
-are of the size of the test images, and begin at the same corner, as the pairs do.
+Row noise, a fixed pattern and clipped blacks are those of `benchmarks.tables.rough`.
+Dark frames are of the size of the test images, and begin at the same corner, as the
+pairs do.
 """
 
 from __future__ import annotations
@@ -11,41 +12,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 import skadl
-from benchmarks.start.adapt import Adaptation, make_data, roughen, score_images
+from benchmarks.start.adapt import Adaptation, make_data, score_images
 from benchmarks.start.resume import measure_missing
+from benchmarks.tables.rough import photograph_darks
 from skadl import calibrate_sensor
 from skadl.data.pool import SourcePool
-from skadl.datasets import get_camera, make_domain
 from skadl.estimators.adl import ADLDenoiser
 from skadl.noise.sensors import SensorInfo, SensorTable
-from skadl.raw.image import RawImage
 
 N_PAIRS = 6
-N_DARKS, N_ISOS = 16, 5  # dark frames at each of so many ISOs
 NOISE_ALONE, ON_PAIRS, ON_DARKS = "noise alone", "pairs", "pairs and darks"
-
-
-def make_darks(camera: str, size: int, seed: int) -> list[RawImage]:
-    """Photograph no light with a rough camera, at ISOs from end to end."""
-    low, high = get_camera(camera).iso_range
-    rng = np.random.default_rng([seed, N_DARKS])
-    frames = []
-    for iso in np.geomspace(low, high, N_ISOS).round().clip(low, high):
-        pairs = make_domain(
-            camera,
-            N_DARKS,
-            size=size,
-            iso=float(iso),
-            ratio=1.0,
-            scenes=[np.zeros((size, size, 3))],
-            random_state=int(rng.integers(2**31)),
-        )
-        frames += [roughen(pair, rng).noisy for pair in pairs]
-    return frames
 
 
 def measure(camera: str, seed: int, with_fits: bool) -> dict[str, float | str]:
@@ -55,7 +34,9 @@ def measure(camera: str, seed: int, with_fits: bool) -> dict[str, float | str]:
     with warnings.catch_warnings():  # of what few pairs leave open
         warnings.simplefilter("ignore")
         on_pairs = calibrate_sensor(data.target)
-        on_darks = calibrate_sensor(data.target, make_darks(camera, sides[0], seed))
+        on_darks = calibrate_sensor(
+            data.target, photograph_darks(camera, sides[0], seed)
+        )
         alone = replace(on_pairs, row_noise=None, fixed_pattern=None)
         told = {NOISE_ALONE: alone, ON_PAIRS: on_pairs, ON_DARKS: on_darks}
         universal = skadl.load_universal(device="cpu")

@@ -7,6 +7,8 @@ from itertools import product
 import pandas as pd
 
 from benchmarks.tables.log import Results
+from benchmarks.tables.methods import ADDED
+from benchmarks.tables.rough import N_DARKS, N_ISOS
 from benchmarks.tables.simulation import HARMFUL, NO_POOL
 from benchmarks.tables.strategies import ABLATIONS
 from skadl.adaptation.stages import FEW_PAIRS
@@ -114,6 +116,42 @@ def compare_methods(
         "and their means are of these alone. Networks are of one size and trained with "
         "about as many passes; each method has the loss and the conditioning of its "
         "own recipe, and `-start` begins at the network that comes with skadl."
+    )
+    return {**sections, "Reading": note}
+
+
+def compare_additions(results: Results) -> dict[str, pd.DataFrame | str]:
+    """Tabulate what each addition to a strategy is worth, beside the strategy alone."""
+    if results.runs.empty:
+        return NOTHING
+    sections: dict[str, pd.DataFrame | str] = {}
+    for size, own in results.by_target_pairs():
+        rows = []
+        for strategy, (base, added) in ADDED.items():
+            group = own.runs[own.runs.strategy == strategy]
+            if group.empty:
+                continue
+            row = {"strategy": base, "with": added, "PSNR": over_targets(group)}
+            row["SSIM"] = over_targets(group, "ssim", 4)
+            row["added"] = lead_on_images(own.images, strategy, base)
+            row |= {name: mean_and_spread(x) for name, x in _psnr_by_target(group)}
+            row["worst image"] = f"{group.worst_gain.min():+.2f}"
+            row["s a fit"] = f"{group.cpu_seconds.mean():.0f}"
+            row["runs"] = f"{len(group)}"
+            rows.append(row)
+        sections[f"{size} target pairs"] = pd.DataFrame(rows)
+    note = (
+        "PSNR in dB as in `ADLDenoiser.score`, mean over the test images; ± is the "
+        "standard deviation over seeds. All cameras have dark shading: a smooth "
+        "pattern, one of columns and one of pixels, each half as strong as the read "
+        f"noise. `dark-shading` is told {N_DARKS} dark frames at each of {N_ISOS} ISOs "
+        "of every camera, and what they show is taken off in training and prediction. "
+        "`shot-augmented` makes half of the images of a batch brighter or darker with "
+        "the shot noise of their new signal; `pmn` does both. Without dark frames what "
+        "the target's pairs show of columns, rows and shading is taken off, and "
+        "`pattern-kept` takes off nothing. `added` is the PSNR above the strategy "
+        "alone on the same images: mean, spread over seeds, in brackets the lowest "
+        "target. `s a fit` is processor time."
     )
     return {**sections, "Reading": note}
 

@@ -52,7 +52,9 @@ def measure(
 ) -> Measured:
     """Train once and measure on the test images, under the protocol of the settings."""
     data = (simulate if settings.is_simulated else take_pairs)(run, settings)
-    given = Training(settings.parameters, data.target, data.sources, data.test)
+    given = Training(
+        settings.parameters, data.target, data.sources, data.test, darks=data.darks
+    )
     with limited_threads(n_threads):
         training = EVERY_STRATEGY[run.strategy](given)
         estimator = make_estimator(training, run.seed)

@@ -16,15 +16,19 @@ from skadl.baselines import AnyDenoiser
 from sklearn.base import clone
 
 from benchmarks.tables.strategies import (
-    AUGMENTED_SHARE,
     STRATEGIES,
     TAKES_NO_SOURCES,
     Strategy,
     Training,
+    adl,
+    dark_shading,
     fixed_validation,
     no_gate,
     no_renoising,
+    pattern_kept,
+    pmn,
     random_validation,
+    shot_augmented,
 )
 from skadl import baselines
 from skadl.estimators.base import NetworkDenoiser
@@ -226,10 +230,26 @@ METHODS |= {
     for name, (n_iter, most) in _ALONE.items()
     if name not in LEFT_OUT
 }
-AUGMENTED: dict[str, Strategy] = {
-    "FineTuning-shot-augmented": Method(
-        "FineTuning", _TWO, {"shot_noise_augmentation": AUGMENTED_SHARE}
-    ),
+_ADDITIONS: dict[str, Strategy] = {
+    "shot-augmented": shot_augmented,
+    "dark-shading": dark_shading,
+    "pmn": pmn,
+    "pattern-kept": pattern_kept,
+}
+_WITH_ADDITIONS = {
+    "ADL-start": tuple(_ADDITIONS),
+    **dict.fromkeys(("FineTuning-start", "adl", "FineTuning"), tuple(_ADDITIONS)[:3]),
+}
+ADDED: dict[str, tuple[str, str]] = {
+    f"{base}-{addition}" if addition else base: (base, addition)
+    for base, additions in _WITH_ADDITIONS.items()
+    for addition in ("", *additions)
+}
+"""Strategies of Table 3: each as another one and what is added to it, if anything."""
+PMN: dict[str, Strategy] = {
+    name: Changed({"adl": adl, **METHODS}[base], _ADDITIONS[addition])
+    for name, (base, addition) in ADDED.items()
+    if addition
 }
 START_ABLATIONS: dict[str, Strategy] = {
     "start-no-gate": Changed(adl_from_start, no_gate),
@@ -242,7 +262,7 @@ START_ABLATIONS: dict[str, Strategy] = {
 EVERY_STRATEGY: dict[str, Strategy] = {
     **STRATEGIES,
     **METHODS,
-    **AUGMENTED,
+    **PMN,
     **START_ABLATIONS,
 }
 WITHOUT_SOURCES = (

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from skadl.commands.parameters import estimator_parameters as estimator_parameters
 from skadl.commands.parameters import read_assignments as read_assignments
 from skadl.estimators.start import FROM_RANDOM, SHAPE
+from skadl.raw.image import RawImage
 from skadl.raw.pair import RawPair
 
 
@@ -45,6 +46,9 @@ class RunData:
     test: Sequence[RawPair]  # the same for every seed, pool and strategy
     # Of each source pair: useful, or what is wrong with it. Never shown to a strategy.
     kinds: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    # Dark frames of the target's sensor and of sources, where there are some; of the
+    # size of the pairs.
+    darks: Mapping[str, Sequence[RawImage]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from benchmarks.tables.rough import DARK_SHADING, photograph_darks, roughen
 from benchmarks.tables.run import Run, RunData, Settings
 from skadl.datasets import (
     SPOILED_KINDS,
@@ -26,21 +27,24 @@ HARMFUL = {
 NO_POOL = "none"
 USEFUL = "useful"
 PLANTED_SHARE = 0.2
+ROUGH_POOL = "rough"
 POOLS = {
     "clean": (),
+    ROUGH_POOL: (),
     "planted": (),
     "harm": ("harmful1", "harmful2"),
     "harm1": ("harmful1",),
     "harm2": ("harmful2",),
 }
 """Pool to the harmful domains it has beside four other cameras; in the planted one
-these cameras have harmful pairs among their own."""
+these cameras have harmful pairs among their own. In the rough one all cameras, the
+target too, have dark shading, and there are dark frames of each."""
 
 TEST_RATIOS = (1, 1, 3, 10, 30, 100, 300)
 _TEST_SEED = 4242
 # One stream of random numbers for each part, so that a camera's pairs are the same
 # in every pool and for every number of target pairs.
-_TARGET_STREAM, _HARMFUL_STREAM, _SOURCE_STREAM = 0, 100, 200
+_TARGET_STREAM, _HARMFUL_STREAM, _SOURCE_STREAM, _ROUGH_STREAM = 0, 100, 200, 300
 
 
 def simulate(run: Run, settings: Settings) -> RunData:
@@ -48,10 +52,13 @@ def simulate(run: Run, settings: Settings) -> RunData:
 
     The target's ISOs span the camera's range, so no test image lies outside.
     """
+    # A pattern belongs to a place in the frame: a target that has one is photographed
+    # whole, as its test scenes are.
+    is_rough = run.pool == ROUGH_POOL
     target = make_domain(
         run.target,
         run.target_pairs,
-        size=settings.size,
+        size=settings.test_size if is_rough else settings.size,
         iso=spread_isos(run.target, run.target_pairs),
         random_state=_stream(run.seed, _TARGET_STREAM),
     )
@@ -78,7 +85,29 @@ def simulate(run: Run, settings: Settings) -> RunData:
             sources[name] = make(**each, camera=cameras[index], random_state=rng)
             kinds[name] = [name] * settings.source_pairs
     test = photograph_test_scenes(run.target, settings)
-    return RunData(target, sources, test, kinds)
+    data = RunData(target, sources, test, kinds)
+    return _with_dark_shading(run, data, settings) if is_rough else data
+
+
+def _with_dark_shading(run: Run, data: RunData, settings: Settings) -> RunData:
+    """Add its pattern to each noisy frame, and dark frames of all cameras."""
+    rng = np.random.default_rng([run.seed, _ROUGH_STREAM])
+
+    def shaded(pairs: Sequence[RawPair]) -> list[RawPair]:
+        return [roughen(pair, rng, DARK_SHADING) for pair in pairs]
+
+    sizes = dict.fromkeys(data.sources, settings.size)
+    sizes[run.target] = settings.test_size
+    return RunData(
+        shaded(data.target),
+        {name: shaded(pairs) for name, pairs in data.sources.items()},
+        shaded(data.test),
+        data.kinds,
+        {
+            name: photograph_darks(name, size, run.seed, DARK_SHADING)
+            for name, size in sizes.items()
+        },
+    )
 
 
 def photograph_test_scenes(camera: str, settings: Settings) -> list[RawPair]:

@@ -6,8 +6,9 @@ steps, ``n_pretrain_iter + n_iter + n_finetune_iter``.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,10 @@ from skadl.data.pool import SourcePool
 from skadl.datasets import get_camera
 from skadl.estimators.adl import ADLDenoiser
 from skadl.estimators.base import RawDenoiser
+from skadl.noise.calibration import calibrate_sensor
+from skadl.noise.fixed_pattern import FixedPattern, PatternAtIso
 from skadl.noise.sensors import SensorInfo, SensorTable
+from skadl.raw.image import RawImage
 from skadl.raw.pair import RawPair
 
 
@@ -31,6 +35,8 @@ class Training:
     meta: SensorTable | None = None
     kind: Callable[..., RawDenoiser] = ADLDenoiser  # takes the parameters
     most_test_images: int | None = None  # for what trains on each image
+    # Of the target's sensor and of sources, by sensor.
+    darks: Mapping[str, Sequence[RawImage]] = field(default_factory=dict)
 
     def changed(self, **parameters: Any) -> Training:
         """Return the training with some parameters of the estimator replaced."""
@@ -190,8 +196,48 @@ def random_validation(training: Training) -> Training:
 
 
 def shot_augmented(training: Training) -> Training:
-    """ADL with the shot noise augmentation of PMN."""
+    """Augment the shot noise as PMN does."""
     return training.changed(shot_noise_augmentation=AUGMENTED_SHARE)
+
+
+def dark_shading(training: Training) -> Training:
+    """Take off what dark frames show to be fixed in the frame, as PMN does.
+
+    Off the target's frames, and off those of the sources that have dark frames. Noise
+    is measured on what is left. ValueError where the target has none.
+    """
+    sensor = training.target[0].sensor
+    if sensor not in training.darks:
+        raise ValueError(
+            f"dark shading is measured on dark frames of {sensor!r}, and there are "
+            f"none: got some of {sorted(training.darks) or 'no sensor'}. Measure it on "
+            "the pool 'rough', or leave the strategy out."
+        )
+    with warnings.catch_warnings():  # dark frames do not show the gain; pairs do
+        warnings.simplefilter("ignore", UserWarning)
+        sensors = {
+            name: calibrate_sensor(darks=frames)
+            for name, frames in training.darks.items()
+        }
+    return replace(training, meta=SensorTable(sensors))
+
+
+def pmn(training: Training) -> Training:
+    """Do both: dark shading and augmented shot noise."""
+    return shot_augmented(dark_shading(training))
+
+
+def pattern_kept(training: Training) -> Training:
+    """Take nothing off: not even the pattern that the target's pairs show."""
+    image = training.target[0].noisy
+    nothing = PatternAtIso(*(np.zeros(side) for side in image.mosaic.shape))
+    info = SensorInfo(
+        image.cfa,
+        image.black_level,
+        image.white_level,
+        fixed_pattern=FixedPattern({image.iso: nothing}),
+    )
+    return replace(training, meta=SensorTable({image.sensor: info}))
 
 
 def no_safeguard(training: Training) -> Training:
@@ -294,7 +340,6 @@ STRATEGIES: dict[str, Strategy] = {
     "no-finetuning": no_finetuning,
     "fixed-validation": fixed_validation,
     "random-validation": random_validation,
-    "adl-shot-augmented": shot_augmented,
     "no-loss-weighting": no_loss_weighting,
     "no-safeguard": no_safeguard,
 }

@@ -14,10 +14,10 @@ from benchmarks.tables.campaign import Campaign
 from benchmarks.tables.dataset import OTHER_SENSORS
 from benchmarks.tables.log import Results
 from benchmarks.tables.measure import RECORDED
-from benchmarks.tables.methods import METHODS, WITHOUT_SOURCES
+from benchmarks.tables.methods import ADDED, METHODS, WITHOUT_SOURCES
 from benchmarks.tables.requirements import PLAIN, SIMPLE, check_requirements
 from benchmarks.tables.run import Run
-from benchmarks.tables.simulation import NO_POOL
+from benchmarks.tables.simulation import NO_POOL, ROUGH_POOL
 from benchmarks.tables.strategies import ABLATIONS
 
 Sections = Mapping[str, "pd.DataFrame | str"]
@@ -91,11 +91,12 @@ TABLES: dict[str, Table] = {
         ("clean",),
     ),
     "table3": Table(
-        "Table 3: shot noise augmentation (PMN)",
-        "What does PMN's augmentation add to ADL and to fine-tuning?",
-        partial(comparisons.compare_methods, best="adl-shot-augmented"),
-        ("adl-shot-augmented", "adl", "FineTuning-shot-augmented", "FineTuning"),
-        ("clean",),
+        "Table 3: PMN's strategies on cameras with dark shading",
+        "What do dark shading correction and augmented shot noise add to ADL and to "
+        "fine-tuning?",
+        comparisons.compare_additions,
+        tuple(ADDED),
+        (ROUGH_POOL,),
     ),
     "trainings": Table(
         "Ways to train for a new sensor",

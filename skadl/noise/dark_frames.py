@@ -84,7 +84,8 @@ def measure_darks(frames: Sequence[RawImage]) -> DarkFigures:
     # scatter, where there are some.
     error = (0.5 / (n_pixels * len(variances))) ** 0.5
     if len(variances) > 1:
-        scatter = np.std(np.log(variances), ddof=1) / len(variances) ** 0.5
+        logs = np.log(np.maximum(variances, 1e-12))  # frames may be equal
+        scatter = np.std(logs, ddof=1) / len(variances) ** 0.5
         error = max(error, 0.5 * float(scatter))
     offset, pattern = find_pattern(halves, read_noise, frames[0].cfa, len(frames))
     if is_clipped:

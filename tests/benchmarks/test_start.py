@@ -15,7 +15,6 @@ from night import BLACK, GAIN, field, light_of
 
 import skadl
 from benchmarks.start import adapt, commands, networks, rough
-from benchmarks.start.adapt import roughen
 from benchmarks.start.batches import make_batch
 from benchmarks.start.blind import simulated, summarise
 from benchmarks.start.classic import CLASSIC, classic_denoiser
@@ -35,6 +34,7 @@ from benchmarks.start.training import (
     load_network,
     read_checkpoint,
 )
+from benchmarks.tables.rough import N_DARKS, N_ISOS, photograph_darks, roughen
 from benchmarks.tables.run import RunData
 from skadl.datasets import camera_info, make_domain
 from skadl.network.choice import name_of
@@ -413,8 +413,8 @@ def test_rough_cameras_are_measured_once(tmp_path, monkeypatch):
 
 
 def test_rough_dark_frames_hold_no_light_and_nothing_below_black():
-    frames = rough.make_darks("NikonD850", 32, seed=0)
-    assert len(frames) == rough.N_DARKS * rough.N_ISOS
+    frames = photograph_darks("NikonD850", 32, seed=0)
+    assert len(frames) == N_DARKS * N_ISOS
     black = frames[0].black_planes.min()
     assert all(frame.mosaic.min() == black for frame in frames)
     assert np.median(np.concatenate([f.mosaic for f in frames])) < black + 20

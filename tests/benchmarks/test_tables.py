@@ -17,6 +17,7 @@ from benchmarks.tables.campaign import Campaign, reduced
 from benchmarks.tables.cli import bench
 from benchmarks.tables.comparisons import (
     compare_ablations,
+    compare_additions,
     compare_cost,
     compare_methods,
     compare_pools,
@@ -29,7 +30,7 @@ from benchmarks.tables.execute import run_campaign
 from benchmarks.tables.log import KEY, Results
 from benchmarks.tables.measure import Measured
 from benchmarks.tables.methods import EVERY_STRATEGY, WITHOUT_SOURCES
-from benchmarks.tables.simulation import NO_POOL, POOLS
+from benchmarks.tables.simulation import NO_POOL, POOLS, ROUGH_POOL
 from benchmarks.tables.tables import TABLES, runs_of, runs_to_read
 from skadl.adaptation.report import DataSelectionReport, DecisionRecorder
 
@@ -119,6 +120,14 @@ def test_table__runs__are_of_known_strategies_and_pools_and_each_once(name):
     assert set(runs) <= set(runs_to_read(name, Campaign()))
 
 
+def test_table3__each_strategy__is_alone_and_with_every_addition():
+    runs = runs_of("table3", Campaign())
+    assert {run.pool for run in runs} == {ROUGH_POOL}
+    for base in ("ADL-start", "FineTuning-start", "adl", "FineTuning"):
+        for addition in ("", "-shot-augmented", "-dark-shading", "-pmn"):
+            assert any(run.strategy == base + addition for run in runs)
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_table__no_run_done__says_so(name):
     (text,) = TABLES[name].read(NO_RESULTS).values()
@@ -168,6 +177,23 @@ def test_lead_on_images__fewer_images__are_compared_on_these_alone():
     assert table.loc["BM3D", "lead of ADL-start"] == "+2.00 ± 0.00 (+2.00)"
     assert table.loc["ADL-start", "PSNR"] == "38.05 ± 0.07"
     assert (table.SSIM == "0.9000 ± 0.0000").all()
+
+
+def test_compare_additions__known_runs__say_what_each_adds_to_its_strategy():
+    psnr = {
+        ("ADL-start", "rough"): 1.0,
+        ("FineTuning", "rough"): 0.2,
+        ("ADL-start-dark-shading", "rough"): 1.5,
+        ("FineTuning-dark-shading", "rough"): 0.1,
+    }
+    runs = make_runs(psnr)
+    page = compare_additions(Results(runs, runs.assign(image=0), NO_RESULTS.selection))
+    table = page["6 target pairs"]
+    assert table.strategy.tolist() == [*["ADL-start"] * 2, *["FineTuning"] * 2]
+    assert table["with"].tolist() == ["", "dark-shading"] * 2
+    assert table.added.tolist()[::2] == ["", ""]
+    assert table.added.iloc[1] == "+0.50 ± 0.00 (+0.50)"
+    assert table.added.iloc[3].startswith("-0.10")
 
 
 def test_compare_ablations__known_runs__say_what_is_lost():

@@ -18,10 +18,19 @@ from benchmarks.tables.measure import (
     measure,
 )
 from benchmarks.tables.methods import (
+    ADDED,
     EVERY_STRATEGY,
     METHODS,
     WITHOUT_SOURCES,
     total_steps,
+)
+from benchmarks.tables.rough import (
+    DARK_SHADING,
+    N_DARKS,
+    N_ISOS,
+    fixed_pattern,
+    photograph_darks,
+    roughen,
 )
 from benchmarks.tables.run import (
     Run,
@@ -34,6 +43,7 @@ from benchmarks.tables.simulation import (
     HARMFUL,
     NO_POOL,
     POOLS,
+    ROUGH_POOL,
     USEFUL,
     simulate,
     spread_isos,
@@ -43,13 +53,17 @@ from benchmarks.tables.strategies import (
     STRATEGIES,
     TAKES_NO_SOURCES,
     Training,
+    dark_shading,
     make_estimator,
+    pattern_kept,
 )
 from skadl import ADLDenoiser, DataSelectionReport, SourcePool
 from skadl.adaptation.report import BatchDecision, DecisionRecorder
-from skadl.datasets import camera_info, get_camera
+from skadl.datasets import camera_info, get_camera, make_domain
 from skadl.estimators.start import FROM_RANDOM, SHAPE
+from skadl.noise.frame_offsets import without_pattern
 from skadl.noise.sensors import SensorTable
+from skadl.raw.pair import RawPair
 
 SETTINGS = replace(reduced(Campaign()).settings, source_pairs=4, test_pairs=3, size=48)
 
@@ -95,7 +109,7 @@ def test_read_assignments__no_equals_sign__is_said():
 
 
 def test_simulate__other_pool__shows_the_same_pairs_of_each_camera(data):
-    for pool in set(POOLS) - {"planted"}:
+    for pool in set(POOLS) - {"planted", ROUGH_POOL}:
         other = simulate(make_run(pool=pool), SETTINGS)
         for name, pairs in other.sources.items():
             for pair, same in zip(pairs, data.sources[name], strict=True):
@@ -241,6 +255,128 @@ def test_no_sensor__one_name_and_the_target_s_noise_as_before(training):
         expected = fitted.get(pair.sensor).noise_at(pair.iso)
         got = relabelled.get(same.sensor).noise_at(same.iso)
         np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+
+# dark shading
+
+
+@pytest.fixture(scope="module")
+def rough_data() -> RunData:
+    return simulate(make_run(pool=ROUGH_POOL), SETTINGS)
+
+
+def test_simulate__rough__adds_one_pattern_to_the_frames_of_each_camera(rough_data):
+    clean = simulate(make_run(pool="clean"), SETTINGS)
+    assert rough_data.kinds == clean.kinds
+    groups = {"SonyA7S2": (clean.test, rough_data.test)}
+    groups |= {n: (clean.sources[n], rough_data.sources[n]) for n in clean.sources}
+    for name, (before, after) in groups.items():
+        pattern = fixed_pattern(name, DARK_SHADING)
+        for plain, shaded in zip(before, after, strict=True):
+            assert np.array_equal(plain.clean.mosaic, shaded.clean.mosaic)
+            height, width = plain.noisy.mosaic.shape
+            read = get_camera(name).noise_at(plain.iso)[1] ** 0.5
+            added = shaded.noisy.mosaic.astype(float) - plain.noisy.mosaic
+            is_between = (plain.noisy.mosaic > 5 * read) & (
+                shaded.noisy.mosaic < plain.noisy.white_level
+            )
+            apart = np.abs(added - read * pattern[:height, :width])[is_between]
+            assert apart.max() <= 0.5 + 1e-6
+
+
+def test_simulate__rough__has_darks_of_the_size_of_each_camera_s_frames(rough_data):
+    assert {*rough_data.darks} == {"SonyA7S2", *rough_data.sources}
+    pairs = {"SonyA7S2": rough_data.target, **rough_data.sources}
+    for name, frames in rough_data.darks.items():
+        assert len(frames) == N_DARKS * N_ISOS
+        for frame in frames:
+            assert frame.sensor == name
+            assert frame.mosaic.shape == pairs[name][0].noisy.mosaic.shape
+    assert (
+        rough_data.test[0].noisy.mosaic.shape == pairs["SonyA7S2"][0].noisy.mosaic.shape
+    )
+    assert not simulate(make_run(pool="clean"), SETTINGS).darks
+
+
+def test_dark_shading__a_pattern_and_no_noise__noisy_is_clean_again():
+    # Frames without light show the pattern; so do those with light.
+    iso, side = 800.0, 48
+    scene = make_domain("SonyA7S2", 1, size=side, iso=iso, random_state=0)[0].clean
+    black = scene.with_mosaic(
+        np.full((side, side), int(np.mean(scene.black_level)), scene.mosaic.dtype)
+    )
+    darks, noisy = (
+        roughen(RawPair(frame, frame), np.random.default_rng(0), DARK_SHADING).noisy
+        for frame in (black, scene)
+    )
+    pair = RawPair(noisy, scene)
+    training = Training({}, [pair], {}, [pair], darks={"SonyA7S2": [darks] * 4})
+    info = dark_shading(training).meta.get("SonyA7S2")
+    image = without_pattern(pair, info).noisy
+    offset = np.repeat(info.offset_at(iso), side * side // 4).reshape(4, -1)
+    apart = image.packed().reshape(4, -1) - offset - scene.packed().reshape(4, -1)
+    is_between = scene.packed().reshape(4, -1) < scene.white_level - 50
+    before = noisy.packed().reshape(4, -1) - scene.packed().reshape(4, -1).astype(float)
+    assert before.std() > 2
+    # Rounding to counts, twice.
+    assert np.abs(apart[is_between]).max() <= 1.02
+
+
+def test_dark_shading__predict__takes_it_off_frames_tested_on(rough_data):
+    # A network that has learnt nothing leaves the frame as it is, without its pattern.
+    given = Training(
+        SETTINGS.parameters,
+        rough_data.target,
+        {},
+        rough_data.test,
+        darks=rough_data.darks,
+    )
+    pattern = fixed_pattern("SonyA7S2", DARK_SHADING)
+    told, known = _untrained(dark_shading(given)), _untrained(pattern_kept(given))
+    for pair in rough_data.test:
+        height, width = pair.noisy.mosaic.shape
+        before, after = (m.predict(pair.noisy, dtype=float) for m in (known, told))
+        taken = before.mosaic - after.mosaic
+        found = np.corrcoef(taken.ravel(), pattern[:height, :width].ravel())[0, 1]
+        assert found > 0.8
+
+
+def test_dark_shading__no_darks__says_which_are_missing(training):
+    with pytest.raises(ValueError, match="dark frames of 'SonyA7S2'.*pool 'rough'"):
+        dark_shading(training)
+    others = {"NikonD850": photograph_darks("NikonD850", 16, seed=0)}
+    with pytest.raises(ValueError, match=r"got some of \['NikonD850'\]"):
+        dark_shading(replace(training, darks=others))
+
+
+@pytest.mark.parametrize("name", [n for n, (_, added) in ADDED.items() if added])
+def test_addition__any__changes_no_step_and_not_its_input(name, rough_data):
+    given = Training(
+        SETTINGS.parameters,
+        rough_data.target,
+        rough_data.sources,
+        rough_data.test,
+        darks=rough_data.darks,
+    )
+    base, added = ADDED[name]
+    alone, changed = (EVERY_STRATEGY[s](given) for s in (base, name))
+    differing = {
+        key
+        for key in changed.parameters
+        if changed.parameters[key] != alone.parameters.get(key, 0.0)
+    }
+    augments = added in ("shot-augmented", "pmn")
+    assert differing == ({"shot_noise_augmentation"} if augments else set())
+    assert (changed.meta is None) == (added == "shot-augmented")
+    assert changed.sources is rough_data.sources
+    make_estimator(changed, 0)._validate_params()
+
+
+def test_measure__dark_shading__a_run_like_any_other():
+    measured = measure(make_run("FineTuning-dark-shading", ROUGH_POOL), SETTINGS)
+    plain = measure(make_run("FineTuning", ROUGH_POOL), SETTINGS)
+    assert measured.summary["noisy"] == plain.summary["noisy"]
+    assert measured.summary["psnr"] != plain.summary["psnr"]
 
 
 def test_oracle_noise__fit__keeps_the_true_noise(training):

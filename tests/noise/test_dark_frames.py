@@ -93,6 +93,16 @@ def test_measure_darks__noise_alone__adds_less_than_two_percent(n_frames, seed):
     assert found.hot.size == 0
 
 
+@pytest.mark.parametrize("pattern", [0.0, true_pattern()[0]])
+def test_measure_darks__frames_that_are_equal__are_their_own_pattern(pattern):
+    (frame,) = photograph(0, 1, pattern=pattern)
+    found = measure_darks([frame] * 4)
+    offset = np.tile(found.offset.reshape(2, 2), (HEIGHT // 2, WIDTH // 2))
+    apart = found.pattern.counts("RGGB") + offset - (frame.mosaic.astype(float) - BLACK)
+    assert np.median(np.abs(apart)) < 0.01 * READ
+    assert np.isfinite([found.read_noise, found.read_noise_error]).all()
+
+
 def test_subtracting__measured_pattern__lowers_the_error_of_another_frame():
     pattern, hot = true_pattern()
     info = measure(darks=photograph(0, 8, pattern=pattern, hot=hot))
