@@ -1,7 +1,7 @@
 r"""Gain and read noise of real sensors, beside their photon-transfer lines.
 
 `calibrate_sensor` is given all pairs of a sensor's ``.npz`` files, see
-`benchmarks.start.real` for what these hold and for the table of the lines.
+`benchmarks.real_pairs` for what these hold and for the table of the lines.
 
     python -m benchmarks.pairs.photon_transfer --pairs DATA/pairs \
         --figures DATA/real_meta.json
@@ -19,8 +19,8 @@ import click
 import numpy as np
 import pandas as pd
 
+from benchmarks.real_pairs import load_pairs, read_figures
 from benchmarks.result_files import DEFAULT_FOLDER, write_markdown
-from benchmarks.start.real import load_pairs, read_figures
 from skadl import RawPair, calibrate_sensor
 
 SENSORS = ("imx296", "nikon_d7000", "flea3", "seestar")

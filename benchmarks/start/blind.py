@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from benchmarks.start.real import load_pairs, read_figures
+from benchmarks.real_pairs import load_pairs, read_figures
 from benchmarks.start.scenes import read_photograph
 from skadl.datasets import camera_names, get_camera, make_domain
 from skadl.datasets.simulated.camera_noise import add_camera_noise, expose

@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.start.prediction import Denoiser
-from benchmarks.start.real import (
+from benchmarks.real_pairs import (
+    DIM,
     load_pairs,
     measured_figures,
     read_figures,
     sensor_info,
     sky_of,
 )
+from benchmarks.start.prediction import Denoiser
 from benchmarks.start.resume import measure_missing
 from benchmarks.start.scenes import Photograph
 from benchmarks.start.validation import photograph_pairs
@@ -34,7 +35,6 @@ from skadl.raw.pair import RawPair
 BENCHMARK_CAMERAS = ("CanonEOS70D", "NikonD850", "SonyA7S2")
 N_PAIRS = 6  # of the target that its noise is measured on
 N_SEEDS = 3  # each with its own six pairs; the test images are the same
-DIM = {"imx296": 16.0}  # light factor of files whose name begins so
 PHOTOGRAPHS = "photographs"  # a collection
 MOST_REAL = 12  # pairs of a file; flats are small, so all of theirs
 

@@ -1,6 +1,6 @@
 """Real bursts of several sensors in ``.npz`` files as pairs of a dataset.
 
-A file is what `benchmarks.start.real` reads. What comes before the first underscore of
+A file is what `benchmarks.real_pairs` reads. What comes before the first underscore of
 its name is the sensor; what follows, up to the next one, the scene.
 """
 
@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.start.evaluate import DIM
-from benchmarks.start.real import load_pairs
+from benchmarks.real_pairs import DIM, load_pairs
 from skadl.data.folders.load import LoadedPairs
 from skadl.raw.pair import RawPair
 

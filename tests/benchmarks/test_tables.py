@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shlex
 import zlib
 from dataclasses import asdict, astuple, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -138,6 +140,12 @@ def test_requirements__read__all_runs_but_those_of_the_curve():
     read = runs_to_read("bars", Campaign())
     assert {run.target_pairs for run in read} == {6, 20}
     assert set(runs_of("table1", Campaign())) <= set(read)
+
+
+def test_tables__imports__nothing_that_lies_above():
+    for path in Path(execute.__file__).parent.glob("*.py"):
+        others = re.findall(r"^from benchmarks\.(\w+)", path.read_text("utf-8"), re.M)
+        assert set(others) <= {"tables", "real_pairs", "result_files"}, path
 
 
 # comparisons

@@ -20,6 +20,8 @@ from skadl.noise.sensors import SensorInfo
 from skadl.raw.pair import RawPair
 from skadl.screening.sky import judged_on_sky
 
+DIM = {"imx296": 16.0}  # light factor of files whose name begins so
+
 
 def load_pairs(path: Path, ratio: float, most: int) -> list[RawPair]:
     """Read up to `most` pairs; a clean frame never contains its noisy one.
