@@ -274,15 +274,18 @@ class FixedPattern:
 
 
 def pattern_to_subtract(
-    mosaic: np.ndarray, cfa: str, pattern: PatternAtIso
+    mosaic: np.ndarray, cfa: str, pattern: PatternAtIso, scale: float = 1.0
 ) -> np.ndarray:
     """Return what to take off a mosaic (H, W) of the pattern's shape, float32, counts.
 
-    Without it a hot pixel is the median of the nearest pixels of its plane (of its
-    colour, where planes are not alike all over) that are not hot.
+    A count of the pattern is `scale` counts of the mosaic. Without it a hot pixel is
+    the median of the nearest pixels of its plane (of its colour, where planes are not
+    alike all over) that are not hot.
     """
     own = mosaic_of(cfa)
     result = pattern.counts(cfa)
+    if scale != 1:
+        result *= np.float32(scale)
     if not pattern.hot.size:
         return result
     height, width = mosaic.shape

@@ -35,8 +35,7 @@ class FrameOffsets:
     """Counts to take off a frame."""
 
     counts: np.ndarray | None  # (H, W), float32, perhaps a view; None for nothing
-    row_variance: float  # of the row noise among them, in counts squared
-    n_hot: int  # pixels that get a neighbour's value
+    row_variance: float  # of the row noise among them, in the sensor's counts squared
     clips_black: bool  # whether the frame holds nothing below black
 
 
@@ -46,26 +45,24 @@ def find_offsets(image: RawImage, info: SensorInfo) -> FrameOffsets:
     And whether its file ends at black.
 
     The pattern of a sensor holds for frames of its size alone; another frame may be any
-    part of the sensor's.
+    part of the sensor's. Figures of a sensor are in its own counts; those of a frame
+    may be of another bit depth.
     """
     image = image.with_mosaic(image.mosaic)  # a lazy one would be read anew
     mosaic, shape, clips = image.mosaic, image.mosaic.shape, ends_at_black(image)
-    counts, n_hot = None, 0
+    counts, scale = None, image.span / info.span
     if has_pattern(image, info):
         pattern = info.fixed_pattern.at(image.iso)
-        counts, n_hot = (
-            pattern_to_subtract(mosaic, image.cfa, pattern),
-            pattern.hot.size,
-        )
+        counts = pattern_to_subtract(mosaic, image.cfa, pattern, scale)
     row_variance = removed_row_variance(info, image.iso)
     if not row_variance:
-        return FrameOffsets(counts, 0.0, n_hot, clips)
+        return FrameOffsets(counts, 0.0, clips)
     sides = tuple(side // 2 for side in shape)
     parts = [
         [view[: sides[0], : sides[1]] for view in plane_views(frame, image.cfa)]
         for frame in ((mosaic,) if counts is None else (mosaic, counts))
     ]
-    black = image.black_planes + info.offset_at(image.iso)
+    black = image.black_planes + scale * info.offset_at(image.iso)
 
     def read(rows: slice) -> np.ndarray:
         planes = np.stack([view[rows] for view in parts[0]]).astype(np.float32)
@@ -76,18 +73,23 @@ def find_offsets(image: RawImage, info: SensorInfo) -> FrameOffsets:
 
     gain, read_variance = info.noise_at(image.iso)
     offsets, found = row_offsets(
-        read, sides, gain, read_variance - row_variance, row_variance
+        read,
+        sides,
+        scale * gain,
+        scale**2 * (read_variance - row_variance),
+        scale**2 * row_variance,
     )
+    found /= scale**2
     if not found:
-        return FrameOffsets(counts, 0.0, n_hot, clips)
+        return FrameOffsets(counts, 0.0, clips)
     rows = np.zeros((shape[0], 1), np.float32)
     red_row = 0 if image.cfa[0] == "R" or image.cfa[1] == "R" else 1
     for index, part in enumerate(offsets):
         first = red_row if index == 0 else 1 - red_row
         rows[first : first + 2 * sides[0] : 2, 0] = part
     if counts is None:
-        return FrameOffsets(np.broadcast_to(rows, shape), found, n_hot, clips)
-    return FrameOffsets(counts + rows, found, n_hot, clips)
+        return FrameOffsets(np.broadcast_to(rows, shape), found, clips)
+    return FrameOffsets(counts + rows, found, clips)
 
 
 def has_pattern(image: RawImage, info: SensorInfo) -> bool:

@@ -76,8 +76,11 @@ def _residual(pair: RawPair, info: SensorInfo) -> tuple[np.ndarray, np.ndarray]:
     counts, clean_counts = noisy.packed(), clean.packed()
     signal = normalise(clean_counts, clean.black_planes, clean.white_level, clean.ratio)
     signal = np.maximum(signal * np.float32(noisy.span / noisy.ratio), 0)
+    scale = noisy.span / info.span  # from the sensor's counts to those of the frame
     gain, read_variance = info.noise_at(pair.iso)
-    black = (noisy.black_planes + info.offset_at(pair.iso)).astype(np.float32)
+    gain, read_variance = scale * gain, scale**2 * read_variance
+    black = noisy.black_planes + scale * info.offset_at(pair.iso)
+    black = black.astype(np.float32)
     residual = (counts - black[:, None, None] - signal) / np.float32(read_variance**0.5)
     weight = read_variance / (gain * signal + read_variance)
     weight[counts >= NEARLY_WHITE * noisy.white_level] = 0

@@ -116,7 +116,7 @@ class FittedModel(ImageModel):
         info = self.resolve_sensor(image.sensor) if info is None else info
         image = image.with_mosaic(image.mosaic)  # a lazy one is read once
         offsets = find_offsets(image, info)
-        image, fixed = _aligned(image, offsets, crop_to_blocks)
+        image, fixed = aligned_frame(image, offsets, crop_to_blocks)
         correction, restore = self._correct(
             image, info, offsets, fixed, PredictOptions()
         )
@@ -142,7 +142,7 @@ class FittedModel(ImageModel):
         warn_of_other_size(info, image)
         offsets = find_offsets(image, info)
         cfa, side = image.cfa, mosaic_of(image.cfa).side
-        image, fixed = _aligned(image, offsets, pad_to_blocks)
+        image, fixed = aligned_frame(image, offsets, pad_to_blocks)
         correction, restore = self._correct(image, info, offsets, fixed, options, track)
         # What is removed from a band makes room for its result, where that is float32.
         is_float32 = dtype == np.float32
@@ -193,10 +193,7 @@ class FittedModel(ImageModel):
         values, whose mean is that of the noisy ones, into light.
         """
         warn_outside_iso_range(info, image)
-        scale, zeros = image.ratio / image.span, np.zeros(mosaic_of(image.cfa).n_planes)
-        noisy = NormalisedMosaic(
-            image.mosaic, image.cfa, image.black_planes, scale, zeros, fixed
-        )
+        noisy = NormalisedMosaic.of(image, info, fixed)
         noise = shown_noise(info, image, offsets)
         engine, dtype = self._engine(options)
 
@@ -213,10 +210,9 @@ class FittedModel(ImageModel):
             in_8_bits = ranges if dtype == torch.int8 else None
             return FrameNetwork(folded, dtype, engine, in_8_bits)
 
-        offset = info.offset_at(image.iso) * (image.ratio / info.span)
         correction = correct(
             network_for,
-            replace(noisy, offset=offset),
+            noisy,
             noise,
             clip_levels=ClipLevels.of(image),
             safeguard=self.safeguard,
@@ -232,7 +228,7 @@ class FittedModel(ImageModel):
         )
 
 
-def _aligned(
+def aligned_frame(
     image: RawImage,
     offsets: FrameOffsets,
     to_blocks: Callable[[np.ndarray, str], np.ndarray],

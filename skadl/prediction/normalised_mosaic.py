@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from skadl.noise.sensors import SensorInfo
 from skadl.prediction.bands import each_band
+from skadl.raw.image import RawImage
 from skadl.raw.mosaic import (
     common_pattern,
     mosaic_of,
@@ -32,6 +34,20 @@ class NormalisedMosaic:
     scale: float  # light factor over the range from black to white
     offset: np.ndarray  # (4,) taken off the normalised planes
     fixed: np.ndarray | None = None  # (2 h, 2 w), taken off the counts
+
+    @classmethod
+    def of(
+        cls, image: RawImage, info: SensorInfo, fixed: np.ndarray | None
+    ) -> NormalisedMosaic:
+        """Take a frame of aligned blocks without `fixed`, its offsets in counts."""
+        return cls(
+            image.mosaic,
+            image.cfa,
+            image.black_planes,
+            image.ratio / image.span,
+            info.offset_at(image.iso) * (image.ratio / info.span),
+            fixed,
+        )
 
     @classmethod
     def plain(cls, counts: np.ndarray, cfa: str) -> NormalisedMosaic:

@@ -18,12 +18,11 @@ from skadl.noise.noise_level import expected_noise
 from skadl.noise.sensors import SensorInfo
 from skadl.prediction.clipping import ClipLevels
 from skadl.prediction.correction import Correction, Look, Steps, correction_steps
-from skadl.prediction.fitted_model import FittedModel
+from skadl.prediction.fitted_model import FittedModel, aligned_frame
 from skadl.prediction.frame import NOT_FINITE
 from skadl.prediction.normalised_mosaic import NormalisedMosaic
-from skadl.raw.image import RawImage, align_image
+from skadl.raw.image import RawImage
 from skadl.raw.mosaic import (
-    align_blocks,
     aligned,
     common_pattern,
     crop_to_blocks,
@@ -49,25 +48,12 @@ def denoise_together(
     if not images:
         return []
     model = model.for_image(images[0])
-    images = [
-        image.with_mosaic(crop_to_blocks(image.mosaic, image.cfa)) for image in images
-    ]
+    images = [image.with_mosaic(image.mosaic) for image in images]  # read once
     offsets = [find_offsets(*item) for item in zip(images, infos, strict=True)]
     steps = []
     for image, info, found in zip(images, infos, offsets, strict=True):
-        fixed = found.counts
-        if fixed is not None:
-            fixed = align_blocks(fixed, image.cfa)
-        image = align_image(image)
-        scale = image.ratio / image.span
-        mosaic = NormalisedMosaic(
-            image.mosaic,
-            image.cfa,
-            image.black_planes,
-            scale,
-            info.offset_at(image.iso) * scale,
-            fixed,
-        )
+        image, fixed = aligned_frame(image, found, crop_to_blocks)
+        mosaic = NormalisedMosaic.of(image, info, fixed)
         noise = shown_noise(info, image, found)
         levels = ClipLevels.of(image)
         steps.append(

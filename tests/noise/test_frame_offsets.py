@@ -24,6 +24,7 @@ from skadl.noise.frame_offsets import (
     without_offsets,
     without_pattern,
 )
+from skadl.noise.pair_pattern import with_pair_pattern
 from skadl.noise.residual import transfer_curve
 
 BLACK, WHITE, GAIN, READ = 512.0, 16383.0, 0.5, 5.0
@@ -162,3 +163,45 @@ def test_without_offsets__pattern__is_gone():
     info = sensor(0.0, fixed_pattern=pattern)
     plain = without_offsets(moved, find_offsets(moved, info))
     np.testing.assert_allclose(plain.mosaic, noisy.mosaic, atol=1e-3)
+
+
+def in_counts_of_more_bits(image, factor=4):
+    """The same frame from a file of more bits."""
+    return replace(
+        image,
+        mosaic=image.mosaic.astype(np.float32) * factor,
+        black_level=factor * np.asarray(image.black_level),
+        white_level=factor * image.white_level,
+    )
+
+
+def test_find_offsets__file_of_another_bit_depth__same_offsets_in_its_counts():
+    # Figures of a sensor are in its own counts; a camera writes 12 or 14 bits.
+    frame, _ = photograph(ramp(), 5.0)
+    pattern = PatternAtIso(np.zeros(192), np.linspace(-9, 9, 192), hot=np.array([999]))
+    info = sensor(5.0, fixed_pattern=FixedPattern({800: pattern}))
+    info = replace(info, black_offset={800: [1.0, 2.0, -1.0, 0.5]})
+    found = find_offsets(frame, info)
+    other = find_offsets(in_counts_of_more_bits(frame), info)
+    assert found.row_variance > 0
+    np.testing.assert_allclose(other.counts, 4 * found.counts, atol=1e-2)
+    # In the counts of the sensor, of whose read noise it is a part.
+    assert other.row_variance == pytest.approx(found.row_variance)
+
+
+def test_with_pair_pattern__files_of_another_bit_depth__same_pattern():
+    columns = np.where(np.arange(192) % 7, 0.0, 20.0)
+    clean = ramp()
+    truth = RawImage((clean + BLACK).astype(np.float32), *FACTS)
+    pairs = []
+    for seed in range(6):
+        noisy, _ = photograph(clean + columns, 0.0, seed)
+        pairs.append(RawPair(noisy, truth))
+    more_bits = [
+        RawPair(*map(in_counts_of_more_bits, (pair.noisy, pair.clean)))
+        for pair in pairs
+    ]
+    found = with_pair_pattern(sensor(0.0), pairs).fixed_pattern.at(800)
+    other = with_pair_pattern(sensor(0.0), more_bits).fixed_pattern.at(800)
+    assert np.corrcoef(found.columns, columns)[0, 1] > 0.9
+    np.testing.assert_allclose(other.columns, found.columns, atol=1e-2)

@@ -77,3 +77,20 @@ def test_together__batches__do_not_matter(model, monkeypatch):
         whole, denoise_together(model, images, infos), strict=True
     ):
         assert np.allclose(planes, alone, atol=1e-5)
+
+
+def test_together__offset_of_black_in_other_counts__as_each_alone(model):
+    # Figures of a sensor are in its own counts, which may be those of fewer bits.
+    (image,) = images_of([64])
+    (info,) = infos_of([image], NoiseLevel(0.002, 1e-4))
+    info = replace(info, black_offset={image.iso: [30.0, -20.0, 10.0, 25.0]})
+    more_bits = replace(
+        image,
+        mosaic=image.mosaic.astype(np.float32) * 4,
+        black_level=4 * np.asarray(image.black_level),
+        white_level=4 * image.white_level,
+    )
+    expected = model.denoise_planes(image, info)
+    for frame in (image, more_bits):
+        (found,) = denoise_together(model, [frame], [info])
+        assert np.allclose(found, expected, atol=1e-4)
