@@ -118,16 +118,14 @@ def adl_from_start(training: Training) -> Training:
 
 
 def adl_alone(training: Training) -> Training:
-    """ADL from a trained start on the target's pairs alone, for as many steps."""
-    steps = adl_from_start(training).parameters["n_iter"]
-    alone = adl_from_start(replace(training, sources={}))
-    return alone.changed(n_pretrain_iter=steps, n_iter=0)
+    """ADL from a trained start without sources."""
+    return adl_from_start(replace(training, sources={}))
 
 
 def start_itself(training: Training) -> Training:
     """Take the network that comes with skadl, told the noise that the pairs show."""
-    alone = adl_from_start(replace(training, sources={}))
-    return alone.changed(n_iter=0, n_finetune_iter=0)
+    alone = adl_alone(training)
+    return alone.changed(n_iter=0, n_finetune_iter=0, renoised_share=0.0)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ from skadl.data.store.frames import StoredFrame
 # one moves red off its corner, and a shift brings it back.
 Symmetry = Callable[[Tensor, bool, bool, bool], Tensor]
 
+Part = tuple[slice, slice]  # rows and columns of a packed frame
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingPair:
@@ -38,11 +40,20 @@ class TrainingPair:
     weight_inputs: Tensor  # (n,) what the weight of its error is computed from
     iso: float
     fault: Fault
+    part: Part | None = None  # that patches are cut from; None for all
 
     @property
     def sides(self) -> tuple[int, int]:
-        """Height and width in packed pixels."""
-        return self.noisy.shape[0], self.noisy.shape[1]
+        """Height and width in packed pixels, of the part that patches are cut from."""
+        if self.part is None:
+            return self.noisy.shape[0], self.noisy.shape[1]
+        rows, columns = self.part
+        return rows.stop - rows.start, columns.stop - columns.start
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """First row and column of that part."""
+        return (0, 0) if self.part is None else tuple(s.start for s in self.part)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +114,7 @@ def _cut(
     """Cut and normalise a window (side, side, C) of each pair, noisy and clean."""
     device, n_planes = pairs[0].metadata.device, pairs[0].noisy.shape[2]
     noisy, clean = torch.empty(2, len(pairs), side, side, n_planes, device=device)
+    corners = corners + [pair.corner for pair in pairs]
     windows = [(slice(y, y + side), slice(x, x + side)) for y, x in corners]
     # All are asked of the disk before the first is waited for.
     for pair, window in zip(pairs, windows, strict=True):

@@ -9,13 +9,13 @@ from functools import partial
 import numpy as np
 
 from skadl.adaptation.gates.base import Gate
+from skadl.adaptation.held_out import cut_frames, hold_out
 from skadl.adaptation.learner import Learner
 from skadl.adaptation.patches import TrainingPair, select
 from skadl.adaptation.report.report import DataSelectionReport
 from skadl.adaptation.snapshot import STAGES, Snapshots
 from skadl.adaptation.stage_record import StageRecord
 from skadl.adaptation.stages import Schedule, TargetData, adapt, finetune, pretrain
-from skadl.adaptation.weight_interpolation import cut_frames, hold_out
 from skadl.support.progress import Progress
 
 PRETRAINING, ADAPTATION, FINETUNING = STAGES
@@ -35,17 +35,20 @@ def train(
     """Run the three stages on the learner and return what the gate did.
 
     Without sources the second stage is left out. A learner that `is_trained` before
-    holds some target pairs out of all stages: they tell what each stage is worth, and
-    in the end how far from where it began the network may go. `snapshots` are taken
+    holds some target pairs out of all stages, or what of their one scene was set aside:
+    they tell what each stage is worth, and in the end how far from where it began the
+    network may go. `snapshots` are taken
     between iterations; from one of the same arguments a training goes on bit for bit.
     FloatingPointError if the network gives NaN or infinity on the target's own images,
     in the end or for a hundred steps.
     """
     validation = target.validation
     if is_trained:
-        _, held_out = hold_out(target, rng)
-        target = replace(target, held_out=held_out)
-        validation = cut_frames(target, held_out, schedule.patch_side, rng)
+        if not target.aside:
+            _, held_out = hold_out(target, rng)
+            target = replace(target, held_out=held_out)
+        judging = target.aside or [target.pairs[i] for i in target.held_out]
+        validation = cut_frames(judging, schedule.patch_side, rng)
         beginning = learner.weights()
     record = StageRecord(learner, validation, rng, gate, progress, sources, snapshots)
     record.held_out = target.held_out
@@ -77,8 +80,9 @@ def train(
         partial(finetune, learner, pairs, schedule, rng),
     )
     judges = validation if is_trained else select(validation, record.held_out)
+    unit = "window" if target.aside else "pair"
     if schedule.n_finetune_iter:
-        record.walk_back(record.before, judges)
+        record.walk_back(record.before, judges, unit=unit)
     if is_trained:
-        record.walk_back(beginning, judges, "the training")
+        record.walk_back(beginning, judges, "the training", unit)
     return record.report()

@@ -145,10 +145,14 @@ class StageRecord:
         self.stages.append(TrainingStage(stage, n_iter, psnr))
 
     def walk_back(
-        self, before: list[Tensor], judges: Batch, what: str = "fine-tuning"
+        self,
+        before: list[Tensor],
+        judges: Batch,
+        what: str = "fine-tuning",
+        unit: str = "pair",
     ) -> None:
-        """Keep the part of a stage, or of all, that held-out pairs gain from."""
-        walk = interpolate_weights(self.learner, before, judges, what)
+        """Keep the part of a stage, or of all, that what is held out gains from."""
+        walk = interpolate_weights(self.learner, before, judges, what, unit)
         self.stages[-1] = replace(self.stages[-1], psnr=self._psnr())
         self.notes.append(str(walk))
 

@@ -42,17 +42,21 @@ class TargetData:
     # Whether those held out are a validation set of their own: V' in every iteration,
     # as in the paper's appendix on other tasks, where no target pair is both.
     is_fixed: bool = False
-    # Each pair's scene under new noise, for the first stage; empty where there is none.
-    renoised: tuple[tuple[TrainingPair, ...], ...] = ()
+    # Their scenes under new noise, for the first stage; empty where there are none.
+    renoised: tuple[TrainingPair, ...] = ()
+    # (n,) number of the scene that each pair shows; by default one of its own.
+    scenes: np.ndarray | None = None
+    # Parts of frames that no pair is trained on, where all pairs show one scene.
+    aside: tuple[TrainingPair, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.scenes is None:
+            super().__setattr__("scenes", np.arange(len(self.pairs)))
 
     @property
     def trainable(self) -> np.ndarray:
         """Positions of the pairs that may be trained on."""
         return np.setdiff1d(np.arange(len(self.pairs)), self.held_out)
-
-    def renoised_of(self, members: np.ndarray) -> list[TrainingPair]:
-        """Return the scenes of some pairs under new noise."""
-        return [p for i in members if self.renoised for p in self.renoised[i]]
 
 
 @dataclass(frozen=True)
@@ -140,12 +144,11 @@ def pretrain(
     """
     n_warm = max(1, round(WARM_UP * schedule.n_pretrain_iter))
     pairs = [target.pairs[i] for i in target.trainable]
-    renoised = target.renoised_of(target.trainable)
     for t in _all_or(iterations, schedule.n_pretrain_iter):
         rate = schedule.learning_rate * min(1.0, (t + 1) / n_warm)
         if schedule.pretrain_falls:
             rate *= _cosine(t / schedule.n_pretrain_iter)
-        yield learner.step(draw_batch(pairs, schedule, rng, renoised), rate)
+        yield learner.step(draw_batch(pairs, schedule, rng, target.renoised), rate)
 
 
 def adapt(

@@ -61,8 +61,7 @@ Examples:
     "--iterations",
     type=click.IntRange(0),
     metavar="N",
-    help="Training steps before fine-tuning, on the sources or, without any, on the "
-    "pairs themselves; fewer are faster.  [default: 1000]",
+    help="Training steps before fine-tuning; fewer are faster.  [default: 1000]",
 )
 @click.option(
     "--seed",
@@ -155,8 +154,11 @@ def fit(
     try:
         given = read_assignments(assignments)
         if iterations is not None:
-            has_sources = bool(sources) or simulated_sources
-            given["n_iter" if has_sources else "n_pretrain_iter"] = iterations
+            # From random weights there is no second stage without sources.
+            is_alone = given.get("start") == "random" and not (
+                sources or simulated_sources
+            )
+            given["n_pretrain_iter" if is_alone else "n_iter"] = iterations
         parameters = estimator_parameters({"device": device, **given})
     except ValueError as error:
         raise click.UsageError(str(error)) from error

@@ -59,7 +59,7 @@ class ADLDenoiser(NetworkDenoiser):
     Fits a modulated U-Net in three stages (Algorithm 1 of the paper): pre-training
     on the target pairs, adaptation on source batches that a gate accepts or
     rejects, fine-tuning on the target pairs. It begins at a network that denoises
-    already, and never ends below it on target pairs held out of training. The
+    already, and never ends below it on what of the target is held out of training. The
     parameters come in this order: the method, its schedule, the network, the task,
     the machine. None stands for what suits the start.
 
@@ -90,14 +90,15 @@ class ADLDenoiser(NetworkDenoiser):
         start, 0.5 after a random one.
     renoised_share : float, default=0.8
         Fraction of source batches drawn from one more domain: the sources' clean
-        frames under the noise measured on the target pairs. Without sources, fraction
-        of the patches of the first stage that show the target's own clean frames under
+        frames under the noise measured on the target pairs; after a trained start
+        scenes of skadl's own, too. After a random start without sources, fraction of
+        the patches of the first stage that show the target's own clean frames under
         that noise, drawn anew. 0 leaves it out. See :mod:`skadl.noise.renoising`.
     n_pretrain_iter, n_iter, n_finetune_iter : int or None, default=None
         Iterations of the three stages; 0 leaves a stage out. None is 0, 1000 and 100
-        after a trained start, 1200, 5400 and 600 after a random one. Without sources
-        there is no second stage, and `n_pretrain_iter` None is the sum of the first
-        two: 1000 or 6600.
+        after a trained start, 1200, 5400 and 600 after a random one. After a random
+        start without sources there is no second stage, and `n_pretrain_iter` None is
+        the sum of the first two.
     batch_size : int, default=8
         Patches in a step.
     patch_size : int, default=64
@@ -109,9 +110,8 @@ class ADLDenoiser(NetworkDenoiser):
     weight_decay : float, default=0.01
         Of AdamW.
     network : str or None, default=None
-        A name of :data:`skadl.network.choice.NETWORKS`, such as "unet",
-        "pyramid_unet" (that of the network that comes with skadl) or the paper's
-        "dense_unet". None is that of the start, "unet" for a random one.
+        A name of :data:`skadl.network.choice.NETWORKS`: "unet", "local_unet" or
+        the paper's "dense_unet". None is that of the start, "unet" for a random one.
     base_channels, n_levels, mlp_width : int or None, default=None
         Width and depth of the network, hidden width of the modulation MLPs. None is
         what the start has: 16, 4 and 32 for a random one.
@@ -296,9 +296,11 @@ class ADLDenoiser(NetworkDenoiser):
         Parameters
         ----------
         target_pairs : sequence of RawPair
-            T^adp: at least two pairs of the new sensor; about twenty is usual.
+            T^adp: at least two pairs of the new sensor; about twenty is usual, of
+            several scenes: pairs of one scene are held out of training together.
         source_pairs : SourcePool, mapping of domain to pairs, or sequence, optional
-            Pairs of other sensors. None trains on the target alone.
+            Pairs of other sensors. None trains on the target and on scenes of skadl's
+            own.
         meta : SensorTable, optional
             Facts of the sensors, above all their noise where it is known; None
             derives everything from the pairs. With ``conditioning="noise"`` sensors
@@ -337,7 +339,7 @@ class ADLDenoiser(NetworkDenoiser):
         )
         chosen = begun.parameters
         n_pretrain_iter = chosen["n_pretrain_iter"]
-        if not begun.domains:
+        if not begun.data.sources:
             if self.n_pretrain_iter is None:  # all that would be before fine-tuning
                 n_pretrain_iter += start.defaults["n_iter"]
             if self.n_iter:
@@ -350,7 +352,7 @@ class ADLDenoiser(NetworkDenoiser):
             finetune_rate=self.finetune_rate,
             source_share=chosen["source_share"],
             domain_rates={RENOISED: self.renoised_share},
-            pretrain_falls=begun.is_trained and not begun.domains,
+            pretrain_falls=begun.is_trained and not begun.data.sources,
             renoised_share=self.renoised_share,
             val_fraction=val_fraction,
             diverse_below=self.diverse_below,

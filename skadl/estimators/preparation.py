@@ -11,11 +11,13 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from skadl.adaptation.held_out import set_aside
 from skadl.adaptation.patches import TrainingPair, cut_fixed
 from skadl.adaptation.stages import TargetData
 from skadl.data.store.disk_space import TemporaryFrames
 from skadl.data.store.patch_store import scratch_for
 from skadl.estimators.clean_scenes import noise_of_clean, without_clean_noise
+from skadl.estimators.own_scenes import ONLY_SCENES, OTHER_SCENES, OWN, draw_scenes
 from skadl.estimators.start import Witness
 from skadl.estimators.training_pairs import to_training_pair
 from skadl.network.conditioning import Conditioning
@@ -45,6 +47,10 @@ from skadl.support.progress import Progress
 
 _T = TypeVar("_T")
 MOST_CURVES = 24  # of a sensor that its noise is measured on
+ONE_SCENE = (
+    "all target pairs show one scene: a part of its frame was held out of training to "
+    "judge it, in place of pairs. Pairs of more scenes say more of what comes next."
+)
 _LEAST_GOOD = 2  # pairs that a measurement needs before it leaves faulty ones out
 
 
@@ -196,44 +202,58 @@ def prepare(
         )
         for name, domain in domains.items()
     }
+    models = _without_faulty(pairs, screenings[None], 1)
     if renoises and domains:
-        good = _without_faulty(pairs, screenings[None], 1)
         scenes = {
             name: _without_faulty(d, screenings[name], 0) for name, d in domains.items()
         }
         scenes = {name: d for name, d in scenes.items() if d} or domains
         # Made here, and as many as the sources: they go where the sources are.
         scratch = scratch_for(pair for domain in domains.values() for pair in domain)
-        sources[RENOISED] = tuple(
-            renoised(pair, scratch)
-            for pair in renoised_domain(
-                good, scenes, sensors, rng, most_ratio, cleaned=cleaned
-            )
+        made = renoised_domain(
+            models, scenes, sensors, rng, most_ratio, cleaned=cleaned
         )
-    own: dict[int, tuple[TrainingPair, ...]] = {}
-    if renoises and not domains:  # their scenes are the only ones there are
-        good = _without_faulty(range(len(pairs)), screenings[None], 1)
-        made = renoise_target([pairs[i] for i in good], sensors, rng, most_ratio)
+        sources[RENOISED] = tuple(renoised(pair, scratch) for pair in made)
+    if renoises and witness is not None:
+        n_scenes = OTHER_SCENES if domains else ONLY_SCENES
+        drawn = {OWN: draw_scenes(n_scenes, pairs[0].noisy.cfa, patch_size, rng)}
+        made = renoised_domain(models, drawn, sensors, rng, most_ratio)
+        others = tuple(renoised(pair, None) for pair in made)
+        sources[RENOISED] = (*sources.get(RENOISED, ()), *others)
+    gains = np.array([sensors.get(p.sensor).noise_at(p.iso)[0] for p in pairs])
+    of_scene, aside = _number_scenes(pairs), ()
+    # Random weights are not judged by what they began with.
+    if witness is not None and not of_scene.any():
+        target, aside = set_aside(target, gains, patch_size, rng)
+        notes = (*notes, ONE_SCENE) if aside else notes
+    again: tuple[TrainingPair, ...] = ()
+    if renoises and not sources:  # their scenes are the only ones there are
+        made = renoise_target(models, sensors, rng, most_ratio)
         scratch = scratch_for(pairs)
-        own = {
-            i: tuple(renoised(pair, scratch) for pair in new)
-            for i, new in zip(good, made, strict=True)
-        }
+        again = tuple(renoised(pair, scratch) for pair in made)
     every_pair = [*target, *(pair for domain in sources.values() for pair in domain)]
     patch_side = _patch_side(patch_size, multiple, every_pair)
-    gains = [sensors.get(pair.sensor).noise_at(pair.iso)[0] for pair in pairs]
     return Prepared(
         TargetData(
             target,
             cut_fixed(target, patch_side, rng),
-            np.array(gains),
-            renoised=tuple(own.get(i, ()) for i in range(len(pairs))),
+            gains,
+            renoised=again,
+            scenes=of_scene,
+            aside=aside,
         ),
         sources,
         sensors,
         patch_side,
         notes,
     )
+
+
+def _number_scenes(pairs: Sequence[RawPair]) -> np.ndarray:
+    """Give the scenes of pairs numbers (n,) from 0; a pair without one has its own."""
+    keys = [(i if p.scene is None else None, p.scene) for i, p in enumerate(pairs)]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return np.array([numbers[key] for key in keys])
 
 
 def _with_target_pattern(sensors: SensorTable, pairs: Sequence[RawPair]) -> SensorTable:

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
 
 import numpy as np
 
 from skadl.noise.clipped_black import LEAST_AT_BLACK, share_at_black
 from skadl.noise.residual import QUANTISATION_VARIANCE
-from skadl.noise.sensors import SensorInfo, SensorTable, in_counts_of
+from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.raw.image import RawImage, window_of
 from skadl.raw.levels import cast_counts
 from skadl.raw.lines import share_rows
@@ -106,7 +105,7 @@ def renoise_target(
     sensors: SensorTable,
     rng: np.random.RandomState,
     most_ratio: float | None = None,
-) -> Iterator[list[RawPair]]:
+) -> Iterator[RawPair]:
     """Photograph the target's own clean frames again, where there are no sources.
 
     Yields the new pairs of each target pair in turn, `OWN_FRAMES` of all together, or
@@ -118,7 +117,7 @@ def renoise_target(
     n_each = max(1, OWN_FRAMES // len(target_pairs))
     windows = (w for pair in target_pairs for w in cut_windows(pair, n_each, noise_rng))
     plain = np.ones(len(target_pairs[0].noisy.black_planes))
-    made = _photograph(
+    yield from _photograph(
         ((window, plain) for window in windows),
         n_each * len(target_pairs),
         target_pairs,
@@ -127,8 +126,6 @@ def renoise_target(
         noise_rng,
         most_ratio,
     )
-    for _ in target_pairs:
-        yield list(islice(made, n_each))
 
 
 def cut_windows(
@@ -202,8 +199,7 @@ def widen_exposures(
     rng: np.random.RandomState,
 ) -> list[tuple[float, float]]:
     """Draw every other light factor from 1 to `most_ratio`, less where noise is all."""
-    span = models[0].span
-    info = in_counts_of(sensors.get(models[0].sensor), span)
+    info, span = sensors.get(models[0].sensor), models[0].span
     widened = []
     for iso, ratio in exposures:
         gain, read_variance = info.noise_at(iso)
@@ -249,7 +245,6 @@ def renoise(
     that files of the sensor hold nothing below the black level: dark noise has a mean.
     `read_noise` draws something else than Gaussian read and row noise.
     """
-    info = in_counts_of(replace(info, fixed_pattern=None), model.span)
     gain, _ = info.noise_at(model.iso)
     is_integer = np.issubdtype(model.mosaic.dtype, np.integer)
     black = model.black_planes[:, None, None]

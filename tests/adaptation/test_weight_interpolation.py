@@ -11,23 +11,8 @@ from skadl.adaptation.patches import select
 from skadl.adaptation.weight_interpolation import (
     PARTS,
     WeightInterpolation,
-    hold_out,
     interpolate_weights,
 )
-
-
-@pytest.mark.parametrize("n_pairs", [2, 3, 6, 20])
-def test_hold_out__splits_the_pairs_and_leaves_some_on_both_sides(n_pairs):
-    target = make_target(n_pairs)
-    kept, held_out = hold_out(target, np.random.RandomState(0))
-    assert sorted([*kept, *held_out]) == list(range(n_pairs))
-    assert len(kept) >= len(held_out) >= 1
-
-
-def test_hold_out__few_pairs__span_the_gains():
-    target = make_target(8, gains=[1, 2, 3, 4, 100, 101, 102, 103])
-    _, held_out = hold_out(target, np.random.RandomState(0))
-    assert {int(i) // 4 for i in held_out} == {0, 1}
 
 
 @pytest.fixture

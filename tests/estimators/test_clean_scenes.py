@@ -11,6 +11,7 @@ import torch
 from skadl import RawImage, RawPair
 from skadl.datasets import make_domain
 from skadl.estimators.clean_scenes import noise_of_clean, without_clean_noise
+from skadl.estimators.own_scenes import OTHER_SCENES
 from skadl.estimators.preparation import prepare
 from skadl.estimators.start import find_start
 from skadl.network.conditioning import Conditioning
@@ -118,7 +119,7 @@ def test_prepare__clean_frames_with_noise__are_denoised_before_they_are_scenes(
         device=torch.device("cpu"),
         rng=np.random.RandomState(0),
     )
-    assert len(data.sources[RENOISED]) == len(sources)
+    assert len(data.sources[RENOISED]) == len(sources) + OTHER_SCENES
     clean = {pair.clean.mosaic.tobytes() for pair in sources}
     scenes = [known for known in asked if known[0].mosaic.tobytes() in clean]
     # Where a picture has much structure its noise cannot be told from it.

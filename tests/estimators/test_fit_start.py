@@ -17,8 +17,6 @@ from tiny_fits import (
 
 import skadl
 from skadl import PAPER_PARAMS, ADLDenoiser, SensorTable
-from skadl.adaptation import run as run_module
-from skadl.adaptation import stages as stages_module
 from skadl.datasets import camera_info, make_domain
 from skadl.estimators.start import (
     FROM_RANDOM,
@@ -28,6 +26,7 @@ from skadl.estimators.start import (
     UNIVERSAL_FILE,
     find_start,
 )
+from skadl.noise.renoising import RENOISED
 
 NO_SHAPE = dict(base_channels=None, n_levels=None, mlp_width=None)
 NO_STEPS = dict(n_pretrain_iter=0, n_iter=0, n_finetune_iter=0)
@@ -89,7 +88,7 @@ def test_fit__few_pairs__start_from_a_model_too(model, n_pairs):
 
 
 @pytest.mark.parametrize("is_trained", [True, False])
-def test_fit__default_lengths__without_sources_all_go_to_the_target(
+def test_fit__default_lengths__without_sources_a_trained_start_has_scenes_of_its_own(
     model, is_trained, monkeypatch
 ):
     defaults = FROM_TRAINED if is_trained else FROM_RANDOM
@@ -102,38 +101,27 @@ def test_fit__default_lengths__without_sources_all_go_to_the_target(
         fitted = from_start(start, **shape, **lengths).fit(target_pairs(), sources)
         assert fitted.n_iter_ == 1 + 5 + 2
         stages = {s.name: s.n_iter for s in fitted.selection_report_.stages}
-        assert stages["pre-training"] == (6 if sources is None else 1)
-        assert ("adaptation" in stages) == (sources is not None)
-    given = from_start(start, **shape, **{**lengths, "n_pretrain_iter": 3})
+        is_alone = sources is None and not is_trained
+        assert stages["pre-training"] == (6 if is_alone else 1)
+        assert ("adaptation" in stages) == (not is_alone)
+        domains = [domain.domain for domain in fitted.selection_report_.by_domain()]
+        assert (RENOISED in domains) == ("adaptation" in stages)
+
+
+def test_fit__random_start_alone__n_pretrain_iter_is_the_length():
+    shape = {"base_channels": 4, "n_levels": 2}
+    given = from_start("random", **shape, n_iter=None, n_pretrain_iter=3)
     assert given.fit(target_pairs()).n_iter_ == 3 + 2
 
 
-def test_fit__without_sources__held_out_scenes_are_not_seen_under_new_noise(
-    model, monkeypatch
-):
-    seen, held_out = [], []
-    draw, hold_out = stages_module.draw_batch, run_module.hold_out
-
-    def watch_draw(pairs, schedule, rng, renoised=()):
-        seen.extend(renoised)
-        return draw(pairs, schedule, rng, renoised)
-
-    def watch_hold_out(target, rng):
-        kept = hold_out(target, rng)
-        held_out.append((target, kept[1]))
-        return kept
-
-    monkeypatch.setattr(stages_module, "draw_batch", watch_draw)
-    monkeypatch.setattr(run_module, "hold_out", watch_hold_out)
-    from_start(model, n_iter=0, n_finetune_iter=0).fit(target_pairs())
-    (target, members), *_ = held_out
-    forbidden = {id(pair) for i in members for pair in target.renoised[i]}
-    assert seen and forbidden
-    assert not forbidden & set(map(id, seen))
-    seen.clear()
+def test_fit__without_sources_and_renoising__trains_on_the_target_alone(model):
     plain = from_start(model, n_iter=0, n_finetune_iter=0, renoised_share=0.0)
-    plain.fit(target_pairs())
-    assert not seen  # none are made
+    report = plain.fit(target_pairs()).selection_report_
+    assert not report.by_domain()
+    assert [stage.name for stage in report.stages][2:] == [
+        "pre-training",
+        "fine-tuning",
+    ]
 
 
 def test_start__random__draws_the_papers_network():
