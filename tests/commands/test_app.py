@@ -350,3 +350,15 @@ def test_app__without_its_extra__says_how_to_get_it(monkeypatch):
     outcome = CliRunner().invoke(main, ["app", "--no-browser"])
     assert outcome.exit_code == 1
     assert 'pip install "skadl[app]"' in outcome.output
+
+
+def test_app__ctrl_c__ends_it_without_an_error(monkeypatch, tmp_path):
+    uvicorn = pytest.importorskip("uvicorn")
+
+    def interrupted(self, sockets):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(uvicorn.Server, "run", interrupted)
+    result = CliRunner().invoke(main, ["app", "--no-browser", "--out", str(tmp_path)])
+    assert result.exit_code == 0
+    assert "ended" in result.output and "Aborted" not in result.output

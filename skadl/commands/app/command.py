@@ -78,5 +78,7 @@ def app(port: int, out: Path, opens: bool) -> None:
                 opening.daemon = True
                 opening.start()
             uvicorn.Server(config).run(sockets=[listening])
+        except KeyboardInterrupt:  # the way to end it
+            say(["", "skadl app has ended."])
         finally:
             session.close()
