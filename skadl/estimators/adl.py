@@ -110,8 +110,9 @@ class ADLDenoiser(NetworkDenoiser):
     weight_decay : float, default=0.01
         Of AdamW.
     network : str or None, default=None
-        A name of :data:`skadl.network.choice.NETWORKS`: "unet", "local_unet" or
-        the paper's "dense_unet". None is that of the start, "unet" for a random one.
+        A name of :data:`skadl.network.choice.NETWORKS`, such as "unet",
+        "pyramid_unet" (that of the network that comes with skadl) or the paper's
+        "dense_unet". None is that of the start, "unet" for a random one.
     base_channels, n_levels, mlp_width : int or None, default=None
         Width and depth of the network, hidden width of the modulation MLPs. None is
         what the start has: 16, 4 and 32 for a random one.

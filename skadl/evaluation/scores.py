@@ -205,6 +205,13 @@ def _score(denoised: np.ndarray, clean: np.ndarray, rules: Protocol) -> Score:
         )
     if not (np.isfinite(denoised).all() and np.isfinite(clean).all()):
         raise ValueError("images to score must be finite; got NaN or infinity.")
+    needed = (11 if rules.gaussian_ssim else 7) + 2 * rules.border  # a window of SSIM
+    if min(clean.shape[1:]) < needed:
+        raise ValueError(
+            f"protocol {rules.name!r} needs packed planes of at least "
+            f"{needed}x{needed}, got {clean.shape[1]}x{clean.shape[2]}; give larger "
+            "frames."
+        )
     rows, columns = _middle_slices(*clean.shape[1:], rules)
     denoised, clean = (
         np.clip(planes[:, rows, columns], 0, 1).astype(float)
@@ -219,13 +226,6 @@ def _score(denoised: np.ndarray, clean: np.ndarray, rules: Protocol) -> Score:
     if rules.on_sky:
         is_sky = _sky(clean)
         denoised, share = np.where(is_sky, denoised, clean), is_sky.mean()
-    window = 11 if rules.gaussian_ssim else 7
-    if min(clean.shape[1:]) < window:
-        needed = window + 2 * rules.border
-        raise ValueError(
-            f"protocol {rules.name!r} needs packed planes of at least "
-            f"{needed}x{needed}, got less."
-        )
     mse = np.mean((denoised - clean) ** 2) / share + rules.mse_offset
     return Score(
         decibels(mse),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -271,6 +271,19 @@ class FixedPattern:
         return FixedPattern(
             {k: p.window(top, left, height, width) for k, p in self.by_iso.items()}
         )
+
+
+def scale_pattern(pattern: FixedPattern, scale: float) -> FixedPattern:
+    """Return a pattern in the counts of files of another bit depth."""
+    scaled = {}
+    for iso, one in pattern.by_iso.items():
+        parts = {
+            name: np.float32(scale) * getattr(one, name)
+            for name in ("rows", "columns", "shading", "pixels")
+            if getattr(one, name) is not None
+        }
+        scaled[iso] = replace(one, error=scale * one.error, **parts)
+    return FixedPattern(scaled)
 
 
 def pattern_to_subtract(

@@ -16,7 +16,7 @@ import numpy as np
 
 from skadl.noise.clipped_black import LEAST_AT_BLACK, share_at_black
 from skadl.noise.residual import QUANTISATION_VARIANCE
-from skadl.noise.sensors import SensorInfo, SensorTable
+from skadl.noise.sensors import SensorInfo, SensorTable, in_counts_of
 from skadl.raw.image import RawImage, window_of
 from skadl.raw.levels import cast_counts
 from skadl.raw.lines import share_rows
@@ -199,7 +199,8 @@ def widen_exposures(
     rng: np.random.RandomState,
 ) -> list[tuple[float, float]]:
     """Draw every other light factor from 1 to `most_ratio`, less where noise is all."""
-    info, span = sensors.get(models[0].sensor), models[0].span
+    span = models[0].span
+    info = in_counts_of(sensors.get(models[0].sensor), span)
     widened = []
     for iso, ratio in exposures:
         gain, read_variance = info.noise_at(iso)
@@ -245,6 +246,7 @@ def renoise(
     that files of the sensor hold nothing below the black level: dark noise has a mean.
     `read_noise` draws something else than Gaussian read and row noise.
     """
+    info = in_counts_of(replace(info, fixed_pattern=None), model.span)
     gain, _ = info.noise_at(model.iso)
     is_integer = np.issubdtype(model.mosaic.dtype, np.integer)
     black = model.black_planes[:, None, None]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from skadl.noise.fixed_pattern import FixedPattern
+from skadl.noise.fixed_pattern import FixedPattern, scale_pattern
 from skadl.noise.iso_table import (
     IsoTable,
     check_not_negative,
@@ -344,6 +344,33 @@ class SensorTable:
                 iso_range = (min(low, image.iso), max(high, image.iso))
                 sensors[image.sensor] = replace(known, iso_range=iso_range)
         return cls(sensors)
+
+
+def in_counts_of(info: SensorInfo, span: float) -> SensorInfo:
+    """Return a sensor's facts in the counts of a file of another bit depth.
+
+    >>> info = SensorInfo("RGGB", 128, 4095, gain={100: 0.25}, read_noise={100: 1.5})
+    >>> more_bits = in_counts_of(info, 4 * info.span)
+    >>> more_bits.white_level, more_bits.noise_at(100)
+    (16380.0, (1.0, 36.0))
+    """
+    scale = span / info.span
+    if scale == 1:
+        return info
+    black = np.multiply(info.black_level, scale).tolist()
+    changes = {
+        "black_level": tuple(black) if isinstance(black, list) else black,
+        "white_level": scale * info.white_level,
+    }
+    for name in ("gain", "read_noise", "black_offset", "row_noise"):
+        table = getattr(info, name)
+        if table is not None:
+            changes[name] = {
+                iso: np.multiply(value, scale).tolist() for iso, value in table.items()
+            }
+    if info.fixed_pattern is not None:
+        changes["fixed_pattern"] = scale_pattern(info.fixed_pattern, scale)
+    return replace(info, **changes)
 
 
 def with_calibration(table: SensorTable, calibrated: SensorTable) -> SensorTable:

@@ -19,7 +19,7 @@ from skadl.noise.blind import (
 )
 from skadl.noise.photon_transfer import FULL_WELL
 from skadl.noise.published import published_noise
-from skadl.noise.sensors import SensorInfo, SensorTable
+from skadl.noise.sensors import SensorInfo, SensorTable, in_counts_of
 from skadl.raw.image import NoISOError, RawImage, UnknownISO
 
 NOISE_SOURCES = ("given", "measured", "file", "published", "estimated", "assumed")
@@ -159,6 +159,7 @@ def find_noise(
         return found
     if any(getattr(beside, name) is not None for name in _BESIDE_NOISE):
         require_iso(image, "what is known of its sensor goes by the ISO")
+    beside = in_counts_of(beside, found.sensor.span)
     fields = {name: getattr(beside, name) for name in _BESIDE_NOISE}
     return replace(found, sensor=replace(found.sensor, **fields))
 
@@ -229,7 +230,8 @@ def _checked(found: FoundNoise, image: RawImage) -> FoundNoise:
         noise = estimate_noise(image)
     except ValueError:
         return found
-    gain, read_variance = found.sensor.noise_at(image.iso)
+    known = in_counts_of(replace(found.sensor, fixed_pattern=None), image.span)
+    gain, read_variance = known.noise_at(image.iso)
     sigma = (gain * noise.signal + read_variance) ** 0.5
     if not contradicts(noise, sigma):
         return found

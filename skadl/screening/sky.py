@@ -110,14 +110,18 @@ def _background(plane: np.ndarray) -> np.ndarray:
     blocks = blocks.reshape(rows, _MESH, columns, _MESH)
     blocks = blocks.transpose(0, 2, 1, 3).reshape(rows, columns, _MESH**2)
     mesh = median_filter(median(blocks, axis=2), 3, mode="nearest")
-    down, right = (_hats(*sides) for sides in zip(plane.shape, mesh.shape, strict=True))
-    return (down @ mesh @ right.T).astype(plane.dtype)
+    # Not by products of matrices: these start threads, which then wait in a loop and
+    # take as much processor time again as the whole pair.
+    return _spread(_spread(mesh, plane.shape[0]).T, plane.shape[1]).T
 
 
-def _hats(side: int, n_blocks: int) -> np.ndarray:
-    """How much each block counts for pixels along a side, (side, n_blocks)."""
-    places = ((np.arange(side) - (_MESH - 1) / 2) / _MESH).clip(0, n_blocks - 1)
-    return np.maximum(0.0, 1 - np.abs(places[:, None] - np.arange(n_blocks)))
+def _spread(mesh: np.ndarray, side: int) -> np.ndarray:
+    """Interpolate rows of blocks to so many rows of pixels: (side, n)."""
+    places = ((np.arange(side) - (_MESH - 1) / 2) / _MESH).clip(0, len(mesh) - 1)
+    above = places.astype(int).clip(max=max(len(mesh) - 2, 0))
+    part = (places - above).astype(mesh.dtype)[:, None]
+    steps = np.diff(mesh, axis=0, append=mesh[-1:])
+    return mesh[above] + part * steps[above]
 
 
 def _shared(plane: np.ndarray, keep: np.ndarray) -> float:

@@ -113,6 +113,24 @@ def test_renoise__float_target__is_neither_rounded_nor_clipped():
     assert (counts != np.rint(counts)).any() and (counts < 512).any()
 
 
+def test_renoise__frames_of_another_bit_depth__have_the_same_noise():
+    # The sensor was measured on files of 14 bits; this target frame has 12.
+    info = target_info(row_noise={800: 2.0})
+    frame = target_frame(dtype=np.float32)
+    fewer_bits = replace(frame, black_level=512 / 4, white_level=16383 / 4)
+    shown = [
+        renoise(
+            source_pair(np.full((64, 64), 0.05)),
+            np.ones(4),
+            model,
+            info,
+            np.random.default_rng(0),
+        ).noisy.normalised()
+        for model in (frame, fewer_bits)
+    ]
+    np.testing.assert_allclose(*shown, atol=1e-5)
+
+
 def test_renoised_domain__many_sources__is_bounded_and_keeps_scenes():
     sources = [source_pair(np.full((4, 4), 0.5), scene_name=i) for i in range(450)]
     target = [RawPair(target_frame(), target_frame())]
@@ -141,7 +159,8 @@ def test_renoise_target__each_scene__is_seen_again_under_the_noise_of_its_sensor
                 level,
             )
         )
-    table = SensorTable({"target": target_info()})
+    info = replace(target_info(), white_level=1512.0)
+    table = SensorTable({"target": info})
     made = list(renoise_target(frames, table, np.random.RandomState(0)))
     assert len(made) == OWN_FRAMES
     for pair in frames:
@@ -154,7 +173,7 @@ def test_renoise_target__each_scene__is_seen_again_under_the_noise_of_its_sensor
                 for new in own
             ]
         )
-        gain, read_variance = target_info().noise_at(400)
+        gain, read_variance = info.noise_at(400)
         expected = gain * pair.scene * 1000 + read_variance
         assert variance * 1000**2 == pytest.approx(expected, rel=0.05)
     noise = [new.noisy.mosaic for new in made[:2]]

@@ -60,6 +60,27 @@ def test_find_noise__everything_there__goes_in_order():
         assert "counts per electron" in found.sentence
 
 
+def test_find_noise__file_of_another_bit_depth__what_was_measured_fits_it():
+    # Measured on files of 14 bits; this one has 12.
+    shot = image()
+    fewer_bits = replace(
+        shot,
+        mosaic=shot.mosaic.astype(np.float32) / 4,
+        black_level=512 / 4,
+        white_level=16383 / 4,
+    )
+    known = SensorTable({"mine": replace(INFO, black_offset={ISO: [4.0, 8.0, 0, 0]})})
+    for frame in (shot, fewer_bits):
+        found = find_noise(frame, None, known)
+        assert (found.source, found.notes) == ("measured", ())
+    bare = replace(known.get("mine"), gain=None, read_noise=None)
+    found = find_noise(fewer_bits, bare)
+    assert found.source == "estimated"
+    # All of it in the counts of one file.
+    assert found.sensor.span == pytest.approx(fewer_bits.span)
+    np.testing.assert_allclose(found.sensor.offset_at(ISO), [1.0, 2.0, 0, 0])
+
+
 def test_find_noise__published_camera__goes_before_an_estimate():
     found = find_noise(image(sensor="Canon EOS 5D Mark IV"))
     assert (found.source, found.notes) == ("published", ())

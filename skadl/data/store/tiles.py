@@ -14,8 +14,6 @@ from functools import cached_property
 import numpy as np
 
 LARGEST_SIDE = 64  # of a tile, in packed pixels
-# Whole counts of 16 bits, other whole counts, all else.
-STORED_DTYPES = ("<u2", "<i4", "<f4")
 
 
 @dataclass(frozen=True)

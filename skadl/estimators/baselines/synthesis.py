@@ -203,7 +203,8 @@ class DarkFrameNoise:
             places = (first + np.arange(shape[axis])) % planes.shape[axis]
             planes = planes.take(places, axis=axis)
         variances = [info.noise_at(iso)[1] for iso in (model.iso, frame.iso)]
-        return planes * (variances[0] / variances[1]) ** 0.5
+        in_counts = model.span / frame.span  # of files of another bit depth
+        return planes * in_counts * (variances[0] / variances[1]) ** 0.5
 
 
 def recover_bits(counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:

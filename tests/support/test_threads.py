@@ -1,0 +1,16 @@
+"""Torch's threads around small images."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from skadl.support.threads import one_thread
+
+
+def test_one_thread__afterwards__torch_has_as_many_as_before():
+    before = torch.get_num_threads()
+    with pytest.raises(KeyError), one_thread():
+        assert torch.get_num_threads() == 1
+        raise KeyError
+    assert torch.get_num_threads() == before
