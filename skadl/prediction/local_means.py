@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import uniform_filter
-from scipy.sparse import csc_array
+from scipy.sparse import csc_array, csr_array
 
 from skadl.noise.noise_level import NoiseLevel
 from skadl.noise.signal_bins import MOST_CLIPPED
@@ -121,6 +121,7 @@ class _Levels:
     """
 
     parts: csc_array  # (n_groups, rows * columns): of each block two, which add to 1
+    turned: csr_array  # the same, (rows * columns, n_groups)
     shape: tuple[int, int]
 
     @classmethod
@@ -135,31 +136,35 @@ class _Levels:
             (parts.ravel(), groups.ravel(), starts),
             shape=(int(below.max()) + 2, below.size),
         )
-        return cls(matrix, steps.shape)
+        return cls(matrix, matrix.T, steps.shape)
 
     def gather(self, values: np.ndarray) -> np.ndarray:
         return self.parts @ values.ravel()
 
     def spread(self, values: np.ndarray) -> np.ndarray:
-        return (self.parts.T @ values).reshape(self.shape)
+        return (self.turned @ values).reshape(self.shape)
 
 
 @dataclass(frozen=True, eq=False)
 class _Squares:
     """Groups about centres a square apart; a block between them belongs to four."""
 
-    rows: np.ndarray  # (rows, n), parts
-    columns: np.ndarray  # (columns, m)
+    # Without zeros: products of full matrices start threads, which then wait in a loop.
+    to_rows: csr_array  # (rows, n), parts
+    to_columns: csr_array  # (columns, m)
+    of_rows: csc_array  # (n, rows)
+    of_columns: csc_array  # (m, columns)
 
     @classmethod
     def of(cls, n_rows: int, n_columns: int) -> _Squares:
-        return cls(_parts(n_rows), _parts(n_columns))
+        sides = [csr_array(_parts(n)) for n in (n_rows, n_columns)]
+        return cls(*sides, *(side.T for side in sides))
 
     def gather(self, values: np.ndarray) -> np.ndarray:
-        return self.rows.T @ values @ self.columns
+        return (self.of_columns @ (self.of_rows @ values).T).T
 
     def spread(self, values: np.ndarray) -> np.ndarray:
-        return self.rows @ values @ self.columns.T
+        return self.to_rows @ (self.to_columns @ values.T).T
 
 
 def _parts(n_blocks: int) -> np.ndarray:
