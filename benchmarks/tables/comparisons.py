@@ -139,7 +139,7 @@ def compare_additions(results: Results) -> dict[str, pd.DataFrame | str]:
             row["s a fit"] = f"{group.cpu_seconds.mean():.0f}"
             row["runs"] = f"{len(group)}"
             rows.append(row)
-        sections[f"{size} target pairs"] = pd.DataFrame(rows)
+        sections[f"{size} target pairs"] = pd.DataFrame(rows).fillna("")
     note = (
         "PSNR in dB as in `ADLDenoiser.score`, mean over the test images; ± is the "
         "standard deviation over seeds. All cameras have dark shading: a smooth "
