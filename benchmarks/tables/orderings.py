@@ -7,7 +7,7 @@ results are added.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -33,6 +33,8 @@ PAGE = "orderings.md"
 COMMAND = "python -m benchmarks.tables.orderings"
 MEANS_NOTHING = 0.3  # dB between two strategies of one seed
 FEW = 6  # target pairs of the tables
+REAL_RESULTS = {"bench-real": "", "bench-sky": ", between the stars"}
+"""Folders of results on real sensors, and what is said behind a sensor's name."""
 PAPERS_METHODS = (
     "Blind2Unblind",
     "TransferLearning",
@@ -293,16 +295,23 @@ def tabulate_findings(results: Path) -> pd.DataFrame:
 
 def tabulate_sensors(results: Path) -> pd.DataFrame:
     """Order of the methods on each real sensor."""
-    images = read_committed(results / "bench-real").images
     rows = []
-    for target in images.target.unique():
-        own = images[images.target == target]
+    for folder, target, own in _by_sensor(results):
         for size in sorted(own.target_pairs.unique()):
             shown = on_pool(own, OTHER_SENSORS, size)
             if known := order(shown):
                 n_seeds = shown[shown.strategy == BEST].seed.nunique()
-                rows.append([target, f"{size}", known, f"{n_seeds}"])
+                name = target + REAL_RESULTS[folder]
+                rows.append([name, f"{size}", known, f"{n_seeds}"])
     return pd.DataFrame(rows, columns=["sensor", "target pairs", "order", "seeds"])
+
+
+def _by_sensor(results: Path) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Yield folder, sensor and test images of what was measured on real sensors."""
+    for folder in REAL_RESULTS:
+        images = read_committed(results / folder).images
+        for target in images.target.unique():
+            yield folder, target, images[images.target == target]
 
 
 READING = f"""\
