@@ -162,6 +162,7 @@ def begin_fit(
         patch_size=parameters["patch_size"],
         multiple=network.multiple,
         renoises=parameters.get("renoised_share", 0) > 0,
+        n_own_scenes=_most_renoised(parameters),
         most_ratio=MOST_RATIO if start.is_trained else None,
         witness=start.witness(parameters["precision"]),
         device=device,
@@ -190,6 +191,14 @@ def begin_fit(
         chosen,
         snapshots,
     )
+
+
+def _most_renoised(parameters: Mapping[str, Any]) -> float:
+    """Return how many re-noised frames the second stage of a fit draws."""
+    if not parameters.get("renoised_share"):
+        return 0
+    n_sources = parameters["source_share"] * parameters["batch_size"]
+    return np.ceil(parameters["n_iter"] * n_sources * parameters["renoised_share"])
 
 
 def _most_draws(parameters: Mapping[str, Any]) -> float:

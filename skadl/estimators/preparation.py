@@ -74,6 +74,7 @@ def prepare(
     patch_size: int,
     multiple: int,
     renoises: bool,
+    n_own_scenes: float = np.inf,
     most_ratio: float | None = None,
     witness: Witness | None = None,
     device: torch.device,
@@ -86,8 +87,9 @@ def prepare(
     must be multiples of `multiple`. Faulty target pairs are warned of and trained on
     all the same, but noise is measured, and frames are re-noised, without them where
     good ones remain. With a `witness` each source pair is judged by what that makes of
-    its noisy frame, without it by comparison with the others. ValueError if a pair
-    cannot be used: frames of different shapes, NaN, too small.
+    its noisy frame, without it by comparison with the others. Where there is one, at
+    most `n_own_scenes` of skadl's own are shown too. ValueError if a pair cannot be
+    used: frames of different shapes, NaN, too small.
     """
     domains = {
         name: tuple(without_pattern(pair, sensors.get(pair.sensor)) for pair in d)
@@ -214,8 +216,8 @@ def prepare(
             models, scenes, sensors, rng, most_ratio, cleaned=cleaned
         )
         sources[RENOISED] = tuple(renoised(pair, scratch) for pair in made)
-    if renoises and witness is not None:
-        n_scenes = OTHER_SCENES if domains else ONLY_SCENES
+    if renoises and witness is not None and n_own_scenes > 0:
+        n_scenes = int(min(n_own_scenes, OTHER_SCENES if domains else ONLY_SCENES))
         drawn = {OWN: draw_scenes(n_scenes, pairs[0].noisy.cfa, patch_size, rng)}
         made = renoised_domain(models, drawn, sensors, rng, most_ratio)
         others = tuple(renoised(pair, None) for pair in made)
@@ -227,7 +229,8 @@ def prepare(
         target, aside = set_aside(target, gains, patch_size, rng)
         notes = (*notes, ONE_SCENE) if aside else notes
     again: tuple[TrainingPair, ...] = ()
-    if renoises and not sources:  # their scenes are the only ones there are
+    # Their scenes are the only ones there are. A trained start holds some of them out.
+    if renoises and not domains and witness is None:
         made = renoise_target(models, sensors, rng, most_ratio)
         scratch = scratch_for(pairs)
         again = tuple(renoised(pair, scratch) for pair in made)
