@@ -39,6 +39,8 @@ from skadl.raw.pair import RawPair
 from skadl.support.device import resolve_device, resolve_precision
 from skadl.support.progress import Progress
 
+_DRAWS_A_SCENE = 10
+
 
 @dataclass(frozen=True, eq=False)
 class Fitting:
@@ -162,7 +164,7 @@ def begin_fit(
         patch_size=parameters["patch_size"],
         multiple=network.multiple,
         renoises=parameters.get("renoised_share", 0) > 0,
-        n_own_scenes=_most_renoised(parameters),
+        n_own_scenes=_own_scenes(parameters),
         most_ratio=MOST_RATIO if start.is_trained else None,
         witness=start.witness(parameters["precision"]),
         device=device,
@@ -193,12 +195,13 @@ def begin_fit(
     )
 
 
-def _most_renoised(parameters: Mapping[str, Any]) -> float:
-    """Return how many re-noised frames the second stage of a fit draws."""
+def _own_scenes(parameters: Mapping[str, Any]) -> float:
+    """Return how many scenes of skadl's own a fit can use: each is drawn ten times."""
     if not parameters.get("renoised_share"):
         return 0
     n_sources = parameters["source_share"] * parameters["batch_size"]
-    return np.ceil(parameters["n_iter"] * n_sources * parameters["renoised_share"])
+    n_draws = parameters["n_iter"] * n_sources * parameters["renoised_share"]
+    return np.ceil(n_draws / _DRAWS_A_SCENE)
 
 
 def _most_draws(parameters: Mapping[str, Any]) -> float:
