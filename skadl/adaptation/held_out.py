@@ -14,9 +14,7 @@ import numpy as np
 from skadl.adaptation.patches import Batch, Part, TrainingPair, cut_fixed
 from skadl.adaptation.stages import TargetData, draw_diverse
 
-HELD_OUT = (
-    0.25  # of the target pairs, of their scenes, or of the frame of the one scene
-)
+HELD_OUT = 0.25  # of the target pairs, of their scenes, or of their one scene's frame
 MOST_SIDE = 256  # packed pixels of a window that decides
 
 
@@ -79,7 +77,7 @@ def set_aside(
     aside = tuple(
         replace(pairs[i], part=square)
         for i in deciding
-        for square in _squares(pairs[i].sides, parts[i], patch_side)
+        for square in _squares(pairs[i].sides, parts[i])
     )
     return kept, aside
 
@@ -104,7 +102,7 @@ def _depth(side: int, patch_side: int) -> int:
     return max(patch_side, round(HELD_OUT * side))
 
 
-def _squares(sides: Sequence[int], kept: Part, patch_side: int) -> list[Part]:
+def _squares(sides: Sequence[int], kept: Part) -> list[Part]:
     """Return two squares, or one, of what is left of a frame beside a part."""
     axis = int(np.argmax(sides))
     start, across = kept[axis].stop, sides[1 - axis]

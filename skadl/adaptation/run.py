@@ -37,10 +37,9 @@ def train(
     Without sources the second stage is left out. A learner that `is_trained` before
     holds some target pairs out of all stages, or what of their one scene was set aside:
     they tell what each stage is worth, and in the end how far from where it began the
-    network may go. `snapshots` are taken
-    between iterations; from one of the same arguments a training goes on bit for bit.
-    FloatingPointError if the network gives NaN or infinity on the target's own images,
-    in the end or for a hundred steps.
+    network may go. `snapshots` are taken between iterations; from one of the same
+    arguments a training goes on bit for bit. FloatingPointError if the network gives
+    NaN or infinity on the target's own images, in the end or for a hundred steps.
     """
     validation = target.validation
     if is_trained:

@@ -199,8 +199,7 @@ def _own_scenes(parameters: Mapping[str, Any]) -> float:
     """Return how many scenes of skadl's own a fit can use: each is drawn ten times."""
     if not parameters.get("renoised_share"):
         return 0
-    n_sources = parameters["source_share"] * parameters["batch_size"]
-    n_draws = parameters["n_iter"] * n_sources * parameters["renoised_share"]
+    n_draws = _source_draws(parameters) * parameters["renoised_share"]
     return np.ceil(n_draws / _DRAWS_A_SCENE)
 
 
@@ -208,5 +207,10 @@ def _most_draws(parameters: Mapping[str, Any]) -> float:
     """Return how many source pairs a fit draws; unknown, infinity, of a baseline."""
     if "renoised_share" not in parameters:
         return np.inf
+    return _source_draws(parameters) * (1 - parameters["renoised_share"])
+
+
+def _source_draws(parameters: Mapping[str, Any]) -> float:
+    """Return how many source pairs the second stage draws, re-noised ones too."""
     n_sources = parameters["source_share"] * parameters["batch_size"]
-    return parameters["n_iter"] * n_sources * (1 - parameters["renoised_share"])
+    return parameters["n_iter"] * n_sources

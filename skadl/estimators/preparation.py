@@ -231,7 +231,7 @@ def prepare(
     again: tuple[TrainingPair, ...] = ()
     # Their scenes are the only ones there are. A trained start holds some of them out.
     if renoises and not domains and witness is None:
-        made = renoise_target(models, sensors, rng, most_ratio)
+        made = renoise_target(models, sensors, rng)
         scratch = scratch_for(pairs)
         again = tuple(renoised(pair, scratch) for pair in made)
     every_pair = [*target, *(pair for domain in sources.values() for pair in domain)]

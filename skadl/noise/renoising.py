@@ -104,7 +104,6 @@ def renoise_target(
     target_pairs: Sequence[RawPair],
     sensors: SensorTable,
     rng: np.random.RandomState,
-    most_ratio: float | None = None,
 ) -> Iterator[RawPair]:
     """Photograph the target's own clean frames again, where there are no sources.
 
@@ -124,7 +123,7 @@ def renoise_target(
         sensors,
         rng,
         noise_rng,
-        most_ratio,
+        most_ratio=None,
     )
 
 

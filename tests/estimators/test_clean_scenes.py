@@ -6,18 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
+from tiny_preparation import prepared
 
 from skadl import RawImage, RawPair
 from skadl.datasets import make_domain
 from skadl.estimators.clean_scenes import noise_of_clean, without_clean_noise
 from skadl.estimators.own_scenes import OTHER_SCENES
-from skadl.estimators.preparation import prepare
 from skadl.estimators.start import find_start
-from skadl.network.conditioning import Conditioning
 from skadl.noise.noise_level import NoiseLevel
 from skadl.noise.renoising import OWN_SIDE, RENOISED
-from skadl.noise.sensors import SensorTable
 from skadl.raw.image import align_image
 
 BLACK, SPAN = 64.0, 4000.0
@@ -106,19 +103,7 @@ def test_prepare__clean_frames_with_noise__are_denoised_before_they_are_scenes(
         asked.extend(zip(images, noise, strict=True))
         return witness(images, noise)
 
-    every_pair = [*target, *sources]
-    data = prepare(
-        target,
-        {"A": sources},
-        SensorTable.from_pairs(every_pair),
-        conditioning=Conditioning("noise", ()),
-        patch_size=16,
-        multiple=2,
-        renoises=True,
-        witness=recording,
-        device=torch.device("cpu"),
-        rng=np.random.RandomState(0),
-    )
+    data = prepared(target, {"A": sources}, witness=recording)
     assert len(data.sources[RENOISED]) == len(sources) + OTHER_SCENES
     clean = {pair.clean.mosaic.tobytes() for pair in sources}
     scenes = [known for known in asked if known[0].mosaic.tobytes() in clean]

@@ -6,33 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
+from tiny_preparation import prepared
 
 from skadl.datasets import make_domain
 from skadl.estimators.own_scenes import ONLY_SCENES, OTHER_SCENES, draw_scenes
-from skadl.estimators.preparation import ONE_SCENE, prepare
+from skadl.estimators.preparation import ONE_SCENE
 from skadl.estimators.start import find_start
-from skadl.network.conditioning import Conditioning
 from skadl.noise.renoising import RENOISED
-from skadl.noise.sensors import SensorTable
 from skadl.raw.mosaic import mosaic_of
-
-
-def prepared(pairs, domains=None, witness=None, renoises=True):
-    domains = domains or {}
-    every_pair = [*pairs, *(pair for domain in domains.values() for pair in domain)]
-    return prepare(
-        pairs,
-        domains,
-        SensorTable.from_pairs(every_pair),
-        conditioning=Conditioning("noise", ()),
-        patch_size=16,
-        multiple=2,
-        renoises=renoises,
-        witness=witness,
-        device=torch.device("cpu"),
-        rng=np.random.RandomState(0),
-    )
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +42,7 @@ def test_prepare__trained_start__shows_scenes_of_its_own(
 ):
     source = make_domain("SonyA7S2", 3, size=64, random_state=1)
     domains = {"A": source} if has_sources else {}
-    data = prepared(pairs_of(4), domains, witness if is_trained else None)
+    data = prepared(pairs_of(4), domains, witness=witness if is_trained else None)
     made = len(data.sources.get(RENOISED, ()))
     own = (OTHER_SCENES if has_sources else ONLY_SCENES) if is_trained else 0
     assert made == own + 3 * has_sources
@@ -69,19 +50,19 @@ def test_prepare__trained_start__shows_scenes_of_its_own(
 
 
 def test_prepare__renoises_nothing__has_no_scenes_of_its_own(witness):
-    assert not prepared(pairs_of(4), {}, witness, renoises=False).sources
+    assert not prepared(pairs_of(4), renoises=False, witness=witness).sources
 
 
 def test_prepare__pairs_of_one_scene__part_its_frame(witness):
-    data = prepared(pairs_of(1), {}, witness)
+    data = prepared(pairs_of(1), witness=witness)
     assert ONE_SCENE in data.notes and data.target.aside
     assert all(pair.part is not None for pair in data.target.pairs)
-    several = prepared(pairs_of(2), {}, witness)
+    several = prepared(pairs_of(2), witness=witness)
     assert ONE_SCENE not in several.notes and not several.target.aside
     assert several.target.scenes.tolist() == [0, 1, 0, 1]
 
 
 def test_prepare__pairs_without_a_scene__are_scenes_of_their_own(witness):
     pairs = [replace(pair, scene=None) for pair in pairs_of(1)]
-    data = prepared(pairs, {}, witness)
+    data = prepared(pairs, witness=witness)
     assert data.target.scenes.tolist() == [0, 1, 2, 3] and not data.target.aside

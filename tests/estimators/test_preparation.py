@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
+import tiny_preparation
 import torch
 from tiny_fits import tiny_denoiser
 
 from skadl import PatchStore, SourcePool
 from skadl.data.store.frames import StoredFrame
 from skadl.datasets import SPOILED_KINDS, make_domain, spoil_pairs
-from skadl.estimators.preparation import prepare
-from skadl.network.conditioning import Conditioning
 from skadl.noise.renoising import RENOISED
-from skadl.noise.sensors import SensorTable
 from skadl.screening.screen import FAULTS
 
 
 def prepared(pairs, domains=None):
-    domains = domains or {}
-    every_pair = [*pairs, *(pair for domain in domains.values() for pair in domain)]
-    names = dict.fromkeys(pair.sensor for pair in every_pair)
-    return prepare(
-        pairs,
-        domains,
-        SensorTable.from_pairs(every_pair),
-        conditioning=Conditioning("sensor_iso_noise", tuple(names)),
-        patch_size=16,
-        multiple=2,
-        renoises=True,
-        device=torch.device("cpu"),
-        rng=np.random.RandomState(0),
-    )
+    return tiny_preparation.prepared(pairs, domains, "sensor_iso_noise")
 
 
 @pytest.fixture(scope="module")
