@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from benchmarks.tables.dataset import DatasetSettings
 from benchmarks.tables.dataset_pairs import take_pairs
@@ -25,6 +22,7 @@ from skadl.estimators.base import RawDenoiser
 from skadl.evaluation.scores import evaluate_pairs
 from skadl.raw.image import RawImage
 from skadl.screening import screen_pairs
+from skadl.support.threads import limited_threads
 
 NO_REPORT = DataSelectionReport(DecisionRecorder({}).finish(), [], [])
 TOLERANCE = 0.05  # dB below the noisy input that is not yet worse
@@ -203,14 +201,3 @@ def describe_pairs(report: DataSelectionReport, data: RunData) -> pd.DataFrame:
 def harms(data: RunData) -> bool:
     """Tell whether any source pair should be left out."""
     return any(kind != USEFUL for kinds in data.kinds.values() for kind in kinds)
-
-
-@contextmanager
-def limited_threads(n_threads: int) -> Iterator[None]:
-    """Let torch compute with so many threads, then with as many as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n_threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

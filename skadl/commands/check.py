@@ -136,13 +136,13 @@ def universal_denoiser() -> Denoiser:
 
     from skadl.estimators.loading import load_universal
     from skadl.noise.noise_level import info_of, level_of_profile
-    from skadl.support.threads import one_thread
+    from skadl.support.threads import limited_threads
 
     model = load_universal()
 
     def denoise(image: RawImage) -> np.ndarray:
         info = info_of(level_of_profile(image), image)
-        with warnings.catch_warnings(), one_thread():
+        with warnings.catch_warnings(), limited_threads(1):
             warnings.simplefilter("ignore")  # what it says of images is no one's here
             mosaic = model.predict(image, sensor=info, dtype=float32)
         return image.with_mosaic(mosaic.mosaic).normalised()

@@ -9,18 +9,18 @@ import torch
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch work in the calling thread alone, and as before afterwards.
+def limited_threads(n_threads: int) -> Iterator[None]:
+    """Let torch compute with so many threads, then with as many as before.
 
-    For small images between which other work is done: torch's other threads wait for
-    the next operator in a loop, and take more processor time than they save.
+    One is for small images between which other work is done: torch's other threads wait
+    for the next operator in a loop, and take more processor time than they save.
 
-    >>> with one_thread():
+    >>> with limited_threads(1):
     ...     torch.get_num_threads()
     1
     """
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(n_threads)
     try:
         yield
     finally:

@@ -14,7 +14,6 @@ from benchmarks.tables.log import KEY, RunLog
 from benchmarks.tables.measure import (
     count_batches,
     describe_pairs,
-    limited_threads,
     measure,
 )
 from benchmarks.tables.methods import (
@@ -64,6 +63,7 @@ from skadl.estimators.start import FROM_RANDOM, SHAPE
 from skadl.noise.frame_offsets import without_pattern
 from skadl.noise.sensors import SensorTable
 from skadl.raw.pair import RawPair
+from skadl.support.threads import limited_threads
 
 SETTINGS = replace(reduced(Campaign()).settings, source_pairs=4, test_pairs=3, size=48)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from skadl.support.threads import one_thread
+from skadl.support.threads import limited_threads
 
 
-def test_one_thread__afterwards__torch_has_as_many_as_before():
+def test_limited_threads__afterwards__torch_has_as_many_as_before():
     before = torch.get_num_threads()
-    with pytest.raises(KeyError), one_thread():
+    with pytest.raises(KeyError), limited_threads(1):
         assert torch.get_num_threads() == 1
         raise KeyError
     assert torch.get_num_threads() == before
