@@ -142,13 +142,13 @@ class Changed:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """Noise calibration, and another method from there."""
+    """Noise calibration from the network that comes with skadl, and a method after."""
 
     then: Strategy
 
     def __call__(self, training: Training) -> Training:
         """Replace the denoiser of a training; a `Strategy`."""
-        first, last = METHODS["NoiseCalibration"](training), self.then(training)
+        first, last = METHODS["NoiseCalibration-start"](training), self.then(training)
         # Its start is given to it by `AfterCalibration`.
         given = {n: v for n, v in last.parameters.items() if n != "start"}
         parts = {
@@ -161,8 +161,7 @@ class Calibrated:
 def _from_start(kind: str) -> Strategy:
     """Return a plain training from the network that comes with skadl."""
     parts = {name: n / USUAL_STEPS for name, n in _TRAINED_STEPS.items()}
-    shape = dict.fromkeys(_SIZES)
-    return Method(kind, parts, {"start": "universal", **shape})
+    return Method(kind, parts, _FROM_START)
 
 
 def _steps(training: Training) -> dict[str, int]:
@@ -176,6 +175,9 @@ _TRAINED_STEPS = {name: FROM_TRAINED[name] for name in ("n_iter", "n_finetune_it
 _TWO = {"n_iter": 11 / 12, "n_finetune_iter": 1 / 12}
 _LED = {"n_iter": 11 / 12, "n_alignment_iter": 1 / 18, "n_parallel_iter": 1 / 36}
 _MZSR = {"n_iter": 3 / 4, "n_meta_iter": 1 / 80}  # of some twenty passes each
+# After a trained start, which takes the place of a method's own pre-training.
+_ALL_TRAINED = sum(_TRAINED_STEPS.values()) / USUAL_STEPS
+_FROM_START = {"start": "universal", **dict.fromkeys(_SIZES)}
 
 METHODS: dict[str, Strategy] = {
     "ADL-start": adl_from_start,
@@ -184,8 +186,19 @@ METHODS: dict[str, Strategy] = {
     "TargetOnly-start": replace(_from_start("TargetOnly"), takes_sources=False),
     "JointTraining-start": Method(
         "JointTraining",
-        {"n_iter": sum(_TRAINED_STEPS.values()) / USUAL_STEPS},
-        {"start": "universal", **dict.fromkeys(_SIZES)},
+        {"n_iter": _ALL_TRAINED},
+        _FROM_START,
+    ),
+    "NoiseCalibration-start": Method(
+        "NoiseCalibration", {"n_iter": _ALL_TRAINED}, _FROM_START
+    ),
+    "TransferLearning-start": Method(
+        "TransferLearning",
+        {"n_finetune_iter": _ALL_TRAINED},
+        {"n_iter": 0, **_FROM_START},
+    ),
+    "MZSR-start": Method(
+        "MZSR", {"n_meta_iter": _MZSR["n_meta_iter"]}, {"n_iter": 0, **_FROM_START}
     ),
     "FineTuning": Method("FineTuning", _TWO, {}),
     "TargetOnly": Method("TargetOnly", _TWO, {}, takes_sources=False),

@@ -235,7 +235,7 @@ FINDINGS = (
             pool="clean",
             pairs=[
                 (_CALIBRATED, f"{_CALIBRATED}-single"),
-                (_CALIBRATED, "NoiseCalibration"),
+                (_CALIBRATED, "NoiseCalibration-start"),
                 (_CALIBRATED, "NoiseCalibration-FineTuning"),
             ],
         ),

@@ -82,6 +82,17 @@ def set_aside(
     return kept, aside
 
 
+def hold_out_judges(
+    target: TargetData, patch_side: int, rng: np.random.RandomState
+) -> tuple[TargetData, Batch]:
+    """Hold pairs out where nothing was set aside, and cut the windows that decide."""
+    if not target.aside:
+        _, held_out = hold_out(target, rng)
+        target = replace(target, held_out=held_out)
+    judging = target.aside or [target.pairs[i] for i in target.held_out]
+    return target, cut_frames(judging, patch_side, rng)
+
+
 def cut_frames(
     pairs: Sequence[TrainingPair], step: int, rng: np.random.RandomState
 ) -> Batch:

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from skadl.adaptation.gates.base import Gate
-from skadl.adaptation.held_out import cut_frames, hold_out
+from skadl.adaptation.held_out import hold_out, hold_out_judges
 from skadl.adaptation.learner import Learner
 from skadl.adaptation.patches import TrainingPair, select
 from skadl.adaptation.report.report import DataSelectionReport
@@ -43,11 +43,7 @@ def train(
     """
     validation = target.validation
     if is_trained:
-        if not target.aside:
-            _, held_out = hold_out(target, rng)
-            target = replace(target, held_out=held_out)
-        judging = target.aside or [target.pairs[i] for i in target.held_out]
-        validation = cut_frames(judging, schedule.patch_side, rng)
+        target, validation = hold_out_judges(target, schedule.patch_side, rng)
         beginning = learner.weights()
     record = StageRecord(learner, validation, rng, gate, progress, sources, snapshots)
     record.held_out = target.held_out

@@ -20,6 +20,7 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skadl.adaptation.gates.accept_all import AcceptAll
+from skadl.adaptation.held_out import hold_out_judges
 from skadl.adaptation.learner import Learner
 from skadl.adaptation.patches import TrainingPair
 from skadl.adaptation.report.report import DataSelectionReport
@@ -231,13 +232,25 @@ class NetworkBaseline(NetworkDenoiser):
 
 
 class Stages:
-    """The stages of one baseline, run one after the other on any pairs."""
+    """The stages of one baseline, run one after the other on any pairs.
+
+    After a trained start a part of the target is held out of `target_pairs`: it decides
+    in `report` how far from there the network may go, as in `skadl.ADLDenoiser`.
+    """
 
     def __init__(self, begun: Fitting, learner: Learner, progress: Progress) -> None:
         self.begun = begun
-        validation = begun.data.target.validation
+        target, validation = begun.data.target, begun.data.target.validation
+        if begun.is_trained:
+            side = begun.data.patch_side
+            target, validation = hold_out_judges(target, side, begun.rng)
+        self.target_pairs = [target.pairs[i] for i in target.trainable]
         self.record = StageRecord(learner, validation, begun.rng, AcceptAll(), progress)
         self.record.note_noisy()
+        if begun.is_trained:
+            self.record.close("start", 0)
+        self._unit = "window" if target.aside else "pair"
+        self._beginning = learner.weights()
 
     def train_on(
         self,
@@ -259,6 +272,9 @@ class Stages:
 
     def report(self) -> DataSelectionReport:
         """Return what the stages came to; no gate decided anything."""
+        if self.begun.is_trained:
+            judges, unit = self.record.validation, self._unit
+            self.record.walk_back(self._beginning, judges, "the training", unit)
         return self.record.report()
 
 

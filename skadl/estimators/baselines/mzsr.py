@@ -14,17 +14,17 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from skadl.adaptation.patches import Batch
+from skadl.adaptation.patches import Batch, TrainingPair
 from skadl.adaptation.report.report import DataSelectionReport
 from skadl.adaptation.stages import draw_batch
 from skadl.estimators.baselines.base import (
     COUNT,
     POSITIVE,
     POSITIVE_COUNT,
-    NetworkBaseline,
     Stages,
     source_training_pairs,
 )
+from skadl.estimators.baselines.started import StartedBaseline
 from skadl.estimators.fitting import Fitting
 from skadl.network.base import ModulatedNetwork
 from skadl.support.progress import Progress
@@ -33,7 +33,7 @@ Loss = Callable[[Sequence[Tensor], Any], Tensor]
 """Of weights and data, such as a batch."""
 
 
-class MZSR(NetworkBaseline):
+class MZSR(StartedBaseline):
     """Meta-learn on the sources weights that a few steps on the target adapt.
 
     Soh et al., "Meta-Transfer Learning for Zero-Shot Super-Resolution" (CVPR 2020),
@@ -45,8 +45,9 @@ class MZSR(NetworkBaseline):
 
     Parameters
     ----------
-    n_iter : int, default=5400
-        Steps of training on all sources.
+    n_iter : int or None, default=None
+        Steps of training on all sources. None is 5400 after a random start, 0 after a
+        trained one, which takes the place of this training.
     n_meta_iter : int, default=90
         Meta-steps. Each takes some twenty passes, so that all parts together take as
         many as the other baselines.
@@ -61,8 +62,9 @@ class MZSR(NetworkBaseline):
     meta_rate : float, default=0.05
         Rate of the meta-optimiser, Adam, as a fraction of `learning_rate`: the paper's
         1e-4.
-    conditioning : {"none"}, default="none"
-        The network gets nothing but the image.
+    conditioning : {"none", "noise"} or None, default=None
+        None is "none" after a random start: the network gets nothing but the image. It
+        is "noise" after a trained one.
     **shared
 
     Notes
@@ -73,24 +75,29 @@ class MZSR(NetworkBaseline):
     and query of a task are patches of the same domain's pairs; fewer and shorter parts
     (the paper: 100,000 meta-steps of five tasks).
 
-    `loss_weighting` counts in the first part alone: the meta-loss is plain L1.
+    `loss_weighting` counts in the first part alone: the meta-loss is plain L1. After a
+    trained start a quarter of the target pairs decides how much of the training is
+    kept, as in `skadl.ADLDenoiser`.
     """
 
     _parameter_constraints: dict = {
-        "n_iter": COUNT,
+        "n_iter": [*COUNT, None],
         "n_meta_iter": COUNT,
         "n_tasks": POSITIVE_COUNT,
         "n_inner": POSITIVE_COUNT,
         "inner_rate": POSITIVE,
         "n_adapt_iter": COUNT,
         "meta_rate": POSITIVE,
-        "conditioning": [StrOptions({"none"})],
+        "conditioning": [StrOptions({"none", "noise"}), None],
     }
+
+    steps_of_random = {"n_iter": 5400}
+    steps_of_trained = {"n_iter": 0}
 
     def __init__(
         self,
         *,
-        n_iter: int = 5400,
+        n_iter: int | None = None,
         n_meta_iter: int = 90,
         n_tasks: int = 2,
         n_inner: int = 5,
@@ -114,10 +121,12 @@ class MZSR(NetworkBaseline):
         """Train on the sources, meta-train on them, adapt to the target."""
         pairs = source_training_pairs(begun)
         stages = Stages(begun, begun.learner(), progress)
-        stages.train_on("pre-training", pairs, self.n_iter)
+        if n_iter := begun.parameters["n_iter"]:
+            stages.train_on("pre-training", pairs, n_iter)
         record = stages.record
+        adapt = partial(self._adapt, begun, stages.target_pairs)
         record.run("meta-training", self.n_meta_iter, partial(self._meta_train, begun))
-        record.run("adaptation", self.n_adapt_iter, partial(self._adapt, begun))
+        record.run("adaptation", self.n_adapt_iter, adapt)
         return begun.network, stages.report()
 
     def _meta_train(self, begun: Fitting, iterations: Iterator[int]) -> Iterator[float]:
@@ -149,10 +158,14 @@ class MZSR(NetworkBaseline):
                 optimizer.zero_grad(set_to_none=True)
             yield value
 
-    def _adapt(self, begun: Fitting, iterations: Iterator[int]) -> Iterator[float]:
+    def _adapt(
+        self,
+        begun: Fitting,
+        pairs: Sequence[TrainingPair],
+        iterations: Iterator[int],
+    ) -> Iterator[float]:
         schedule, loss = begun.schedule(), _loss_of(begun.network)
         weights = trainable(begun.network)
-        pairs = begun.data.target.pairs
         for _ in iterations:
             batch = draw_batch(pairs, schedule, begun.rng)
             value = loss(weights, batch)

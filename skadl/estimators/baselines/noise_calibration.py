@@ -15,6 +15,7 @@ from skadl.estimators.baselines.base import (
     Stages,
     to_training_pairs,
 )
+from skadl.estimators.baselines.started import StartedBaseline
 from skadl.estimators.baselines.synthesis import (
     DarkFrameNoise,
     TukeyLambdaReadNoise,
@@ -27,7 +28,7 @@ from skadl.raw.image import RawImage
 from skadl.support.progress import Progress
 
 
-class NoiseCalibration(NetworkBaseline):
+class NoiseCalibration(StartedBaseline):
     """Train on clean frames alone, under noise made as the target's sensor makes it.
 
     Where there are dark frames, Zhang et al., "Rethinking Noise Synthesis and Modeling
@@ -49,8 +50,8 @@ class NoiseCalibration(NetworkBaseline):
         has longer tails (Table 2 of ELD: -0.1 to 0.2).
     n_synthetic : int, default=400
         Pairs that are made, at most 400.
-    n_iter : int, default=7200
-        Steps of training.
+    n_iter : int or None, default=None
+        Steps of training. None is 7200 after a random start, 1000 after a trained one.
     conditioning : {"noise", "none", "sensor_iso", "sensor_iso_noise"}, default="noise"
         What the network knows of an image: its noise, so that one network serves all
         ISOs and ``ADLDenoiser(start=FrozenEstimator(model))`` goes on from it (Table 2a
@@ -67,15 +68,20 @@ class NoiseCalibration(NetworkBaseline):
     banding and colour bias of ELD's model are left out. A frame at an ISO without dark
     frames takes those of the nearest ISO, scaled. Network, steps and rate are those of
     the other baselines: the papers train a U-Net of 32 to 512 channels for some 250,000
-    steps.
+    steps. After a trained start a quarter of the target pairs decides how much of the
+    training is kept, as in `skadl.ADLDenoiser`; otherwise no pair decides anything.
     """
 
     _parameter_constraints: dict = {
         "dark_frames": [tuple, list, None],
         "tukey_lambda": [Interval(numbers.Real, -0.5, 1, closed="neither")],
         "n_synthetic": [Interval(numbers.Integral, 1, 400, closed="both")],
-        "n_iter": POSITIVE_COUNT,
+        "n_iter": [*POSITIVE_COUNT, None],
+        "conditioning": NetworkBaseline._parameter_constraints["conditioning"],
     }
+
+    steps_of_random = {"n_iter": 7200}
+    steps_of_trained = {"n_iter": 1000}
 
     def __init__(
         self,
@@ -83,7 +89,7 @@ class NoiseCalibration(NetworkBaseline):
         dark_frames: Sequence[RawImage] | None = None,
         tukey_lambda: float = 0.14,
         n_synthetic: int = 400,
-        n_iter: int = 7200,
+        n_iter: int | None = None,
         conditioning: str = "noise",
         **shared: Any,
     ) -> None:
@@ -123,5 +129,5 @@ class NoiseCalibration(NetworkBaseline):
         )
         pairs = to_training_pairs(made, sensors, begun.conditioning, begun.device)
         stages = Stages(begun, begun.learner(), progress)
-        stages.train_on("training", pairs, self.n_iter)
+        stages.train_on("training", pairs, begun.parameters["n_iter"])
         return begun.network, stages.report()

@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 from sklearn.utils._param_validation import StrOptions
 
+from skadl.adaptation.patches import TrainingPair
 from skadl.adaptation.report.report import DataSelectionReport
 from skadl.estimators.baselines.base import (
     COUNT,
     POSITIVE,
     POSITIVE_COUNT,
-    NetworkBaseline,
     Stages,
     to_training_pairs,
 )
+from skadl.estimators.baselines.started import StartedBaseline
 from skadl.estimators.baselines.synthesis import (
     clean_scenes,
     frames_of,
@@ -28,7 +29,7 @@ from skadl.noise.sensors import SensorTable
 from skadl.support.progress import Progress
 
 
-class TransferLearning(NetworkBaseline):
+class TransferLearning(StartedBaseline):
     """Train on synthetic noise of all levels, then adapt modulation and last layer.
 
     Kim et al., "Transfer Learning from Synthetic to Real-Noise Denoising with Adaptive
@@ -41,8 +42,9 @@ class TransferLearning(NetworkBaseline):
     ----------
     n_synthetic : int, default=400
         Pairs that are made for the pre-training.
-    n_iter, n_finetune_iter : int, default=6600 and 600
-        Steps on synthetic noise, and on the target pairs.
+    n_iter, n_finetune_iter : int or None, default=None
+        Steps on synthetic noise, and on the target pairs. None is 6600 and 600 after a
+        random start, 0 and 1000 after a trained one, which knows noise of all levels.
     finetune_rate : float, default=0.3
         Where the second begin, as a fraction of `learning_rate`.
     conditioning : {"noise", "sensor_iso_noise"}, default="noise"
@@ -58,23 +60,28 @@ class TransferLearning(NetworkBaseline):
     of their noise estimator, whose weights the paper updates too; the synthetic noise
     is Poisson and Gaussian of any level in raw planes, on the clean frames of the
     sources, or of the target where there are none. The sources' noisy frames are not
-    used. The paper's network has 64 to 256 channels.
+    used. The paper's network has 64 to 256 channels. After a trained start a quarter of
+    the target pairs decides how much of the training is kept, as in
+    `skadl.ADLDenoiser`.
     """
 
     _parameter_constraints: dict = {
         "n_synthetic": POSITIVE_COUNT,
-        "n_iter": COUNT,
-        "n_finetune_iter": COUNT,
+        "n_iter": [*COUNT, None],
+        "n_finetune_iter": [*COUNT, None],
         "finetune_rate": POSITIVE,
         "conditioning": [StrOptions({"noise", "sensor_iso_noise"})],
     }
+
+    steps_of_random = {"n_iter": 6600, "n_finetune_iter": 600}
+    steps_of_trained = {"n_iter": 0, "n_finetune_iter": 1000}
 
     def __init__(
         self,
         *,
         n_synthetic: int = 400,
-        n_iter: int = 6600,
-        n_finetune_iter: int = 600,
+        n_iter: int | None = None,
+        n_finetune_iter: int | None = None,
         finetune_rate: float = 0.3,
         conditioning: str = "noise",
         **shared: Any,
@@ -89,6 +96,20 @@ class TransferLearning(NetworkBaseline):
         self, begun: Fitting, progress: Progress
     ) -> tuple[ModulatedNetwork, DataSelectionReport]:
         """Train on synthetic pairs, then modulation and last layer on the target."""
+        stages = Stages(begun, begun.learner(), progress)
+        if n_iter := begun.parameters["n_iter"]:
+            stages.train_on("pre-training", self._synthetic_pairs(begun), n_iter)
+        free_only_modulation(begun.network)
+        stages.go_on_with(begun.learner())
+        stages.train_on(
+            "fine-tuning",
+            stages.target_pairs,
+            begun.parameters["n_finetune_iter"],
+            self.learning_rate * self.finetune_rate,
+        )
+        return begun.network, stages.report()
+
+    def _synthetic_pairs(self, begun: Fitting) -> list[TrainingPair]:
         scenes = clean_scenes(begun, self.n_synthetic)
         models = frames_of(begun, self.n_synthetic)
         noise_rng = np.random.default_rng(begun.rng.randint(np.iinfo(np.int32).max))
@@ -99,17 +120,7 @@ class TransferLearning(NetworkBaseline):
             synthetic += to_training_pairs(
                 [pair], table, begun.conditioning, begun.device
             )
-        stages = Stages(begun, begun.learner(), progress)
-        stages.train_on("pre-training", synthetic, self.n_iter)
-        free_only_modulation(begun.network)
-        stages.go_on_with(begun.learner())
-        stages.train_on(
-            "fine-tuning",
-            begun.data.target.pairs,
-            self.n_finetune_iter,
-            self.learning_rate * self.finetune_rate,
-        )
-        return begun.network, stages.report()
+        return synthetic
 
 
 def free_only_modulation(network: ModulatedNetwork) -> None:

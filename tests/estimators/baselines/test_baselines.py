@@ -191,13 +191,46 @@ def test_prabhakar__one_entry__is_joint_training():
     assert differ(moved, start)
 
 
-@pytest.mark.parametrize("kind", [TargetOnly, FineTuning, JointTraining])
-def test_start__universal__tells_noise_and_keeps_the_safeguard(kind):
+STARTED = [kind for kind in KINDS if "start" in inspect.signature(kind).parameters]
+
+
+@cache
+def fitted_from_start(kind):
     model = kind(start="universal", **STEPS[kind], batch_size=2, patch_size=8)
-    model.fit(target_pairs(), source_pool())
+    return model.fit(target_pairs(), source_pool())
+
+
+@pytest.mark.parametrize("kind", STARTED)
+def test_start__universal__tells_noise_and_keeps_the_safeguard(kind):
+    model = fitted_from_start(kind)
     assert model.conditioning_.kind == "noise"
     assert model.is_safeguarded()
     assert not tiny(kind).is_safeguarded()
+
+
+@pytest.mark.parametrize("kind", STARTED)
+def test_start__universal__pairs_held_out_decide_how_much_is_kept(kind):
+    report = fitted_from_start(kind).selection_report_
+    assert [stage.name for stage in report.stages][:2] == ["noisy", "start"]
+    assert any("of the training kept" in note for note in report.notes)
+    # None of the training can be kept, so what decides never loses by it.
+    assert report.stages[-1].psnr >= report.stages[1].psnr
+
+
+@pytest.mark.parametrize("kind", [NoiseCalibration, TransferLearning, MZSR])
+def test_start__steps_of_none__are_those_of_the_start(kind):
+    at_random, trained = kind(), kind(start="universal")
+    assert (
+        at_random.chosen_parameters()["n_iter"] == at_random.steps_of_random["n_iter"]
+    )
+    assert trained.chosen_parameters()["n_iter"] == trained.steps_of_trained["n_iter"]
+    assert kind(n_iter=7).chosen_parameters()["n_iter"] == 7
+
+
+def test_start__sensor_codes__are_refused_after_a_trained_start():
+    model = NoiseCalibration(start="universal", conditioning="sensor_iso", n_iter=1)
+    with pytest.raises(ValueError, match="a trained start knows the noise"):
+        model.fit(target_pairs(), source_pool())
 
 
 def test_transfer_learning__fine_tuning__moves_modulation_and_head_alone():
