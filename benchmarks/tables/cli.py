@@ -79,6 +79,21 @@ _READERS = ", ".join(comparison.name for comparison in _COMPARISONS)
     is_flag=True,
     help="The whole path in a minute or two, with figures that mean nothing.",
 )
+@click.option(
+    "--take",
+    "others",
+    multiple=True,
+    metavar="DIRECTORY",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Add the finished runs of another --out to this one first, as of another "
+    "machine; may be repeated.",
+)
+@click.option(
+    "--only-write",
+    "only_writes",
+    is_flag=True,
+    help="Do no run: write the tables of those that are finished.",
+)
 @click.option("--list", "only_lists", is_flag=True, help="List the tables and stop.")
 def bench(
     tables: tuple[str, ...],
@@ -97,6 +112,8 @@ def bench(
     assignments: tuple[str, ...],
     out: Path | None,
     reduced: bool,
+    others: tuple[Path, ...],
+    only_writes: bool,
     only_lists: bool,
 ) -> None:
     """Measure the benchmark's tables, all without TABLE, on simulated cameras or data.
@@ -110,6 +127,7 @@ def bench(
             'python -m pip install -e ".[bench]".'
         )
     from benchmarks.tables.execute import run_campaign
+    from benchmarks.tables.log import RunLog
     from benchmarks.tables.methods import LEFT_OUT
     from benchmarks.tables.options import (
         DatasetOptions,
@@ -157,6 +175,8 @@ def bench(
         say(lines)
         return
     try:
+        for other in others:
+            say([f"{other}: {RunLog(out).take(RunLog(other))} runs taken"])
         pages = run_campaign(
             campaign,
             out,
@@ -165,6 +185,7 @@ def bench(
             n_threads=threads,
             dask=dask,
             command=command_line(campaign, names, jobs, threads),
+            only_writes=only_writes,
             announce=click.echo,
         )
     except OSError as error:

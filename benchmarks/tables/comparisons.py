@@ -11,7 +11,6 @@ from benchmarks.tables.methods import ADDED
 from benchmarks.tables.rough import N_DARKS, N_ISOS
 from benchmarks.tables.simulation import HARMFUL, NO_POOL
 from benchmarks.tables.strategies import ABLATIONS
-from skadl.adaptation.stages import FEW_PAIRS
 
 BEST = "ADL-start"  # what all methods are compared with
 NOTHING = {"Nothing yet": "None of the runs is done."}
@@ -224,36 +223,6 @@ def compare_ablations(results: Results) -> dict[str, pd.DataFrame | str]:
 def _base_of(strategy: str) -> str:
     """Name what a strategy is an ablation of, or the strategy itself."""
     return ABLATIONS[strategy].base if strategy in ABLATIONS else strategy
-
-
-def compare_sizes(results: Results) -> dict[str, pd.DataFrame | str]:
-    """Tabulate strategies against the number of target pairs."""
-    if results.runs.empty:
-        return NOTHING
-    psnr, ssim = _by_size(results.runs, "psnr", 2), _by_size(results.runs, "ssim", 4)
-    note = (
-        "Columns: number of target pairs. `fixed-validation` keeps the size of V' at "
-        "its first value. `random-validation` draws V' without regard to system gain; "
-        f"otherwise V' of fewer than {FEW_PAIRS} pairs has gains that span the range."
-    )
-    is_mean = psnr.target == "mean of targets"
-    return {
-        "PSNR, mean of targets": psnr[is_mean].drop(columns="target"),
-        "SSIM, mean of targets (figure 8)": ssim[is_mean].drop(columns="target"),
-        "PSNR by target": psnr[~is_mean],
-        "Reading": f"{READING}\n\n{note}",
-    }
-
-
-def _by_size(runs: pd.DataFrame, column: str, digits: int) -> pd.DataFrame:
-    rows = []
-    for strategy, group in runs.groupby("strategy", sort=False):
-        for target, own in [("mean of targets", group), *group.groupby("target")]:
-            row = {"strategy": strategy, "target": target}
-            for size, same in sorted(own.groupby("target_pairs")):
-                row[f"{size}"] = over_targets(same, column, digits)
-            rows.append(row)
-    return pd.DataFrame(rows).fillna("")
 
 
 def compare_cost(results: Results) -> dict[str, pd.DataFrame | str]:

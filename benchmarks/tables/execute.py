@@ -27,6 +27,7 @@ def run_campaign(
     n_threads: int = 1,
     dask: str | None = None,
     command: str = "",
+    only_writes: bool = False,
     announce: Callable[[str], object] = lambda line: None,
 ) -> list[Path]:
     """Do the runs that are not in the folder yet, and return the tables.
@@ -35,7 +36,8 @@ def run_campaign(
     at a time may write to it. `n_jobs` runs are done at a time, each in a process with
     `n_threads` of torch, or by the workers of a dask scheduler at that address:
     datasets then lie at the same path on all machines. `command` is quoted in the
-    tables; `announce` takes lines that say how far it is.
+    tables; `announce` takes lines that say how far it is. One that `only_writes` does
+    no run: the tables are of what is finished.
 
     A ValueError if a table is unknown. A RuntimeError if the cluster cannot be used, or
     at the end if runs have failed: all others are done and in the tables.
@@ -44,7 +46,14 @@ def run_campaign(
     check_tables(tables, campaign)
     with on_cluster(dask):
         return _run(
-            campaign, Path(folder), tables, n_jobs, n_threads, command, announce
+            campaign,
+            Path(folder),
+            tables,
+            n_jobs,
+            n_threads,
+            command,
+            only_writes,
+            announce,
         )
 
 
@@ -55,16 +64,20 @@ def _run(
     n_jobs: int,
     n_threads: int,
     command: str,
+    only_writes: bool,
     announce: Callable[[str], object],
 ) -> list[Path]:
     log = RunLog(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    _note_settings(folder / "settings.json", campaign.settings)
+    settings = campaign.settings
+    log.note_settings(settings.digest, json.loads(settings.to_json()))
     pages, failures = [], {}
     for name in tables:
         wanted = runs_of(name, campaign)
         finished = log.finished()
         missing = [run for run in wanted if run not in finished | set(failures)]
+        if only_writes:
+            missing = []
         announce(f"{name}: {len(wanted)} runs, {len(missing)} to do")
         outcomes = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
             delayed(_attempt)(run, campaign.settings, n_threads) for run in missing
@@ -145,10 +158,3 @@ def _write_table(
 
 def _hours(results: Results) -> float:
     return 0.0 if results.runs.empty else results.runs.seconds.sum() / 3600
-
-
-def _note_settings(path: Path, settings: Settings | DatasetSettings) -> None:
-    """Keep what each digest stands for beside the runs."""
-    known = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    known[settings.digest] = json.loads(settings.to_json())
-    path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")

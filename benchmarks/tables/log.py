@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import shutil
 from collections.abc import Collection, Iterator
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -15,7 +17,7 @@ from benchmarks.tables.measure import Measured
 from benchmarks.tables.run import Run
 
 RUNS_FILE, IMAGES_FILE, SELECTION_FILE = "runs.csv", "images.csv", "selection.csv"
-REPORTS_FOLDER = "reports"
+REPORTS_FOLDER, SETTINGS_FILE = "reports", "settings.json"
 KEY = tuple(field.name for field in fields(Run))
 
 
@@ -61,6 +63,45 @@ class RunLog:
             measured.report.save(reports / report_name(measured.run))
         for name, rows in additions.items():
             _append(self.folder / name, rows)
+
+    def take(self, other: RunLog) -> int:
+        """Add the complete runs of another folder that are not here; return how many.
+
+        With their reports, and what the settings stand for.
+        """
+        lacking = other.finished() - self.finished()
+        if not lacking:
+            return 0
+        self.folder.mkdir(parents=True, exist_ok=True)
+        parts = {
+            IMAGES_FILE: other.images(),
+            SELECTION_FILE: other.selection(),
+            RUNS_FILE: other.runs(),
+        }
+        parts = {name: rows for name, rows in parts.items() if len(rows)}
+        for name, rows in parts.items():
+            _check_columns(self.folder / name, list(rows.columns))
+        for run in lacking:
+            report = Path(REPORTS_FOLDER, report_name(run))
+            if (other.folder / report).exists():
+                (self.folder / REPORTS_FOLDER).mkdir(exist_ok=True)
+                shutil.copyfile(other.folder / report, self.folder / report)
+        for name, rows in parts.items():
+            _append(self.folder / name, of_runs(rows, lacking))
+        for digest, settings in other.settings().items():
+            self.note_settings(digest, settings)
+        return len(lacking)
+
+    def settings(self) -> dict[str, dict]:
+        """Return what each digest of settings stands for."""
+        path = self.folder / SETTINGS_FILE
+        return json.loads(path.read_text("utf-8")) if path.exists() else {}
+
+    def note_settings(self, digest: str, settings: dict) -> None:
+        """Keep what a digest stands for beside the runs."""
+        known = {**self.settings(), digest: settings}
+        text = json.dumps(known, indent=1) + "\n"
+        (self.folder / SETTINGS_FILE).write_text(text, encoding="utf-8")
 
     def read(self, runs: Collection[Run]) -> Results:
         """Read what is there of some runs."""

@@ -9,7 +9,7 @@ from itertools import product
 
 import pandas as pd
 
-from benchmarks.tables import comparisons, detection
+from benchmarks.tables import comparisons, detection, sizes
 from benchmarks.tables.campaign import Campaign
 from benchmarks.tables.dataset import OTHER_SENSORS
 from benchmarks.tables.log import Results
@@ -50,10 +50,10 @@ class Table:
 
     def cells(self, campaign: Campaign) -> list[Cell]:
         """List what is asked of every target and seed, the first strategies first."""
-        sizes = campaign.curve_pairs if self.is_curve else campaign.target_pairs
+        n_pairs = campaign.curve_pairs if self.is_curve else campaign.target_pairs
         cells = [
             Cell(name, NO_POOL if name in WITHOUT_SOURCES else pool, size)
-            for name, pool, size in product(self.strategies, self.pools, sizes)
+            for name, pool, size in product(self.strategies, self.pools, n_pairs)
         ]
         return [
             cell
@@ -135,7 +135,7 @@ TABLES: dict[str, Table] = {
     "figure3": Table(
         "Figures 3 and 8: PSNR and SSIM against the number of target pairs",
         "How few pairs of the target are enough?",
-        comparisons.compare_sizes,
+        sizes.compare_sizes,
         (
             *("ADL-start", "start-fixed-validation", "start-random-validation"),
             "FineTuning-start",
@@ -144,6 +144,7 @@ TABLES: dict[str, Table] = {
         ),
         ("harm",),
         is_curve=True,
+        draw=sizes.draw_sizes,
     ),
     "heatmap": Table(
         "Figure 4 of the appendix: which source batches are accepted",

@@ -29,7 +29,7 @@ from benchmarks.tables.comparisons import (
 )
 from benchmarks.tables.detection import areas, judged_pairs
 from benchmarks.tables.execute import run_campaign
-from benchmarks.tables.log import KEY, Results
+from benchmarks.tables.log import KEY, Results, RunLog
 from benchmarks.tables.measure import Measured
 from benchmarks.tables.methods import EVERY_STRATEGY, WITHOUT_SOURCES
 from benchmarks.tables.simulation import NO_POOL, POOLS, ROUGH_POOL
@@ -337,6 +337,44 @@ def test_run_campaign__interrupted__goes_on_where_it_was(
         map(astuple, runs_of("table5", SMALL))
     )
     assert len(first) == 5
+
+
+def test_run_log__taken_from_another__has_the_runs_of_both(fake_measure, tmp_path):
+    first, second, whole = (RunLog(tmp_path / name) for name in ("a", "b", "all"))
+    run_campaign(SMALL, first.folder, ["table5"])
+    run_campaign(SMALL, second.folder, ["cost"])
+    run_campaign(SMALL, whole.folder, ["table5", "cost"])
+    n_lacking = len(second.finished() - first.finished())
+    assert first.take(second) == n_lacking
+    assert first.take(second) == 0
+    assert first.finished() == whole.finished()
+    for name in ("runs", "images", "selection"):
+        own, same = (getattr(log, name)() for log in (first, whole))
+        order = [c for c in own if c in (*KEY, "image", "domain", "pair")]
+        own, same = (t.sort_values(order, ignore_index=True) for t in (own, same))
+        pd.testing.assert_frame_equal(own, same)
+    reports = [
+        sorted(p.name for p in log.folder.glob("reports/*")) for log in (first, whole)
+    ]
+    assert reports[0] == reports[1]
+    assert first.settings() == whole.settings()
+
+
+def test_run_campaign__only_writes__does_no_run(fake_measure, tmp_path):
+    run_campaign(replace(SMALL, seeds=(0,)), tmp_path, ["table5"])
+    n_done = len(fake_measure)
+    (page,) = run_campaign(
+        replace(SMALL, seeds=(0, 1)), tmp_path, ["table5"], only_writes=True
+    )
+    assert len(fake_measure) == n_done
+    assert f"{n_done} of {2 * n_done}" in page.read_text("utf-8")
+
+
+def test_run_campaign__figure_3__is_drawn(fake_measure, tmp_path):
+    campaign = replace(SMALL, curve_pairs=(2, 6))
+    (page,) = run_campaign(campaign, tmp_path, ["figure3"])
+    assert "(figure3.png)" in page.read_text("utf-8")
+    assert (tmp_path / "figure3.png").stat().st_size > 1000
 
 
 def test_run_campaign__a_run_fails__others_are_done_and_it_is_said(
