@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from skadl.estimators.preparation import prepare
+from skadl.estimators.preparation import Additions, prepare
 from skadl.network.conditioning import Conditioning
 from skadl.noise.sensors import SensorTable
 
@@ -22,7 +22,7 @@ def prepared(pairs, domains=None, conditioning="noise", renoises=True, witness=N
         conditioning=Conditioning(conditioning, tuple(names)),
         patch_size=16,
         multiple=2,
-        renoises=renoises,
+        additions=Additions(renoises),
         witness=witness,
         device=torch.device("cpu"),
         rng=np.random.RandomState(0),

@@ -39,7 +39,7 @@ from skadl.adaptation.gates import Gate, Trial, Verdict, make_gate
 from skadl.adaptation.learner import Learner
 from skadl.adaptation.patches import Batch, cut_patches, select
 from skadl.datasets import make_domain
-from skadl.estimators.preparation import prepare
+from skadl.estimators.preparation import Additions, prepare
 from skadl.estimators.training_pairs import symmetry_of
 from skadl.network.choice import build_network
 from skadl.network.conditioning import Conditioning
@@ -118,7 +118,7 @@ def prepare_batches(side: int, batch_size: int) -> tuple[Batch, Batch]:
         conditioning=Conditioning("sensor_iso_noise", ("CanonEOS70D", "SonyA7S2")),
         patch_size=side,
         multiple=1,
-        renoises=False,
+        additions=Additions(renoises=False),
         device=CPU,
         rng=np.random.RandomState(2),
     )

@@ -25,7 +25,7 @@ from skadl.adaptation.gates import make_gate
 from skadl.adaptation.learner import Learner
 from skadl.adaptation.stages import Schedule, adapt
 from skadl.datasets import make_domain
-from skadl.estimators.preparation import Prepared, prepare
+from skadl.estimators.preparation import Additions, Prepared, prepare
 from skadl.estimators.start import FROM_RANDOM, SHAPE
 from skadl.estimators.training_pairs import LOSS_WEIGHTINGS, symmetry_of
 from skadl.network.choice import build_network
@@ -176,7 +176,7 @@ def prepare_default(
         conditioning=CONDITIONING,
         patch_size=default.patch_size,
         multiple=2 ** (default.n_levels - 1),
-        renoises=True,
+        additions=Additions(renoises=True),
         device=CPU,
         rng=np.random.RandomState(2),
     )

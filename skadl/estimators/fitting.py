@@ -17,7 +17,7 @@ from skadl.adaptation.stages import Schedule
 from skadl.data.pool import SourcePool
 from skadl.estimators.base import NetworkDenoiser
 from skadl.estimators.checkpoints import Checkpoint, describe_data
-from skadl.estimators.preparation import Prepared, prepare
+from skadl.estimators.preparation import Additions, Prepared, prepare
 from skadl.estimators.source_choice import choose_pairs, renumber
 from skadl.estimators.start import MOST_RATIO, Start
 from skadl.estimators.training_pairs import (
@@ -163,9 +163,11 @@ def begin_fit(
         conditioning=conditioning,
         patch_size=parameters["patch_size"],
         multiple=network.multiple,
-        renoises=parameters.get("renoised_share", 0) > 0,
-        n_own_scenes=_own_scenes(parameters),
-        most_ratio=MOST_RATIO if start.is_trained else None,
+        additions=Additions(
+            renoises=parameters.get("renoised_share", 0) > 0,
+            n_own_scenes=_own_scenes(parameters),
+            most_ratio=MOST_RATIO if start.is_trained else None,
+        ),
         witness=start.witness(parameters["precision"]),
         device=device,
         rng=rng,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice
-from typing import TypeVar
+from itertools import islice
 
 import numpy as np
 import torch
@@ -17,17 +16,20 @@ from skadl.adaptation.stages import TargetData
 from skadl.data.store.disk_space import TemporaryFrames
 from skadl.data.store.patch_store import scratch_for
 from skadl.estimators.clean_scenes import noise_of_clean, without_clean_noise
+from skadl.estimators.measuring import (
+    MeasuredPairs,
+    know_noise,
+    measure_pairs,
+    without_faulty,
+)
 from skadl.estimators.own_scenes import ONLY_SCENES, OTHER_SCENES, OWN, draw_scenes
 from skadl.estimators.start import Witness
 from skadl.estimators.training_pairs import to_training_pair
 from skadl.network.conditioning import Conditioning
-from skadl.noise.calibration import calibrate
-from skadl.noise.frame_offsets import treat_pair, without_pattern
-from skadl.noise.noise_level import NoiseLevel, measured_noise
-from skadl.noise.pair_pattern import LEAST_PAIRS, with_pair_pattern
+from skadl.noise.frame_offsets import treat_pair
+from skadl.noise.noise_level import NoiseLevel
 from skadl.noise.renoising import RENOISED, renoise_target, renoised_domain
-from skadl.noise.residual import TransferCurve
-from skadl.noise.sensors import SensorInfo, SensorTable
+from skadl.noise.sensors import SensorTable
 from skadl.prediction.together import MOST_PIXELS
 from skadl.raw.pair import RawPair, target_labels
 from skadl.screening.across_pairs import (
@@ -39,19 +41,24 @@ from skadl.screening.screen import (
     FaultKind,
     ResidualAnalysis,
     Screening,
-    analyse_residuals,
-    screen,
 )
 from skadl.screening.witness import judge_pair, middle_of_pair
 from skadl.support.progress import Progress
 
-_T = TypeVar("_T")
-MOST_CURVES = 24  # of a sensor that its noise is measured on
 ONE_SCENE = (
     "all target pairs show one scene: a part of its frame was held out of training to "
     "judge it, in place of pairs. Pairs of more scenes say more of what comes next."
 )
-_LEAST_GOOD = 2  # pairs that a measurement needs before it leaves faulty ones out
+
+
+@dataclass(frozen=True)
+class Additions:
+    """What a fit shows beside the pairs that it was given."""
+
+    # Scenes of the sources under the target's noise; without any the target's own.
+    renoises: bool
+    n_own_scenes: float = np.inf  # of skadl's own, at most, after a trained start
+    most_ratio: float | None = None  # light factor up to which half of these go
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +80,7 @@ def prepare(
     conditioning: Conditioning,
     patch_size: int,
     multiple: int,
-    renoises: bool,
-    n_own_scenes: float = np.inf,
-    most_ratio: float | None = None,
+    additions: Additions,
     witness: Witness | None = None,
     device: torch.device,
     rng: np.random.RandomState,
@@ -87,140 +92,68 @@ def prepare(
     must be multiples of `multiple`. Faulty target pairs are warned of and trained on
     all the same, but noise is measured, and frames are re-noised, without them where
     good ones remain. With a `witness` each source pair is judged by what that makes of
-    its noisy frame, without it by comparison with the others. Where there is one, at
-    most `n_own_scenes` of skadl's own are shown too. ValueError if a pair cannot be
-    used: frames of different shapes, NaN, too small.
+    its noisy frame, without it by comparison with the others. Where there is one,
+    scenes of skadl's own are shown too. ValueError if a pair cannot be used: frames of
+    different shapes, NaN, too small.
     """
-    domains = {
-        name: tuple(without_pattern(pair, sensors.get(pair.sensor)) for pair in d)
-        for name, d in domains.items()
-    }
-    plain = tuple(without_pattern(pair, sensors.get(pair.sensor)) for pair in pairs)
-    members = {None: plain, **domains}
     progress = Progress(0) if progress is None else progress
-    n_members = sum(map(len, members.values()))
-    looks = analyse_residuals(
-        list(chain.from_iterable(members.values())), torch.get_num_threads()
-    )
-    looks = progress.track("measuring", looks, n_members, unit="pair")
-    looks = iter(list(looks))
-    residuals = {name: list(islice(looks, len(d))) for name, d in members.items()}
-    screenings = {name: screen(d, residuals[name]) for name, d in members.items()}
-    curves = {name: [r.curve for r in domain] for name, domain in residuals.items()}
+    of_target, of_sources, sensors = measure_pairs(pairs, domains, sensors, progress)
     notes = (
-        *_describe_faulty(pairs, screenings[None]),
-        *_describe_together(pairs, residuals[None]),
+        *_describe_faulty(pairs, of_target.screenings),
+        *_describe_together(pairs, of_target.residuals),
     )
     for note in notes:
         warnings.warn(note, UserWarning, stacklevel=3)
-    sensors = calibrate(sensors, _by_sensor(members, curves, screenings))
-    sensors = _with_target_pattern(
-        sensors, _without_faulty(pairs, screenings[None], LEAST_PAIRS)
-    )
-
-    def store(
-        pair: RawPair,
-        noise: NoiseLevel,
-        offset: np.ndarray | float,
-        screening: Screening,
-        scratch: TemporaryFrames | None = None,
-    ) -> TrainingPair:
-        vector = conditioning.vector(pair.sensor, pair.iso, pair.ratio, noise)
-        return to_training_pair(pair, vector, noise, offset, screening, device, scratch)
-
-    def treated(
-        pair: RawPair,
-        info: SensorInfo,
-        offset: np.ndarray | float,
-        screening: Screening,
-        scratch: TemporaryFrames | None,
-    ) -> TrainingPair:
-        shown, noise = treat_pair(pair, info)
-        scratch = None if shown is pair else scratch
-        return store(shown, noise, offset, screening, scratch)
-
-    def offset(curve: TransferCurve, screening: Screening) -> np.ndarray | float:
-        # The mean residual of a wrong pair is no error of the black level.
-        return 0.0 if screening.is_faulty else curve.offset
-
-    measured = {
-        name: [
-            measured_noise(pair, curve, sensors.get(pair.sensor))
-            for pair, curve in zip(domain, curves[name], strict=True)
-        ]
-        for name, domain in domains.items()
-    }
+    sensors = know_noise(sensors, of_target, of_sources, pairs)
+    noise = {name: domain.noise(sensors) for name, domain in of_sources.items()}
     if witness is not None:
-        known = (
-            member
-            for name, domain in domains.items()
-            for member in zip(domain, residuals[name], measured[name], strict=True)
-        )
-        judged = progress.track(
-            "judging", _judge(known, witness), n_members - len(pairs), unit="pair"
-        )
-        for name, domain in domains.items():
-            screenings[name] = list(islice(judged, len(domain)))
-
-    def renoised(pair: RawPair, scratch: TemporaryFrames | None) -> TrainingPair:
-        # Row noise and clipped blacks as the target's, but nothing fixed in the frame.
-        info = replace(sensors.get(pair.sensor), fixed_pattern=None)
-        shown, noise = treat_pair(pair, info)
-        return store(shown, noise, 0.0, Screening(), scratch)
-
+        of_sources = _judged(of_sources, noise, witness, progress)
     clean_noise = {
-        pair: noise_of_clean(noise, curve.clean_share)
-        for name, domain in domains.items()
-        for pair, noise, curve in zip(domain, measured[name], curves[name], strict=True)
+        pair: noise_of_clean(level, curve.clean_share)
+        for name, domain in of_sources.items()
+        for pair, level, curve in zip(
+            domain.pairs, noise[name], domain.curves, strict=True
+        )
     }
 
     def cleaned(pair: RawPair, rng: np.random.Generator) -> RawPair:
-        noise = clean_noise[pair]
-        if noise is None or witness is None:
+        level = clean_noise[pair]
+        if level is None or witness is None:
             return pair
-        return without_clean_noise(pair, noise, witness, rng)
+        return without_clean_noise(pair, level, witness, rng)
 
+    training = _TrainingPairs(conditioning, sensors, device)
     # The target's noise is pooled over its pairs, as `predict` will know it; each
     # source pair speaks for itself, because its label may be wrong.
-    scratch = scratch_for(pairs)
-    target = tuple(
-        treated(
-            pair,
-            sensors.get(pair.sensor),
-            offset(curve, screening),
-            screening,
-            scratch,
-        )
-        for pair, curve, screening in zip(
-            pairs, curves[None], screenings[None], strict=True
-        )
-    )
+    target = training.of_target(pairs, of_target)
     sources = {
-        name: tuple(
-            store(pair, noise, offset(curve, screening), screening)
-            for pair, noise, curve, screening in zip(
-                domain, measured[name], curves[name], screenings[name], strict=True
-            )
-        )
-        for name, domain in domains.items()
+        name: training.of_source(domain, noise[name])
+        for name, domain in of_sources.items()
     }
-    models = _without_faulty(pairs, screenings[None], 1)
-    if renoises and domains:
+    models = without_faulty(pairs, of_target.screenings, 1)
+    most_ratio = additions.most_ratio
+    if additions.renoises and domains:
         scenes = {
-            name: _without_faulty(d, screenings[name], 0) for name, d in domains.items()
+            name: without_faulty(domain.pairs, domain.screenings, 0)
+            for name, domain in of_sources.items()
         }
-        scenes = {name: d for name, d in scenes.items() if d} or domains
+        scenes = {name: d for name, d in scenes.items() if d} or {
+            name: domain.pairs for name, domain in of_sources.items()
+        }
         # Made here, and as many as the sources: they go where the sources are.
-        scratch = scratch_for(pair for domain in domains.values() for pair in domain)
+        scratch = scratch_for(
+            pair for domain in of_sources.values() for pair in domain.pairs
+        )
         made = renoised_domain(
             models, scenes, sensors, rng, most_ratio, cleaned=cleaned
         )
-        sources[RENOISED] = tuple(renoised(pair, scratch) for pair in made)
-    if renoises and witness is not None and n_own_scenes > 0:
-        n_scenes = int(min(n_own_scenes, OTHER_SCENES if domains else ONLY_SCENES))
+        sources[RENOISED] = training.of_renoised(made, scratch)
+    if additions.renoises and witness is not None and additions.n_own_scenes > 0:
+        most_scenes = OTHER_SCENES if domains else ONLY_SCENES
+        n_scenes = int(min(additions.n_own_scenes, most_scenes))
         drawn = {OWN: draw_scenes(n_scenes, pairs[0].noisy.cfa, patch_size, rng)}
         made = renoised_domain(models, drawn, sensors, rng, most_ratio)
-        others = tuple(renoised(pair, None) for pair in made)
+        others = training.of_renoised(made, None)
         sources[RENOISED] = (*sources.get(RENOISED, ()), *others)
     gains = np.array([sensors.get(p.sensor).noise_at(p.iso)[0] for p in pairs])
     of_scene, aside = _number_scenes(pairs), ()
@@ -230,10 +163,9 @@ def prepare(
         notes = (*notes, ONE_SCENE) if aside else notes
     again: tuple[TrainingPair, ...] = ()
     # Their scenes are the only ones there are. A trained start holds some of them out.
-    if renoises and not domains and witness is None:
+    if additions.renoises and not domains and witness is None:
         made = renoise_target(models, sensors, rng)
-        scratch = scratch_for(pairs)
-        again = tuple(renoised(pair, scratch) for pair in made)
+        again = training.of_renoised(made, scratch_for(pairs))
     every_pair = [*target, *(pair for domain in sources.values() for pair in domain)]
     patch_side = _patch_side(patch_size, multiple, every_pair)
     return Prepared(
@@ -252,6 +184,72 @@ def prepare(
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _TrainingPairs:
+    """Makes pairs that a network of this conditioning is shown, on a device."""
+
+    conditioning: Conditioning
+    sensors: SensorTable  # with noise
+    device: torch.device
+
+    def of_target(
+        self, pairs: Sequence[RawPair], measured: MeasuredPairs
+    ) -> tuple[TrainingPair, ...]:
+        """Show pairs as files hold them as `predict` will show frames."""
+        scratch = scratch_for(pairs)
+
+        def show(
+            pair: RawPair, offset: np.ndarray | float, screening: Screening
+        ) -> TrainingPair:
+            shown, noise = treat_pair(pair, self.sensors.get(pair.sensor))
+            where = None if shown is pair else scratch
+            return self._make(shown, noise, offset, screening, where)
+
+        return tuple(map(show, pairs, measured.offsets, measured.screenings))
+
+    def of_source(
+        self, measured: MeasuredPairs, noise: Sequence[NoiseLevel]
+    ) -> tuple[TrainingPair, ...]:
+        """Show pairs of a domain as they are."""
+        return tuple(
+            map(
+                self._make,
+                measured.pairs,
+                noise,
+                measured.offsets,
+                measured.screenings,
+            )
+        )
+
+    def of_renoised(
+        self, pairs: Iterable[RawPair], scratch: TemporaryFrames | None
+    ) -> tuple[TrainingPair, ...]:
+        """Show made pairs, which hold nothing fixed in the frame.
+
+        Row noise and clipped blacks are as the target's.
+        """
+
+        def show(pair: RawPair) -> TrainingPair:
+            info = replace(self.sensors.get(pair.sensor), fixed_pattern=None)
+            shown, noise = treat_pair(pair, info)
+            return self._make(shown, noise, 0.0, Screening(), scratch)
+
+        return tuple(map(show, pairs))
+
+    def _make(
+        self,
+        pair: RawPair,
+        noise: NoiseLevel,
+        offset: np.ndarray | float,
+        screening: Screening,
+        scratch: TemporaryFrames | None = None,
+    ) -> TrainingPair:
+        vector = self.conditioning.vector(pair.sensor, pair.iso, pair.ratio, noise)
+        return to_training_pair(
+            pair, vector, noise, offset, screening, self.device, scratch
+        )
+
+
 def _number_scenes(pairs: Sequence[RawPair]) -> np.ndarray:
     """Give the scenes of pairs numbers (n,) from 0; a pair without one has its own."""
     keys = [(i if p.scene is None else None, p.scene) for i, p in enumerate(pairs)]
@@ -259,16 +257,24 @@ def _number_scenes(pairs: Sequence[RawPair]) -> np.ndarray:
     return np.array([numbers[key] for key in keys])
 
 
-def _with_target_pattern(sensors: SensorTable, pairs: Sequence[RawPair]) -> SensorTable:
-    by_sensor: dict[str, list[RawPair]] = {}
-    for pair in pairs:
-        by_sensor.setdefault(pair.sensor, []).append(pair)
-    return sensors.updated(
-        {
-            name: with_pair_pattern(sensors.get(name), members)
-            for name, members in by_sensor.items()
-        }
+def _judged(
+    sources: Mapping[str, MeasuredPairs],
+    noise: Mapping[str, Sequence[NoiseLevel]],
+    witness: Witness,
+    progress: Progress,
+) -> dict[str, MeasuredPairs]:
+    """Let a witness judge the pairs of all sources."""
+    known = (
+        member
+        for name, domain in sources.items()
+        for member in zip(domain.pairs, domain.residuals, noise[name], strict=True)
     )
+    n_pairs = sum(len(domain.pairs) for domain in sources.values())
+    judged = progress.track("judging", _judge(known, witness), n_pairs, unit="pair")
+    return {
+        name: replace(domain, screenings=list(islice(judged, len(domain.pairs))))
+        for name, domain in sources.items()
+    }
 
 
 def _judge(
@@ -328,44 +334,6 @@ def _describe_together(
     ]
     white = judge_saturation(pairs, saturation_levels(pairs, residuals))
     return (*repeated, *(f"{finding.what}. {finding.next_step}" for finding in white))
-
-
-def _without_faulty(
-    items: Sequence[_T], screenings: Sequence[Screening], least: int
-) -> list[_T]:
-    """Leave out what belongs to faulty pairs, if `least` or more would be left."""
-    good = [x for x, s in zip(items, screenings, strict=True) if not s.is_faulty]
-    return good if len(good) >= least else list(items)
-
-
-def _by_sensor(
-    members: Mapping[str | None, Sequence[RawPair]],
-    curves: Mapping[str | None, Sequence[TransferCurve]],
-    screenings: Mapping[str | None, Sequence[Screening]],
-) -> dict[str, list[TransferCurve]]:
-    """Group the curves by sensor, without those of faulty pairs where others remain.
-
-    At most `MOST_CURVES`, spread over the ISOs: more say hardly more, and the time of
-    a fit grows with their cube.
-    """
-    found: dict[str, tuple[list[TransferCurve], list[Screening]]] = {}
-    for name, domain in members.items():
-        for pair, curve, screening in zip(
-            domain, curves[name], screenings[name], strict=True
-        ):
-            of_sensor = found.setdefault(pair.sensor, ([], []))
-            of_sensor[0].append(curve)
-            of_sensor[1].append(screening)
-    return {
-        sensor: _spread_over_iso(_without_faulty(*of_sensor, _LEAST_GOOD))
-        for sensor, of_sensor in found.items()
-    }
-
-
-def _spread_over_iso(curves: Sequence[TransferCurve]) -> list[TransferCurve]:
-    ordered = sorted(curves, key=lambda curve: curve.iso)
-    size = min(MOST_CURVES, len(ordered))
-    return [ordered[i] for i in np.linspace(0, len(ordered) - 1, size).astype(int)]
 
 
 def _patch_side(requested: int, multiple: int, pairs: Sequence[TrainingPair]) -> int:

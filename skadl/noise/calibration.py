@@ -12,7 +12,11 @@ import numpy as np
 from skadl.noise.calibration_frames import check_frames, measure_frames
 from skadl.noise.frame_differences import noise_samples
 from skadl.noise.frame_offsets import without_pattern
-from skadl.noise.pair_pattern import with_pair_pattern
+from skadl.noise.pair_pattern import (
+    is_picture,
+    pattern_before_noise,
+    with_pair_pattern,
+)
 from skadl.noise.photon_transfer import TransferFit, fit_transfer
 from skadl.noise.plane_gain import find_plane_gain, with_equal_planes
 from skadl.noise.residual import (
@@ -137,7 +141,7 @@ def calibrate_sensor(
     info, notes = measure_frames(info, darks, flats)
     if checked:
         notes = notes if info.knows_noise else []
-        measured = [measure_residual(without_pattern(pair, info)) for pair in checked]
+        info, measured = _measure_residuals(info, checked)
         curves = [one.curve for one in measured]
         labels = [f"pairs[{i}] at ISO {pair.iso:g}" for i, pair in enumerate(checked)]
         samples = noise_samples(checked, measured)
@@ -164,6 +168,26 @@ def calibrate_sensor(
         message = f"noise of sensor {names[0]!r}: {' '.join(info.notes)}"
         warnings.warn(message, UserWarning, stacklevel=2)
     return info
+
+
+def _measure_residuals(
+    info: SensorInfo, pairs: Sequence[RawPair]
+) -> tuple[SensorInfo, list[Residual]]:
+    """Measure residuals without what is fixed in the frame, given or seen in them."""
+
+    def measure(info: SensorInfo) -> list[Residual]:
+        return [measure_residual(without_pattern(pair, info)) for pair in pairs]
+
+    measured = measure(info)
+    curves = [one.curve for one in measured]
+    n_pictures = sum(map(is_picture, curves))
+    pattern = pattern_before_noise(info, pairs, curves) if n_pictures else None
+    if pattern is not None:
+        plain = replace(info, fixed_pattern=pattern)
+        again = measure(plain)
+        if sum(is_picture(one.curve) for one in again) < n_pictures:
+            return plain, again
+    return info, measured
 
 
 def _plane_gain(

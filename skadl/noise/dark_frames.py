@@ -33,7 +33,7 @@ from skadl.support.robust import robust_sigma
 _TAIL = 12.0  # robust standard deviations: beyond are flickering pixels
 _HOT = 5.0  # standard deviations of read noise off its neighbours
 _HOT_OF_MEANS = 8.0  # and so many of what the means of pixels scatter by
-_CELL, _MOST_CELLS = 32, 16  # packed pixels of a cell of shading; cells along a side
+CELL, _MOST_CELLS = 32, 16  # packed pixels of a cell of shading; cells along a side
 _SURE = 3.0  # standard errors from which what two halves share is believed
 _LEAST_FOR_PIXELS = 4  # frames, from which single pixels are told from noise
 _SLOPE = 0.5  # by which the mean of clipped noise rises with a small offset
@@ -111,11 +111,13 @@ def find_pattern(
     n_frames: int,
     *,
     has_hot: bool = True,
+    cell: int = CELL,
 ) -> tuple[np.ndarray, PatternAtIso]:
     """Find what two means of frames (4, h, w), above black, have in common.
 
     The offset of each plane (4,), and the pattern beside it; `has_hot` looks for hot
-    pixels as well.
+    pixels as well. Cells of shading are `cell` packed pixels a side, in large frames
+    more.
     """
     mean = 0.5 * (halves[0] + halves[1])
     hot = _find_hot(mean, read_noise) if has_hot else np.zeros(mean.shape, bool)
@@ -124,7 +126,7 @@ def find_pattern(
     offset = (mean * usable).sum(axis=(1, 2)) / n_usable
     rest = [np.where(usable, half - offset[:, None, None], 0.0) for half in halves]
     mean_square_error = read_noise**2 / n_frames / n_usable.mean()
-    cells = [_cell_means(half, usable) for half in rest]
+    cells = [_cell_means(half, usable, cell) for half in rest]
     shading, error = _in_common(*cells)
     mean_square_error += error
     if shading.any():
@@ -206,11 +208,11 @@ def _find_hot(mean: np.ndarray, read_noise: float) -> np.ndarray:
     return apart > max(_HOT * read_noise, _HOT_OF_MEANS * scatter)
 
 
-def _cell_means(planes: np.ndarray, usable: np.ndarray) -> np.ndarray:
+def _cell_means(planes: np.ndarray, usable: np.ndarray, cell: int) -> np.ndarray:
     """Means over cells of the usable pixels: (4, n, m)."""
     _, height, width = planes.shape
     edges = [
-        np.linspace(0, side, min(max(side // _CELL, 1), _MOST_CELLS) + 1).astype(int)
+        np.linspace(0, side, min(max(side // cell, 1), _MOST_CELLS) + 1).astype(int)
         for side in (height, width)
     ]
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
+from skadl.noise.frame_offsets import without_pattern
+from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.raw.image import LazyRawImage, check_positive
 from skadl.raw.pair import RawPair, check_pairs_sequence, pair_names, read_pair
 from skadl.screening.across_pairs import (
@@ -19,6 +22,7 @@ from skadl.screening.across_pairs import (
 from skadl.screening.denoised import Denoiser, sharpen
 from skadl.screening.judgement import judge, unreadable
 from skadl.screening.measurements import PairMeasurements, measure_pair
+from skadl.screening.pattern import take_off_patterns
 from skadl.screening.result import PairCheck
 from skadl.screening.saturation import mask_beyond
 from skadl.screening.screen import mask_saturated, screen
@@ -114,6 +118,7 @@ def check_pairs(
             level = levels.get(pair.sensor)
             if _overlooks(found, level):
                 measured[index] = _measure(pair, denoiser, level)
+    measured = _without_patterns(checked, measured, levels, denoiser)
     return judge_pairs(checked, measured, iso_range)
 
 
@@ -132,6 +137,58 @@ def _measure(
     if saturation is not None:
         masked = mask_beyond(pair, saturation)
     return sharpen(measured, masked, denoiser)
+
+
+def _without_patterns(
+    pairs: Sequence[RawPair],
+    measured: Sequence[PairMeasurements | Exception],
+    levels: Mapping[str, float],
+    denoiser: Denoiser | None,
+) -> list[PairMeasurements | Exception]:
+    """Measure anew the pairs that a fixed pattern makes look like others."""
+    measured = list(measured)
+    readable = [i for i, m in enumerate(measured) if isinstance(m, PairMeasurements)]
+    members = [pairs[index] for index in readable]
+    if not members:
+        return measured
+    sensors, _ = take_off_patterns(
+        members,
+        [measured[index].analysis for index in readable],
+        SensorTable.from_pairs(members),
+    )
+    for index, pair in zip(readable, members, strict=True):
+        info, first = sensors.get(pair.sensor), measured[index]
+        if info.fixed_pattern is not None and not first.analysis.is_copy:
+            level = levels.get(pair.sensor)
+            measured[index] = _measure_again(pair, first, info, level, denoiser)
+    return measured
+
+
+def _measure_again(
+    pair: RawPair,
+    first: PairMeasurements,
+    info: SensorInfo,
+    level: float | None,
+    denoiser: Denoiser | None,
+) -> PairMeasurements | Exception:
+    """Measure a pair without its pattern; of the file as it is stays what was found."""
+    own = first.analysis.saturation
+    if own is not None and own.is_sure:
+        level = own.level
+    try:
+        pair = without_pattern(read_pair(pair), info)
+    except (OSError, ValueError) as error:
+        return error
+    again = _measure(pair, denoiser, 1.0 if level is None else level)
+    if isinstance(again, Exception):
+        return again
+    analysis = replace(again.analysis, contents=first.analysis.contents, saturation=own)
+    return replace(
+        again,
+        analysis=analysis,
+        brightest=first.brightest,
+        clipped_share=first.clipped_share,
+    )
 
 
 def _seconds(pair: RawPair) -> float:

@@ -178,7 +178,13 @@ class ResidualAnalysis:
 def analyse_residual(pair: RawPair) -> ResidualAnalysis:
     """Look at the residual of one pair; raises as `measure_residual`."""
     pair = read_pair(pair)
-    saturation = find_saturation(pair)
+    return analyse_unsaturated(pair, find_saturation(pair))
+
+
+def analyse_unsaturated(
+    pair: RawPair, saturation: Saturation | None
+) -> ResidualAnalysis:
+    """Look at a pair in memory whose saturation is known."""
     measured = measure_residual(mask_saturated(pair, saturation))
     sky = judged_on_sky(measured)
     return analysis_of(pair, sky or measured, saturation, has_detail=sky is None)
@@ -188,11 +194,11 @@ def analyse_residuals(
     pairs: Sequence[RawPair], most_processes: int = MOST_PROCESSES
 ) -> Iterator[ResidualAnalysis]:
     """Yield the analysis of each pair, in their order; several at a time if many."""
-    seconds = sum(map(_seconds, pairs))
+    seconds = sum(map(seconds_to_analyse, pairs))
     return side_by_side(analyse_residual, pairs, seconds, most_processes)
 
 
-def _seconds(pair: RawPair) -> float:
+def seconds_to_analyse(pair: RawPair) -> float:
     """About how long one pair takes."""
     if isinstance(pair.noisy, LazyRawImage):  # to be read
         return _SECONDS_OF_FILE
