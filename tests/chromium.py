@@ -140,6 +140,8 @@ class Tab:
 
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Press the mouse in one place, and release it in another."""
+        # A tab behind another answers the mouse only after five seconds.
+        self.send("Page.bringToFront")
         held = {"button": "left", "clickCount": 1}
         for kind, (x, y) in (
             ("mousePressed", start),

@@ -115,6 +115,8 @@ def small_budget(monkeypatch, tiny_start):
     ):  # of a baseline, whose stages have no schedule
         return begin(record, stage, min(n_iter, 2))
 
+    for name in ("OTHER_SCENES", "ONLY_SCENES"):  # of skadl's own, shown in each fit
+        monkeypatch.setattr(skadl.estimators.preparation, name, 4)
     monkeypatch.setattr(skadl.estimators.start, "UNIVERSAL_FILE", tiny_start)
     monkeypatch.setattr(StageRecord, "_begin", begin_short)
     monkeypatch.setattr(skadl.estimators.fitting, "Schedule", short_schedule)

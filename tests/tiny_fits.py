@@ -70,6 +70,22 @@ def source_pool(n_pairs: int = 4) -> SourcePool:
     )
 
 
+class ShapedPairs:
+    """A sequence of pairs that cuts itself."""
+
+    def __init__(self, pairs):
+        self.pairs = pairs
+        self.shape = (len(pairs),)
+
+    def __len__(self):
+        return len(self.pairs)
+
+    def __getitem__(self, index):
+        if isinstance(index, tuple):  # scikit-learn asks for x[indices, ...]
+            return ShapedPairs([self.pairs[i] for i in index[0]])
+        return self.pairs[index]
+
+
 def weights(model: ADLDenoiser) -> dict[str, np.ndarray]:
     """Copies of the trained weights by name."""
     return {

@@ -10,7 +10,14 @@ from skadl.network.conditioning import Conditioning
 from skadl.noise.sensors import SensorTable
 
 
-def prepared(pairs, domains=None, conditioning="noise", renoises=True, witness=None):
+def prepared(
+    pairs,
+    domains=None,
+    conditioning="noise",
+    renoises=True,
+    witness=None,
+    n_own_scenes=np.inf,
+):
     """What a fit trains on."""
     domains = domains or {}
     every_pair = [*pairs, *(pair for domain in domains.values() for pair in domain)]
@@ -22,7 +29,7 @@ def prepared(pairs, domains=None, conditioning="noise", renoises=True, witness=N
         conditioning=Conditioning(conditioning, tuple(names)),
         patch_size=16,
         multiple=2,
-        additions=Additions(renoises),
+        additions=Additions(renoises, n_own_scenes),
         witness=witness,
         device=torch.device("cpu"),
         rng=np.random.RandomState(0),

@@ -33,6 +33,7 @@ from tiny_fits import (
     N_TRAIN,
     SOURCE,
     TARGET,
+    ShapedPairs,
     assert_same_fit,
     search_for,
     source_pairs,
@@ -71,6 +72,31 @@ def recorder():
     return tiny_denoiser(Recorder, **BRIEF)
 
 
+@pytest.fixture(scope="module")
+def fitted():
+    """A search over one candidate; tests leave it as it is."""
+    return search_for().fit(target_pairs(N_TARGET), source_pairs=source_pool())
+
+
+@pytest.fixture
+def listener():
+    """Keeps what scikit-learn hands to fit and score, and does nothing with it."""
+
+    class Listener(ADLDenoiser):
+        fits: list = []
+        scores: list = []
+
+        def fit(self, target_pairs, source_pairs=None, meta=None):
+            self.fits.append((target_pairs, source_pairs, meta))
+            return self
+
+        def score(self, target_pairs, y=None, meta=None):
+            self.scores.append((target_pairs, y, meta))
+            return 0.0
+
+    return tiny_denoiser(Listener)
+
+
 def pixels() -> np.ndarray:
     """Target pairs as the array that they must not be: (n, 2, H, W)."""
     return np.stack([(pair.noisy.mosaic, pair.clean.mosaic) for pair in target_pairs()])
@@ -81,15 +107,15 @@ def pixels() -> np.ndarray:
 
 @pytest.mark.parametrize("container", [list, tuple])
 def test__folds__of_a_list_or_tuple__are_lists_of_the_same_pairs(
-    container, recorder, routing
+    container, listener, routing
 ):
     pairs = target_pairs(N_TARGET)
-    search_for(recorder).fit(container(pairs), source_pairs=source_pool())
-    *folds, (whole, _, _) = recorder.fits
+    search_for(listener).fit(container(pairs), source_pairs=source_pool())
+    *folds, (whole, _, _) = listener.fits
     assert len(folds) == N_SPLITS
     for (train, _, _), (test, y, _), (left_out, kept) in zip(
         folds,
-        recorder.scores,
+        listener.scores,
         [(indices[1], indices[0]) for indices in KFold(N_SPLITS).split(pairs)],
         strict=True,
     ):
@@ -102,23 +128,23 @@ def test__folds__of_a_list_or_tuple__are_lists_of_the_same_pairs(
 
 
 def test__folds__of_an_object_array__are_object_arrays_of_the_same_pairs(
-    recorder, routing
+    listener, routing
 ):
     pairs = np.array(target_pairs(N_TARGET), dtype=object)
-    search_for(recorder).fit(pairs, source_pairs=source_pool())
-    for train, _, _ in recorder.fits:
+    search_for(listener).fit(pairs, source_pairs=source_pool())
+    for train, _, _ in listener.fits:
         assert type(train) is np.ndarray and train.dtype == object
         assert {id(pair) for pair in train} <= {id(pair) for pair in pairs}
-    assert [len(train) for train, _, _ in recorder.fits] == 3 * [N_TRAIN] + [N_TARGET]
+    assert [len(train) for train, _, _ in listener.fits] == 3 * [N_TRAIN] + [N_TARGET]
 
 
-def test__search__any_container_of_pairs__gives_one_score():
+def test__search__any_container_of_pairs__gives_one_score(fitted):
     pairs = target_pairs(N_TARGET)
     scores = {
         search_for().fit(container, source_pairs=source_pool()).best_score_
-        for container in (pairs, tuple(pairs), np.array(pairs, dtype=object))
+        for container in (tuple(pairs), np.array(pairs, dtype=object))
     }
-    assert len(scores) == 1
+    assert scores == {fitted.best_score_}  # of a list
 
 
 def test__object_array_of_pairs__is_one_dimensional():
@@ -144,32 +170,17 @@ class IndexedPairs(torch.utils.data.Dataset):
         return target_pairs(N_TARGET)[index % N_TARGET]
 
 
-class ShapedPairs:
-    """A sequence that cuts itself."""
-
-    def __init__(self, pairs):
-        self.pairs = pairs
-        self.shape = (len(pairs),)
-
-    def __len__(self):
-        return len(self.pairs)
-
-    def __getitem__(self, index):
-        if isinstance(index, tuple):  # scikit-learn asks for x[indices, ...]
-            return ShapedPairs([self.pairs[i] for i in index[0]])
-        return self.pairs[index]
-
-
 @pytest.mark.parametrize(
     ("pairs", "fold_type"),
     [(IndexedPairs(), list), (ShapedPairs(target_pairs(N_TARGET)), ShapedPairs)],
 )
-def test__folds__of_a_custom_sequence__are_those_of_a_list(pairs, fold_type, recorder):
+def test__folds__of_a_custom_sequence__are_those_of_a_list(
+    pairs, fold_type, recorder, fitted
+):
     search = search_for(recorder).fit(pairs, source_pairs=source_pool())
     assert {type(train) for train, _, _ in recorder.fits[:-1]} == {fold_type}
-    expected = search_for().fit(target_pairs(N_TARGET), source_pairs=source_pool())
-    assert search.best_score_ == expected.best_score_
-    assert_same_fit(search.best_estimator_, expected.best_estimator_)
+    assert search.best_score_ == fitted.best_score_
+    assert_same_fit(search.best_estimator_, fitted.best_estimator_)
 
 
 def test__list_of_tuples_of_arrays__is_refused_in_every_fold():
@@ -232,15 +243,15 @@ def test__train_test_split__gives_lists_of_pairs():
     assert np.isfinite(tiny_denoiser().fit(train, source_pool()).score(test))
 
 
-def test__group_k_fold__keeps_scenes_together(recorder, routing):
+def test__group_k_fold__keeps_scenes_together(listener, routing):
     pairs = [
         RawPair(pair.noisy, pair.clean, f"scene {index // 2}")  # at two ISOs each
         for index, pair in enumerate(target_pairs(N_TARGET))
     ]
-    search_for(recorder, cv=GroupKFold(N_SPLITS), refit=False).fit(
+    search_for(listener, cv=GroupKFold(N_SPLITS), refit=False).fit(
         pairs, groups=[pair.scene for pair in pairs], source_pairs=source_pool()
     )
-    for (train, *_), (test, *_) in zip(recorder.fits, recorder.scores, strict=True):
+    for (train, *_), (test, *_) in zip(listener.fits, listener.scores, strict=True):
         assert not {pair.scene for pair in train} & {pair.scene for pair in test}
         assert len(train) == N_TRAIN and len(test) == 2
 
@@ -248,8 +259,7 @@ def test__group_k_fold__keeps_scenes_together(recorder, routing):
 _ARRAY_API_SEARCH = """
 import numpy as np
 import sklearn
-from test_model_selection import ShapedPairs
-from tiny_fits import search_for, source_pool, target_pairs
+from tiny_fits import ShapedPairs, search_for, source_pool, target_pairs
 
 def search(pairs):
     return search_for(cv=2, refit=False).fit(pairs, source_pairs=source_pool())
@@ -305,16 +315,16 @@ def test__pool__has_nothing_that_folds_could_cut():
     ],
     ids=["4 pairs", "as many pairs", "as many as a fold", "as many domains"],
 )
-def test__pool__arrives_whole(pool, recorder, routing):
-    search_for(recorder).fit(target_pairs(N_TARGET), source_pairs=pool)
-    assert len(recorder.fits) == N_SPLITS + 1
-    assert all(sources is pool for _, sources, _ in recorder.fits)
+def test__pool__arrives_whole(pool, listener, routing):
+    search_for(listener).fit(target_pairs(N_TARGET), source_pairs=pool)
+    assert len(listener.fits) == N_SPLITS + 1
+    assert all(sources is pool for _, sources, _ in listener.fits)
 
 
-def test__list_of_sources_of_another_length__arrives_whole(recorder, routing):
+def test__list_of_sources_of_another_length__arrives_whole(listener, routing):
     sources = source_pairs(5)
-    search_for(recorder).fit(target_pairs(N_TARGET), source_pairs=sources)
-    assert all(given == sources for _, given, _ in recorder.fits)
+    search_for(listener).fit(target_pairs(N_TARGET), source_pairs=sources)
+    assert all(given == sources for _, given, _ in listener.fits)
 
 
 @pytest.mark.parametrize("convert", [list, tuple, lambda x: np.array(x, dtype=object)])
@@ -331,10 +341,10 @@ def test__list_of_sources_as_long_as_a_fold__is_refused_too(routing):
         search_for().fit(target_pairs(N_TARGET), source_pairs=source_pairs(N_TRAIN))
 
 
-def test__dict_of_domains__arrives_whole(recorder, routing):
+def test__dict_of_domains__arrives_whole(listener, routing):
     domains = dict(source_pool().domains)
-    search_for(recorder).fit(target_pairs(N_TARGET), source_pairs=domains)
-    assert all(given is domains for _, given, _ in recorder.fits)
+    search_for(listener).fit(target_pairs(N_TARGET), source_pairs=domains)
+    assert all(given is domains for _, given, _ in listener.fits)
 
 
 def test__dict_of_as_many_domains_as_target_pairs__fails(routing):
@@ -370,12 +380,12 @@ def test__pool_in_the_constructor__does_not_exist():
         ADLDenoiser(source_pairs=source_pool())
 
 
-def test__pipeline__its_y_is_left_out_and_sources_arrive(recorder, routing):
-    pipeline = Pipeline([("denoise", recorder)])
+def test__pipeline__its_y_is_left_out_and_sources_arrive(listener, routing):
+    pipeline = Pipeline([("denoise", listener)])
     name = "source_pairs" if routing else "denoise__source_pairs"
     pool = source_pool()
     pipeline.fit(target_pairs(), **{name: pool})
-    assert [sources for _, sources, _ in recorder.fits] == [pool]
+    assert [sources for _, sources, _ in listener.fits] == [pool]
 
 
 def test__pipeline_in_a_search__sources_arrive_whole(recorder):
@@ -440,15 +450,15 @@ def test__search__without_sources__trains_on_the_target(recorder, routing):
 # How sensor and ISO reach fit and score
 
 
-def test__facts_in_the_pairs__are_right_in_every_fold(recorder, routing):
+def test__facts_in_the_pairs__are_right_in_every_fold(listener, routing):
     facts = dict(cfa="RGGB", black_level=512, white_level=16383, ratio=4)
     isos = [800 + index for index in range(N_TARGET)]
     noisy, clean = pixels().swapaxes(0, 1)
     pairs = make_pairs(noisy, clean, sensor=TARGET, iso=isos, **facts)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "ISO .* lies outside the range")
-        search_for(recorder).fit(pairs, source_pairs=source_pool())
-    for members, *_ in recorder.fits + recorder.scores:
+        search_for(listener).fit(pairs, source_pairs=source_pool())
+    for members, *_ in listener.fits + listener.scores:
         for pair in members:
             index = int(pair.iso - 800)
             np.testing.assert_array_equal(pair.noisy.mosaic, noisy[index])
@@ -505,7 +515,6 @@ def test__search__scores_and_predicts_with_the_best(routing):
     np.testing.assert_array_equal(denoised, best.predict(image).mosaic)
 
 
-def test__search__scored_with_sources_as_y__says_so():
-    search = search_for().fit(target_pairs(), source_pairs=source_pool())
+def test__search__scored_with_sources_as_y__says_so(fitted):
     with pytest.raises(TypeError, match=r"search.fit\(pairs, source_pairs="):
-        search.score(target_pairs(), source_pairs(N_TARGET))
+        fitted.score(target_pairs(), source_pairs(N_TARGET))

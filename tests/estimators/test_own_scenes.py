@@ -54,15 +54,15 @@ def test_prepare__renoises_nothing__has_no_scenes_of_its_own(witness):
 
 
 def test_prepare__pairs_of_one_scene__part_its_frame(witness):
-    data = prepared(pairs_of(1), witness=witness)
+    data = prepared(pairs_of(1), witness=witness, n_own_scenes=2)
     assert ONE_SCENE in data.notes and data.target.aside
     assert all(pair.part is not None for pair in data.target.pairs)
-    several = prepared(pairs_of(2), witness=witness)
+    several = prepared(pairs_of(2), witness=witness, n_own_scenes=2)
     assert ONE_SCENE not in several.notes and not several.target.aside
     assert several.target.scenes.tolist() == [0, 1, 0, 1]
 
 
 def test_prepare__pairs_without_a_scene__are_scenes_of_their_own(witness):
     pairs = [replace(pair, scene=None) for pair in pairs_of(1)]
-    data = prepared(pairs, witness=witness)
+    data = prepared(pairs, witness=witness, n_own_scenes=2)
     assert data.target.scenes.tolist() == [0, 1, 2, 3] and not data.target.aside

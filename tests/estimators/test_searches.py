@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import sklearn
+from joblib import parallel_config
 from sklearn.base import clone
 from sklearn.model_selection import KFold, cross_validate, learning_curve
 from tiny_fits import (
@@ -67,7 +68,7 @@ def test__scoring__callable__is_used(routing):
 def test__scoring__several__refits_the_best_of_one(routing):
     scoring = {"psnr": _mean_metric(psnr), "ssim": _mean_metric(ssim)}
     search = search_for(
-        tiny_denoiser(), {"learning_rate": [1e-5, 1e-2]}, scoring=scoring, refit="psnr"
+        grid={"learning_rate": [1e-5, 1e-2]}, scoring=scoring, refit="psnr", cv=2
     )
     search.fit(target_pairs(), source_pairs=source_pool())
     results = search.cv_results_
@@ -93,7 +94,7 @@ def test__grid_of_queue_size_and_val_fraction__same_scores_with_routing_on_and_o
     searches = []
     for routing in (False, True):
         with sklearn.config_context(enable_metadata_routing=routing):
-            search = search_for(tiny_denoiser(gate="queue"), GRID)
+            search = search_for(tiny_denoiser(gate="queue"), GRID, cv=2)
             search.fit(target_pairs(), source_pairs=source_pool())
         searches.append(search)
         results = search.cv_results_
@@ -118,13 +119,13 @@ def test__grid_of_queue_size_and_val_fraction__same_scores_with_routing_on_and_o
 
 def test__grid__of_numpy_ranges__works():
     grid = {"queue_size": np.arange(2, 4), "learning_rate": np.logspace(-4, -3, 2)}
-    search = search_for(tiny_denoiser(), grid)
+    search = search_for(tiny_denoiser(), grid, cv=2, refit=False)
     search.fit(target_pairs(), source_pairs=source_pairs(5))
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
 def test__best_estimator__is_what_its_parameters_fit_alone():
-    search = search_for(tiny_denoiser(), GRID)
+    search = search_for(tiny_denoiser(), GRID, cv=2)
     search.fit(target_pairs(), source_pairs=source_pool())
     alone = clone(search.best_estimator_).fit(target_pairs(), source_pool())
     assert_same_fit(search.best_estimator_, alone)
@@ -220,10 +221,9 @@ class MappedDenoiser(ADLDenoiser):
 
 def test__n_jobs_2__equals_serial_on_read_only_maps():
     rng = np.random.RandomState(0)
-    clean = rng.randint(600, 9000, (8, 94, 94)).astype(np.uint16)
-    clean = clean.repeat(8, 1).repeat(8, 2)  # 752x752: above joblib's 1 MB
+    clean = rng.randint(600, 9000, (8, 8, 8)).astype(np.uint16)
+    clean = clean.repeat(8, 1).repeat(8, 2)
     noisy = clean + rng.randint(0, 99, clean.shape).astype(np.uint16)
-    assert clean[0].nbytes > 2**20
     facts = dict(iso=800, cfa="RGGB", black_level=512, white_level=16383)
     pairs = make_pairs(noisy, clean, sensor=4 * ["A"] + 4 * ["B"], **facts)
     target, pool = pairs[:4], SourcePool(pairs[4:])
@@ -231,7 +231,9 @@ def test__n_jobs_2__equals_serial_on_read_only_maps():
     serial = search_for(tiny_denoiser(), **options)
     serial.fit(target, source_pairs=pool)
     parallel = search_for(tiny_denoiser(MappedDenoiser), n_jobs=2, **options)
-    parallel.fit(target, source_pairs=pool)
+    # As frames above 1 MB are without being told.
+    with parallel_config(max_nbytes=clean[0].nbytes // 2):
+        parallel.fit(target, source_pairs=pool)
     # Workers have fewer threads than this process, so sums are rounded otherwise.
     assert parallel.best_score_ == pytest.approx(serial.best_score_, abs=1e-5)
     for fold in range(2):
