@@ -14,6 +14,7 @@ from skadl.network.direct_unet import DirectUNet
 from skadl.network.local_unet import LocalUNet
 from skadl.network.pyramid_unet import PyramidUNet
 from skadl.network.unet import ModulatedUNet
+from skadl.support.seeding import seeded
 
 NETWORKS: dict[str, type[ModulatedNetwork]] = {
     "unet": ModulatedUNet,
@@ -40,10 +41,8 @@ def build_network(
     Drawn on the CPU, without touching torch's global random state, so that one seed
     gives one network on every device.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        sizes = n_metadata, base_channels, n_levels, mlp_width, n_planes
-        network = NETWORKS[name](*sizes)
+    sizes = n_metadata, base_channels, n_levels, mlp_width, n_planes
+    network = seeded(seed, lambda: NETWORKS[name](*sizes))
     return network.to(device=device, memory_format=torch.channels_last)
 
 

@@ -13,7 +13,8 @@ from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skadl.estimators.baselines.per_image import PerImageNetwork, seeded
+from skadl.estimators.baselines.per_image import PerImageNetwork
+from skadl.support.seeding import seeded
 
 N_INPUTS = 32  # channels of the noise that the network turns into the image
 INPUT_SCALE, JITTER = 0.1, 1 / 30  # of that noise, and of what is added in each step

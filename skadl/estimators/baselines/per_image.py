@@ -204,10 +204,3 @@ class PerImageNetwork(PerImageDenoiser):
                 )
             result[:, tile.rows, tile.columns] = denoised[:, *tile.core]
         return result / scale + low
-
-
-def seeded(seed: int, build: Callable[[], torch.nn.Module]) -> torch.nn.Module:
-    """Build a network from a seed, without touching torch's global random state."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return build()

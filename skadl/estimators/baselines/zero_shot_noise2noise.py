@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skadl.estimators.baselines.per_image import PerImageNetwork, seeded
+from skadl.estimators.baselines.per_image import PerImageNetwork
+from skadl.support.seeding import seeded
 
 N_CHANNELS = 48
 SLOPE = 0.2
