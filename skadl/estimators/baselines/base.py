@@ -20,7 +20,7 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skadl.adaptation.gates.accept_all import AcceptAll
-from skadl.adaptation.held_out import hold_out_judges
+from skadl.adaptation.held_out import hold_out_judges, part_trained_on
 from skadl.adaptation.learner import Learner
 from skadl.adaptation.patches import TrainingPair
 from skadl.adaptation.report.report import DataSelectionReport
@@ -244,12 +244,13 @@ class Stages:
         if begun.is_trained:
             side = begun.data.patch_side
             target, validation = hold_out_judges(target, side, begun.rng)
-        self.target_pairs = [target.pairs[i] for i in target.trainable]
+        self.trainable = target.trainable
+        self.target_pairs = [target.pairs[i] for i in self.trainable]
         self.record = StageRecord(learner, validation, begun.rng, AcceptAll(), progress)
         self.record.note_noisy()
         if begun.is_trained:
             self.record.close("start", 0)
-        self._unit = "window" if target.aside else "pair"
+        self._parts_frames = bool(target.aside)
         self._beginning = learner.weights()
 
     def train_on(
@@ -270,10 +271,18 @@ class Stages:
         """Train with another learner from here: other weights are free, or new."""
         self.record.learner = learner
 
+    def without_judges(self, made: Sequence[TrainingPair]) -> list[TrainingPair]:
+        """Leave out of pairs made of `clean_scenes` what decides of the only scene."""
+        if not self._parts_frames or self.begun.domains:
+            return list(made)
+        side = self.begun.parameters["patch_size"]  # that the frames were parted by
+        return [replace(p, part=part_trained_on(p.sides, side)) for p in made]
+
     def report(self) -> DataSelectionReport:
         """Return what the stages came to; no gate decided anything."""
         if self.begun.is_trained:
-            judges, unit = self.record.validation, self._unit
+            judges = self.record.validation
+            unit = "window" if self._parts_frames else "pair"
             self.record.walk_back(self._beginning, judges, "the training", unit)
         return self.record.report()
 

@@ -119,15 +119,16 @@ class NoiseCalibration(StartedBaseline):
         self, begun: Fitting, progress: Progress
     ) -> tuple[ModulatedNetwork, DataSelectionReport]:
         """Make the pairs and train on them."""
-        sensors = begun.data.sensors
+        sensors, stages = begun.data.sensors, Stages(begun, begun.learner(), progress)
+        scenes = clean_scenes(begun, self.n_synthetic, stages.trainable)
         made = renoised_domain(
             begun.pairs,
-            {"scenes": clean_scenes(begun, self.n_synthetic)},
+            {"scenes": scenes},
             sensors,
             begun.rng,
             read_noise=self.read_noise(),
         )
         pairs = to_training_pairs(made, sensors, begun.conditioning, begun.device)
-        stages = Stages(begun, begun.learner(), progress)
+        pairs = stages.without_judges(pairs)
         stages.train_on("training", pairs, begun.parameters["n_iter"])
         return begun.network, stages.report()

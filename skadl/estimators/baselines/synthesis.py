@@ -82,12 +82,16 @@ def virtual_cameras(n_cameras: int, rng: np.random.Generator) -> list[VirtualCam
     return [VirtualCamera(*map(float, line)) for line in lines]
 
 
-def clean_scenes(begun: Fitting, n_scenes: int) -> list[RawPair]:
+def clean_scenes(
+    begun: Fitting, n_scenes: int, trainable: Sequence[int] | None = None
+) -> list[RawPair]:
     """Take pairs for their clean frames: of the sources, or the target's without any.
 
-    In turn from each domain, and again from the first where there are too few.
+    In turn from each domain, and again from the first where there are too few. Of the
+    target all pairs are taken, or those at some positions.
     """
-    domains = list(begun.domains.values()) or [begun.pairs]
+    shown = range(len(begun.pairs)) if trainable is None else trainable
+    domains = list(begun.domains.values()) or [[begun.pairs[i] for i in shown]]
     by_turn = [
         pair
         for i in range(max(map(len, domains)))

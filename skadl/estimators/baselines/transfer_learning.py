@@ -98,7 +98,8 @@ class TransferLearning(StartedBaseline):
         """Train on synthetic pairs, then modulation and last layer on the target."""
         stages = Stages(begun, begun.learner(), progress)
         if n_iter := begun.parameters["n_iter"]:
-            stages.train_on("pre-training", self._synthetic_pairs(begun), n_iter)
+            synthetic = self._synthetic_pairs(begun, stages.trainable)
+            stages.train_on("pre-training", stages.without_judges(synthetic), n_iter)
         free_only_modulation(begun.network)
         stages.go_on_with(begun.learner())
         stages.train_on(
@@ -109,8 +110,10 @@ class TransferLearning(StartedBaseline):
         )
         return begun.network, stages.report()
 
-    def _synthetic_pairs(self, begun: Fitting) -> list[TrainingPair]:
-        scenes = clean_scenes(begun, self.n_synthetic)
+    def _synthetic_pairs(
+        self, begun: Fitting, trainable: np.ndarray
+    ) -> list[TrainingPair]:
+        scenes = clean_scenes(begun, self.n_synthetic, trainable)
         models = frames_of(begun, self.n_synthetic)
         noise_rng = np.random.default_rng(begun.rng.randint(np.iinfo(np.int32).max))
         synthetic = []

@@ -38,8 +38,8 @@ from tiny_fits import (
 
 import skadl
 from skadl import ADLDenoiser, RawPair, SensorTable, SourcePool, baselines
-from skadl.datasets import camera_info
-from skadl.estimators.baselines.base import NetworkBaseline
+from skadl.datasets import camera_info, make_domain
+from skadl.estimators.baselines.base import NetworkBaseline, Stages
 from skadl.estimators.baselines.transfer_learning import free_only_modulation
 from skadl.raw.image import RawImage
 
@@ -225,6 +225,35 @@ def test_start__steps_of_none__are_those_of_the_start(kind):
     )
     assert trained.chosen_parameters()["n_iter"] == trained.steps_of_trained["n_iter"]
     assert kind(n_iter=7).chosen_parameters()["n_iter"] == 7
+
+
+@pytest.mark.parametrize("scene", [None, "the only one"])
+@pytest.mark.parametrize("kind", [NoiseCalibration, TransferLearning])
+def test_start__without_sources__what_decides_is_not_trained_on(
+    kind, scene, monkeypatch
+):
+    home, scenes, trained_on = inspect.getmodule(kind), [], []
+    take = home.clean_scenes
+
+    def clean_scenes(*given):
+        scenes.extend(take(*given))
+        return scenes
+
+    def train_on(stages, name, pairs, *steps):
+        trained_on.append((pairs, stages.target_pairs))
+
+    monkeypatch.setattr(home, "clean_scenes", clean_scenes)
+    monkeypatch.setattr(Stages, "train_on", train_on)
+    steps = {**STEPS[kind], "n_synthetic": 12}
+    pairs = make_domain(TARGET, 6, size=48, iso=800, ratio=4, random_state=0)
+    pairs = [replace(pair, scene=scene) for pair in pairs]
+    kind(start="universal", **steps, patch_size=8, device="cpu").fit(pairs)
+    made, own = trained_on[0]
+    assert len(made) == 12
+    # A quarter of the pairs decides, or of the frame of their only scene.
+    assert len(set(map(id, scenes))) == len(own) == (4 if scene is None else 6)
+    assert {str(pair.part) for pair in made} == {str(own[0].part)}
+    assert (own[0].part is None) == (scene is None)
 
 
 def test_start__sensor_codes__are_refused_after_a_trained_start():
