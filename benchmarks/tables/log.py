@@ -67,11 +67,19 @@ class RunLog:
     def take(self, other: RunLog) -> int:
         """Add the complete runs of another folder that are not here; return how many.
 
-        With their reports, and what the settings stand for.
+        With their reports, and what the settings stand for. ValueError, and nothing is
+        added, where a file of the other folder is damaged or missing.
         """
         lacking = other.finished() - self.finished()
         if not lacking:
             return 0
+        settings, tested = other.settings(), set(keys_of(other.images()))
+        n_torn = sum(astuple(run) not in tested for run in lacking)
+        if n_torn:
+            raise ValueError(
+                f"{str(other.folder)!r} has {n_torn} runs without their test images in "
+                f"{IMAGES_FILE}; copy that folder again, as a whole."
+            )
         self.folder.mkdir(parents=True, exist_ok=True)
         parts = {
             IMAGES_FILE: other.images(),
@@ -88,14 +96,20 @@ class RunLog:
                 shutil.copyfile(other.folder / report, self.folder / report)
         for name, rows in parts.items():
             _append(self.folder / name, of_runs(rows, lacking))
-        for digest, settings in other.settings().items():
-            self.note_settings(digest, settings)
+        for digest, facts in settings.items():
+            self.note_settings(digest, facts)
         return len(lacking)
 
     def settings(self) -> dict[str, dict]:
         """Return what each digest of settings stands for."""
         path = self.folder / SETTINGS_FILE
-        return json.loads(path.read_text("utf-8")) if path.exists() else {}
+        try:
+            return json.loads(path.read_text("utf-8")) if path.exists() else {}
+        except ValueError as error:
+            raise ValueError(
+                f"{str(path)!r} is damaged: {error}. Copy it again, or delete it: the "
+                "tables are written without it."
+            ) from error
 
     def note_settings(self, digest: str, settings: dict) -> None:
         """Keep what a digest stands for beside the runs."""
@@ -165,12 +179,18 @@ def _read(path: Path) -> pd.DataFrame:
     if not content:
         return pd.DataFrame(columns=list(KEY))
     # "none" is a pool, and a digest of digits is no number.
-    return pd.read_csv(
+    rows = pd.read_csv(
         io.BytesIO(content),
         dtype={"settings": str},
         keep_default_na=False,
         na_values=[""],
     )
+    if not set(KEY) <= set(rows.columns) or rows[[*KEY]].isna().any(axis=None):
+        raise ValueError(
+            f"{str(path)!r} is damaged, or was not written by the benchmark: not every "
+            f"line says its {', '.join(KEY)}. Copy it again, or mend it."
+        )
+    return rows
 
 
 def _cut_torn_line(path: Path) -> None:

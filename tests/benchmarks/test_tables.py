@@ -360,6 +360,29 @@ def test_run_log__taken_from_another__has_the_runs_of_both(fake_measure, tmp_pat
     assert first.settings() == whole.settings()
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "hint"),
+    [
+        ("settings.json", "{", "is damaged"),
+        ("runs.csv", "target,seed\nA,0\n", "is damaged"),
+        ("runs.csv", None, "is damaged"),  # a line of the last run that broke off
+        ("images.csv", "", "without their test images"),
+    ],
+)
+def test_run_log__taken_from_a_damaged_one__is_refused(
+    name, content, hint, fake_measure, tmp_path
+):
+    damaged, own = RunLog(tmp_path / "a"), RunLog(tmp_path / "b")
+    run_campaign(replace(SMALL, seeds=(0,)), damaged.folder, ["cost"])
+    file = damaged.folder / name
+    if content is None:
+        content = file.read_text("utf-8") + "A,1,har\n"
+    file.write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match=hint):
+        own.take(damaged)
+    assert not own.folder.exists()
+
+
 def test_run_campaign__only_writes__does_no_run(fake_measure, tmp_path):
     run_campaign(replace(SMALL, seeds=(0,)), tmp_path, ["table5"])
     n_done = len(fake_measure)
