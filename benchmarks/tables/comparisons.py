@@ -88,8 +88,11 @@ def compare_methods(
         )
         rows = []
         for strategy, group in own.groupby("strategy", sort=False):
-            row = {"method": strategy, "PSNR": over_targets(group)}
-            row["SSIM"] = over_targets(group, "ssim", 4)
+            row = {"method": strategy, "PSNR": "", "SSIM": ""}
+            # The mean of fewer targets would say more of these than of the method.
+            if set(group.target) == set(own.target):
+                row["PSNR"] = over_targets(group)
+                row["SSIM"] = over_targets(group, "ssim", 4)
             row[f"lead of {best}"] = lead_on_images(shown, best, strategy)
             row |= {name: mean_and_spread(x) for name, x in _psnr_by_target(group)}
             row["worst image"] = f"{group.worst_gain.min():+.2f}"
@@ -108,7 +111,8 @@ def compare_methods(
         "(`skadl.evaluation.protocols`), mean over the test images; ± is the standard "
         "deviation over seeds, for all targets that of their mean. "
         f"`lead of {best}` is its PSNR above the method's on the same images, of the "
-        "same seed and pool: mean, in brackets the lowest target. `worst image` is "
+        "same seed and pool: mean, in brackets the lowest target. A method that was "
+        "not measured on every target has no mean. `worst image` is "
         "the lowest gain over the noisy input. Time and memory (peak of the process, "
         "torch and data in it) are of one fit, `s a MP` of a million predicted pixels. "
         "`images` counts those tested on: methods that train on each image see fewer, "

@@ -187,6 +187,16 @@ def test_lead_on_images__fewer_images__are_compared_on_these_alone():
     assert (table.SSIM == "0.9000 ± 0.0000").all()
 
 
+def test_compare_methods__some_targets_lack__no_mean_of_the_others():
+    runs = make_runs({("ADL-start", "clean"): 3.0, ("LED", "clean"): 1.0})
+    runs = runs[(runs.strategy != "LED") | (runs.target == "A")]
+    page = compare_methods(Results(runs, runs.assign(image=0), NO_RESULTS.selection))
+    table = page["6 target pairs, pool clean"].set_index("method")
+    assert table.loc["LED", ["PSNR", "SSIM", "B"]].tolist() == ["", "", ""]
+    assert table.loc["LED", "A"] == "31.05 ± 0.07"
+    assert table.loc["LED", "lead of ADL-start"] == "+2.00 ± 0.00 (+2.00)"
+
+
 def test_compare_additions__known_runs__say_what_each_adds_to_its_strategy():
     psnr = {
         ("ADL-start", "rough"): 1.0,
