@@ -37,6 +37,7 @@ from skadl.screening.across_pairs import (
     judge_saturation,
     saturation_levels,
 )
+from skadl.screening.pattern import describe_patterns
 from skadl.screening.screen import (
     FaultKind,
     ResidualAnalysis,
@@ -97,13 +98,16 @@ def prepare(
     different shapes, NaN, too small.
     """
     progress = Progress(0) if progress is None else progress
-    of_target, of_sources, sensors = measure_pairs(pairs, domains, sensors, progress)
-    notes = (
+    given = sensors
+    of_target, of_sources, sensors = measure_pairs(pairs, domains, given, progress)
+    faults = (
         *_describe_faulty(pairs, of_target.screenings),
         *_describe_together(pairs, of_target.residuals),
     )
-    for note in notes:
+    for note in faults:
         warnings.warn(note, UserWarning, stacklevel=3)
+    patterns = describe_patterns(given, sensors)
+    notes = (*faults, *(f"{found.what}. {found.next_step}" for found in patterns))
     sensors = know_noise(sensors, of_target, of_sources, pairs)
     noise = {name: domain.noise(sensors) for name, domain in of_sources.items()}
     if witness is not None:

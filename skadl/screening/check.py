@@ -22,8 +22,8 @@ from skadl.screening.across_pairs import (
 from skadl.screening.denoised import Denoiser, sharpen
 from skadl.screening.judgement import judge, unreadable
 from skadl.screening.measurements import PairMeasurements, measure_pair
-from skadl.screening.pattern import take_off_patterns
-from skadl.screening.result import PairCheck
+from skadl.screening.pattern import describe_patterns, take_off_patterns
+from skadl.screening.result import Finding, PairCheck
 from skadl.screening.saturation import mask_beyond
 from skadl.screening.screen import mask_saturated, screen
 from skadl.support.progress import Progress
@@ -118,8 +118,9 @@ def check_pairs(
             level = levels.get(pair.sensor)
             if _overlooks(found, level):
                 measured[index] = _measure(pair, denoiser, level)
-    measured = _without_patterns(checked, measured, levels, denoiser)
-    return judge_pairs(checked, measured, iso_range)
+    measured, patterns = _without_patterns(checked, measured, levels, denoiser)
+    result = judge_pairs(checked, measured, iso_range)
+    return replace(result, findings=(*patterns, *result.findings))
 
 
 def _measure(
@@ -144,24 +145,22 @@ def _without_patterns(
     measured: Sequence[PairMeasurements | Exception],
     levels: Mapping[str, float],
     denoiser: Denoiser | None,
-) -> list[PairMeasurements | Exception]:
+) -> tuple[list[PairMeasurements | Exception], list[Finding]]:
     """Measure anew the pairs that a fixed pattern makes look like others."""
     measured = list(measured)
     readable = [i for i, m in enumerate(measured) if isinstance(m, PairMeasurements)]
     members = [pairs[index] for index in readable]
     if not members:
-        return measured
-    sensors, _ = take_off_patterns(
-        members,
-        [measured[index].analysis for index in readable],
-        SensorTable.from_pairs(members),
-    )
+        return measured, []
+    given = SensorTable.from_pairs(members)
+    analyses = [measured[index].analysis for index in readable]
+    sensors, _ = take_off_patterns(members, analyses, given)
     for index, pair in zip(readable, members, strict=True):
         info, first = sensors.get(pair.sensor), measured[index]
         if info.fixed_pattern is not None and not first.analysis.is_copy:
             level = levels.get(pair.sensor)
             measured[index] = _measure_again(pair, first, info, level, denoiser)
-    return measured
+    return measured, describe_patterns(given, sensors)
 
 
 def _measure_again(

@@ -16,6 +16,7 @@ from skadl.noise.frame_offsets import without_pattern
 from skadl.noise.pair_pattern import is_picture, pattern_before_noise
 from skadl.noise.sensors import SensorInfo, SensorTable
 from skadl.raw.pair import RawPair, read_pair
+from skadl.screening.result import Finding
 from skadl.screening.screen import (
     FAULTS,
     ResidualAnalysis,
@@ -64,6 +65,23 @@ def take_off_patterns(
             for index, analysis in zip(indices, again, strict=True):
                 analyses[index] = analysis
     return (sensors.updated(found) if found else sensors), analyses
+
+
+def describe_patterns(given: SensorTable, found: SensorTable) -> list[Finding]:
+    """Say of each sensor once that a pattern was found and taken off."""
+    return [
+        Finding(
+            "pattern",
+            "doubtful",
+            f"frames of sensor {name!r} have a pattern in common, such as dark "
+            "shading, that looks like another picture; it was taken off before the "
+            "pairs were judged",
+            "A fit takes it off as well. Dark frames show it better: skadl calibrate.",
+        )
+        for name in found.names
+        if found.get(name).fixed_pattern is not None
+        and given.get(name).fixed_pattern is None
+    ]
 
 
 def _analyse_again(

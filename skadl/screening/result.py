@@ -27,7 +27,7 @@ class Finding:
 
     # "alignment", "motion", "brightness", "sharpness", "black level", "white level",
     # "clipping", "Bayer order", "duplicates", "exchange", "content", "noise", "frames"
-    # of a pair; "ISOs" and "number" of the set.
+    # of a pair; "ISOs", "number", "pattern" and "white level" of the set.
     check: str
     verdict: str  # "doubtful" or "bad"
     what: str  # was found, a clause

@@ -84,13 +84,20 @@ def test_calibrate_sensor__dark_shading__noise_and_black_level_are_known():
 
 
 def test_prepare__dark_shading__no_sound_pair_is_faulty():
-    data = tiny_preparation.prepared(pairs_of(), renoises=False)
-    assert data.notes == ()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data = tiny_preparation.prepared(pairs_of(), renoises=False)
+    (note,) = data.notes
+    assert "sensor 'S'" in note and "was taken off" in note
     check_known(data.sensors.get("S"))
 
 
-def test_check_pairs__dark_shading__no_sound_pair_is_bad():
-    assert check_pairs(pairs_of()).bad == ()
+def test_check_pairs__dark_shading__no_sound_pair_is_bad_and_it_is_said():
+    found = check_pairs(pairs_of())
+    assert found.bad == () and found.is_good
+    (finding,) = found.findings
+    assert finding.check == "pattern" and "dark shading" in found.summary()
+    assert check_pairs(pairs_of(shading=0.0)).findings == ()
 
 
 @pytest.mark.parametrize("shading", [0.0, 1.0])
