@@ -33,6 +33,7 @@ from benchmarks.tables.log import KEY, Results, RunLog
 from benchmarks.tables.measure import Measured
 from benchmarks.tables.methods import EVERY_STRATEGY, WITHOUT_SOURCES
 from benchmarks.tables.simulation import NO_POOL, POOLS, ROUGH_POOL
+from benchmarks.tables.sizes import compare_sizes
 from benchmarks.tables.tables import TABLES, runs_of, runs_to_read
 from skadl.adaptation.report import DataSelectionReport, DecisionRecorder
 
@@ -408,6 +409,17 @@ def test_run_campaign__figure_3__is_drawn(fake_measure, tmp_path):
     (page,) = run_campaign(campaign, tmp_path, ["figure3"])
     assert "(figure3.png)" in page.read_text("utf-8")
     assert (tmp_path / "figure3.png").stat().st_size > 1000
+
+
+def test_compare_sizes__some_targets_lack__no_mean_of_the_others():
+    parts = [make_runs({("ADL-start", "harm"): 1.0}, size=size) for size in (2, 5)]
+    runs = pd.concat(parts, ignore_index=True)
+    runs = runs[(runs.target_pairs == 2) | (runs.target == "A")]
+    page = compare_sizes(replace(NO_RESULTS, runs=runs))
+    (mean,) = page["PSNR, mean of targets"].to_dict("records")
+    assert mean == {"strategy": "ADL-start", "2": "36.05 ± 0.07", "5": ""}
+    by_target = page["PSNR by target"].set_index("target")
+    assert by_target.loc["A", "5"] == "31.05 ± 0.07"
 
 
 def test_run_campaign__a_run_fails__others_are_done_and_it_is_said(
