@@ -88,11 +88,9 @@ def compare_methods(
         )
         rows = []
         for strategy, group in own.groupby("strategy", sort=False):
-            row = {"method": strategy, "PSNR": "", "SSIM": ""}
-            # The mean of fewer targets would say more of these than of the method.
-            if set(group.target) == set(own.target):
-                row["PSNR"] = over_targets(group)
-                row["SSIM"] = over_targets(group, "ssim", 4)
+            whole = on_every_target(group, own)
+            row = {"method": strategy, "PSNR": over_targets(whole)}
+            row["SSIM"] = over_targets(whole, "ssim", 4)
             row[f"lead of {best}"] = lead_on_images(shown, best, strategy)
             row |= {name: mean_and_spread(x) for name, x in _psnr_by_target(group)}
             row["worst image"] = f"{group.worst_gain.min():+.2f}"
@@ -352,6 +350,15 @@ def lead_on_images(images: pd.DataFrame, first: str, second: str) -> str:
     leads = both.groupby(["target", "seed"]).lead.mean()
     by_seed, lowest = leads.groupby("seed").mean(), leads.groupby("target").mean().min()
     return f"{mean_and_spread(by_seed, shown='+.2f')} ({lowest:+.2f})"
+
+
+def on_every_target(runs: pd.DataFrame, all_runs: pd.DataFrame) -> pd.DataFrame:
+    """Keep the numbers of target pairs that were measured on every target.
+
+    The mean of fewer targets would say more of these than of a strategy.
+    """
+    n_targets = runs.groupby("target_pairs").target.transform("nunique")
+    return runs[n_targets == all_runs.target.nunique()]
 
 
 def over_targets(runs: pd.DataFrame, column: str = "psnr", digits: int = 2) -> str:

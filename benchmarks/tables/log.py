@@ -73,7 +73,8 @@ class RunLog:
         lacking = other.finished() - self.finished()
         if not lacking:
             return 0
-        settings, tested = other.settings(), set(keys_of(other.images()))
+        settings, images = other.settings(), other.images()
+        tested = set(keys_of(images))
         n_torn = sum(astuple(run) not in tested for run in lacking)
         if n_torn:
             raise ValueError(
@@ -82,7 +83,7 @@ class RunLog:
             )
         self.folder.mkdir(parents=True, exist_ok=True)
         parts = {
-            IMAGES_FILE: other.images(),
+            IMAGES_FILE: images,
             SELECTION_FILE: other.selection(),
             RUNS_FILE: other.runs(),
         }

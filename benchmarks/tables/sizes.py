@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.tables.comparisons import NOTHING, READING, over_targets
+from benchmarks.tables.comparisons import (
+    NOTHING,
+    READING,
+    on_every_target,
+    over_targets,
+)
 from benchmarks.tables.log import Results
 from skadl.adaptation.stages import FEW_PAIRS
 from skadl.plots.canvas import new_figure
@@ -37,19 +42,13 @@ def compare_sizes(results: Results) -> dict[str, pd.DataFrame | str]:
 def _by_size(runs: pd.DataFrame, column: str, digits: int) -> pd.DataFrame:
     rows = []
     for strategy, group in runs.groupby("strategy", sort=False):
-        whole = _on_every_target(group, runs)
+        whole = on_every_target(group, runs)
         for target, own in [("mean of targets", whole), *group.groupby("target")]:
             row = {"strategy": strategy, "target": target}
             for size, same in sorted(own.groupby("target_pairs")):
                 row[f"{size}"] = over_targets(same, column, digits)
             rows.append(row)
     return pd.DataFrame(rows).fillna("")
-
-
-def _on_every_target(runs: pd.DataFrame, all_runs: pd.DataFrame) -> pd.DataFrame:
-    """Keep the sizes measured on every target: a mean of fewer is one of others."""
-    n_targets = runs.groupby("target_pairs").target.transform("nunique")
-    return runs[n_targets == all_runs.target.nunique()]
 
 
 def draw_sizes(results: Results, folder: Path) -> dict[str, str]:
@@ -64,7 +63,7 @@ def draw_sizes(results: Results, folder: Path) -> dict[str, str]:
         figure.subplots(1, len(SCORES)), SCORES.items(), strict=True
     ):
         for strategy, group in results.runs.groupby("strategy", sort=False):
-            by_seed = _on_every_target(group, results.runs).pivot_table(
+            by_seed = on_every_target(group, results.runs).pivot_table(
                 index="seed", columns=["target_pairs", "target"], values=column
             )
             means = by_seed.T.groupby("target_pairs").mean().T  # seeds by sizes
